@@ -1,0 +1,5 @@
+"""`python -m airwarden` is `airwarden`."""
+
+from airwarden.cli import main
+
+main()

@@ -1,0 +1,351 @@
+"""`AirflowSecretBackend`: one store, how to log in to it, and who may be given what from it.
+
+Owned by the platform team; read by `airwarden.domain.guardrails` and the store's provider.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from airwarden.api.binding import AccountMode
+from airwarden.api.conditions import Condition, StatusModel
+from airwarden.api.fields import (
+    DNS_LABEL,
+    KEY_PREFIX,
+    MOUNT,
+    ROLE,
+    ROLE_PREFIX,
+    Duration,
+    Model,
+    Namespace,
+    ObjectName,
+    rule,
+    schema,
+)
+from airwarden.api.metadata import Metadata
+
+_ADDRESS = r"^https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$"
+_SET = schema(list_type="set")
+_MOUNT = Annotated[str, StringConstraints(pattern=MOUNT, min_length=1, max_length=128)]
+_AUDIENCE = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=253)]
+
+
+class BackendType(StrEnum):
+    """Which system the backend is. A type stands here when it works, not before."""
+
+    VAULT = "Vault"
+
+
+class Operation(StrEnum):
+    """What a namespace may have done to its keys."""
+
+    READ = "Read"
+
+
+class ConfigMapKey(Model):
+    """Names one key of a ConfigMap in the operator's namespace."""
+
+    name: ObjectName
+    """Name of the ConfigMap."""
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "ca.crt"
+    """Key that holds PEM certificates."""
+
+
+class CABundleReference(Model):
+    """Where the certificates are that the store's certificate is checked against."""
+
+    config_map: ConfigMapKey
+    """A ConfigMap in the operator's namespace."""
+
+
+class TLS(Model):
+    """How the store's certificate is checked. It is always checked."""
+
+    server_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]*$", max_length=253)] = ""
+    """Name expected in the certificate, where it differs from the address."""
+    ca_bundle_ref: CABundleReference | None = None
+    """Certificates to trust. Default: those of the operator's image."""
+
+
+class KubernetesLogin(Model):
+    """The operator's own login, with its projected service-account token."""
+
+    mount: _MOUNT = "kubernetes"
+    """Mount of the Kubernetes auth method."""
+    role: Annotated[str, StringConstraints(pattern=ROLE, min_length=1, max_length=256)]
+    """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
+    audience: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=253)] = "vault"
+    """Audience of the projected token; the operator reads the token file of that name."""
+
+
+class Login(Model):
+    """How the operator logs in."""
+
+    method: Literal["Kubernetes"] = "Kubernetes"
+    """Kubernetes: with a projected service-account token."""
+    kubernetes: KubernetesLogin
+    """Settings of the Kubernetes login."""
+
+
+class KubernetesWorkloadLogin(Model):
+    """Where tasks log in with the token of their bound account."""
+
+    mount: _MOUNT = "kubernetes"
+    """Mount of the Kubernetes auth method; Airwarden writes roles there."""
+    audience: _AUDIENCE
+    """Audience that a task's token must carry. Never the API server's own."""
+
+
+class WorkloadLogin(Model):
+    """How tasks log in."""
+
+    method: Literal["Kubernetes"] = "Kubernetes"
+    """Kubernetes: with the bound account's projected token."""
+    kubernetes: KubernetesWorkloadLogin
+    """Settings of the tasks' Kubernetes login."""
+
+
+class KV(Model):
+    """The key-value engine that holds static secrets."""
+
+    mount: _MOUNT
+    """Mount of the engine."""
+    version: Literal[1, 2] = 2
+    """Version of the engine."""
+
+
+class VaultBackend(Model):
+    """A HashiCorp Vault."""
+
+    address: Annotated[
+        str,
+        StringConstraints(
+            pattern=_ADDRESS,
+            max_length=512,
+        ),
+    ]
+    """URL without path, for example https://vault.example:8200."""
+    namespace: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$", max_length=256)] = (
+        ""
+    )
+    """Vault Enterprise namespace. Immutable."""
+    mode: Literal["Roles"] = "Roles"
+    """Roles: one ACL policy and one auth role per binding."""
+    tls: TLS = TLS()
+    """How Vault's certificate is checked."""
+    login: Login
+    """How the operator logs in."""
+    kv: KV
+    """The key-value engine. Its mount is immutable."""
+    workload_login: WorkloadLogin
+    """How tasks log in. The mount is immutable."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule("self.kv.mount == oldSelf.kv.mount", "vault.kv.mount is immutable; make a new backend instead"),
+            rule(
+                "self.workloadLogin.kubernetes.mount == oldSelf.workloadLogin.kubernetes.mount",
+                "vault.workloadLogin.kubernetes.mount is immutable; make a new backend instead",
+            ),
+            rule(
+                "(has(self.__namespace__) ? self.__namespace__ : '') == "
+                "(has(oldSelf.__namespace__) ? oldSelf.__namespace__ : '')",
+                "vault.namespace is immutable; make a new backend instead",
+            ),
+        )
+    )
+
+
+class Requests(Model):
+    """How hard the operator may press the store."""
+
+    timeout: Duration = "5s"
+    """Longest wait for one answer."""
+    max_concurrent: Annotated[int, Field(ge=1, le=64)] = 16
+    """Requests under way at once."""
+    per_second: Annotated[int, Field(ge=1, le=5000)] = 500
+    """Requests a second, over all bindings."""
+
+
+class LabelSelector(Model):
+    """Namespaces by label. An empty selector is refused: elsewhere it means all."""
+
+    match_labels: Annotated[
+        dict[
+            Annotated[str, StringConstraints(min_length=1, max_length=316)],
+            Annotated[str, StringConstraints(max_length=63)],
+        ],
+        Field(min_length=1, max_length=8),
+    ]
+    """Labels that the namespace must all carry."""
+
+
+class Namespaces(Model):
+    """Which namespaces a rule speaks of: by name or by label, either matches."""
+
+    names: Annotated[tuple[Namespace, ...], Field(max_length=64, json_schema_extra=_SET)] = ()
+    """Names of namespaces."""
+    selector: LabelSelector | None = None
+    """Labels of namespaces."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule(
+                "(has(self.names) && size(self.names) > 0) || has(self.selector)",
+                "names or selector must be given: a rule for no namespace admits nothing",
+            )
+        )
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.names and self.selector is None:
+            raise ValueError("names or selector must be given: a rule for no namespace admits nothing")
+        return self
+
+
+class DynamicRule(Model):
+    """Which roles of one secrets engine a namespace may read."""
+
+    engine: _MOUNT
+    """Mount of the secrets engine."""
+    role_prefixes: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=ROLE_PREFIX, max_length=256)], ...],
+        Field(min_length=1, max_length=8, json_schema_extra=_SET),
+    ]
+    """Prefixes of role names, each ending with a dot: {namespace}. or a literal one."""
+
+
+class SessionRule(Model):
+    """Limits on the logins of tasks."""
+
+    max_ttl: Annotated[Duration, Field(alias="maxTTL")] = "1h"
+    """Longest login that a binding may ask for."""
+    required: bool = True
+    """Refuse where the store cannot keep to the limit."""
+
+
+class AllowRule(Model):
+    """What some namespaces may be given. A secret needs one rule that admits it wholly."""
+
+    name: Annotated[str, StringConstraints(pattern=DNS_LABEL, min_length=1, max_length=63)]
+    """Name of the rule, shown where it admits or refuses."""
+    namespaces: Namespaces
+    """Which namespaces the rule speaks of."""
+    key_prefixes: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=KEY_PREFIX, max_length=256)], ...],
+        Field(max_length=8, json_schema_extra=_SET),
+    ] = ()
+    """Prefixes of keys, each ending with a slash. {namespace} stands only as the whole first segment."""
+    dynamic: Annotated[
+        tuple[DynamicRule, ...],
+        Field(max_length=8, json_schema_extra=schema(list_type="map", list_map_keys=["engine"])),
+    ] = ()
+    """Roles of secrets engines."""
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8, json_schema_extra=_SET)] = (
+        Operation.READ,
+    )
+    """What may be done: Read."""
+    service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4, json_schema_extra=_SET)] = (
+        AccountMode.MANAGED,
+    )
+    """Which kinds of accounts may carry the access: Managed."""
+    session: SessionRule = SessionRule()
+    """Limits on the logins of tasks."""
+
+
+class Drift(Model):
+    """How often the store is compared with the bindings. Differences are corrected."""
+
+    interval: Duration = "10m"
+    """Time between two checks of one binding, spread over the interval."""
+
+
+class BackendSpec(Model):
+    """A store, how to log in, and the guardrails."""
+
+    type: Annotated[
+        BackendType,
+        Field(json_schema_extra=schema(rule("self == oldSelf", "type is immutable; make a new backend instead"))),
+    ]
+    """Which system the store is. Immutable."""
+    vault: VaultBackend | None = None
+    """Settings of a Vault."""
+    requests: Requests = Requests()
+    """How hard the operator may press the store."""
+    allow: Annotated[
+        tuple[AllowRule, ...],
+        Field(max_length=32, json_schema_extra=schema(list_type="map", list_map_keys=["name"])),
+    ] = ()
+    """The guardrails. What no rule admits is refused; without rules that is everything."""
+    drift: Drift = Drift()
+    """How often the store is compared with the bindings."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(rule("self.type != 'Vault' || has(self.vault)", "vault must be given for type Vault"))
+    )
+
+    @model_validator(mode="after")
+    def _settings_of_type(self) -> Self:
+        if self.vault is None:
+            raise ValueError("vault must be given for type Vault")
+        return self
+
+
+class StoreIdentity(StatusModel):
+    """Which store answered."""
+
+    id: Annotated[str, Field(max_length=256)] = ""
+    """The store's own id; Vault: its cluster_id."""
+    version: Annotated[str, Field(max_length=64)] = ""
+    """Version that the store reports."""
+
+
+class BindingCounts(StatusModel):
+    """How many bindings use the backend."""
+
+    total: int = 0
+    """Bindings that name the backend or still hold something in it."""
+    ready: int = 0
+    """Those of them that are Ready."""
+
+
+class BackendStatus(StatusModel):
+    """What Airwarden last saw of the store."""
+
+    observed_generation: int = 0
+    """Generation of the spec that the status speaks of."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
+    ] = ()
+    """Ready, Reachable, Authorized; while they apply Reconciling and Stalled."""
+    store: StoreIdentity = StoreIdentity()
+    """Which store answered."""
+    capabilities: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=16, json_schema_extra=_SET)
+    ] = ()
+    """What the store can do here: Static, Dynamic, SessionTTL."""
+    missing_permissions: Annotated[
+        tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=32, json_schema_extra=_SET)
+    ] = ()
+    """Paths on which the operator's login lacks rights, with the capabilities that lack."""
+    bindings: BindingCounts = BindingCounts()
+    """How many bindings use the backend."""
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of that type, or None."""
+        return next((each for each in self.conditions if each.type == kind), None)
+
+
+class AirflowSecretBackend(Model):
+    """A secret store, how Airwarden logs in to it, and which namespaces may be given what.
+
+    Owned by the platform team. What no allow rule admits is refused.
+    """
+
+    api_version: Literal["airwarden.dev/v1alpha1"] = "airwarden.dev/v1alpha1"
+    kind: Literal["AirflowSecretBackend"] = "AirflowSecretBackend"
+    metadata: Metadata
+    spec: BackendSpec
+    status: BackendStatus | None = None

@@ -1,0 +1,153 @@
+"""Status of the kinds: standard conditions and the record of what was written where.
+
+Built by `airwarden.domain.report` and `airwarden.reconcile.backends`, written by nobody else.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from airwarden.api.fields import schema
+
+
+class StatusModel(BaseModel):
+    """A frozen part of a status. Unknown fields are ignored: an older operator may read a newer status."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+class Condition(StatusModel):
+    """One standard Kubernetes condition."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """Ready, Reconciling, Stalled, …"""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """One word from the page of reasons."""
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """What is so, and what to do about it."""
+    observed_generation: int = 0
+    """Generation of the spec that this was said of."""
+    last_transition_time: Annotated[str, Field(max_length=64)] = ""
+    """When status last changed, RFC 3339."""
+
+
+class TargetState(StrEnum):
+    """How far one object in a store or the cluster is."""
+
+    PENDING = "Pending"
+    PRESENT = "Present"
+    FAILED = "Failed"
+    DRIFTED = "Drifted"
+    REMOVING = "Removing"
+
+
+class Origin(StrEnum):
+    """How the object came to be ours."""
+
+    CREATED = "Created"
+
+
+class Target(StatusModel):
+    """One object that Airwarden keeps in a store or in the cluster."""
+
+    backend: Annotated[str, Field(max_length=253)] = ""
+    """Name of the backend; empty for the cluster itself."""
+    kind: Annotated[str, Field(max_length=64)]
+    """VaultPolicy, VaultKubernetesRole or ServiceAccount."""
+    name: Annotated[str, Field(max_length=512)]
+    """Name in the store."""
+    id: Annotated[str, Field(max_length=512)] = ""
+    """The store's own id, where it gives one; for a service account its uid."""
+    state: TargetState
+    """Pending is recorded before the first write, so that a crash leaks nothing."""
+    origin: Origin = Origin.CREATED
+    """Created by Airwarden."""
+    reason: Annotated[str, Field(max_length=256)] = ""
+    """Why the state is not Present."""
+    message: Annotated[str, Field(max_length=4096)] = ""
+    """What is so, and what to do about it."""
+    last_applied_time: Annotated[str, Field(max_length=64)] = ""
+    """When Airwarden last wrote it, RFC 3339."""
+    digest: Annotated[str, Field(max_length=128)] = ""
+    """Fingerprint of what was written; no secret is part of it."""
+
+
+class SecretState(StrEnum):
+    """What became of one declared secret."""
+
+    GRANTED = "Granted"
+    REFUSED = "Refused"
+    PENDING = "Pending"
+    FAILED = "Failed"
+
+
+class SecretStatus(StatusModel):
+    """What became of one declared secret."""
+
+    type: Annotated[str, Field(max_length=32)]
+    """Connection, Variable or Config."""
+    id: Annotated[str, Field(max_length=250)]
+    """The Airflow id."""
+    state: SecretState
+    """Granted, Refused, Pending or Failed."""
+    rule: Annotated[str, Field(max_length=63)] = ""
+    """The backend's allow rule that admits it."""
+    reason: Annotated[str, Field(max_length=256)] = ""
+    """Why it is not granted."""
+    message: Annotated[str, Field(max_length=4096)] = ""
+    """Why, and what would be allowed."""
+
+
+class Effective(StatusModel):
+    """What holds after the guardrails."""
+
+    session_ttl: Annotated[str, Field(alias="sessionTTL", max_length=24)] = ""
+    """First lifetime of a login."""
+    session_max_ttl: Annotated[str, Field(alias="sessionMaxTTL", max_length=24)] = ""
+    """Longest lifetime of a login."""
+    rules: Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=64)] = ()
+    """The allow rules in use, as backend/rule."""
+
+
+class Summary(StatusModel):
+    """Counts for the printer columns, which cannot count themselves."""
+
+    secrets: Annotated[str, Field(max_length=32)] = ""
+    """Granted and declared secrets, as 2/3."""
+    backends: Annotated[str, Field(max_length=1024)] = ""
+    """Names of the backends in use."""
+
+
+class Status(StatusModel):
+    """What Airwarden last saw and did."""
+
+    observed_generation: int = 0
+    """Generation of the spec that the status speaks of."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
+    ] = ()
+    """Ready; while they apply Reconciling and Stalled."""
+    effective: Effective = Effective()
+    """What holds after the guardrails."""
+    summary: Summary = Summary()
+    """Counts for the printer columns."""
+    secrets: Annotated[
+        tuple[SecretStatus, ...],
+        Field(max_length=64, json_schema_extra=schema(list_type="map", list_map_keys=["type", "id"])),
+    ] = ()
+    """What became of each declared secret."""
+    targets: Annotated[
+        tuple[Target, ...],
+        Field(max_length=256, json_schema_extra=schema(list_type="map", list_map_keys=["backend", "kind", "name"])),
+    ] = ()
+    """What Airwarden keeps for this binding, also what it is still to remove."""
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of that type, or None."""
+        return next((each for each in self.conditions if each.type == kind), None)

@@ -1,0 +1,187 @@
+"""Every reason that a condition, target, secret or Event may carry, with its cause and next step.
+
+The one source of the page of reasons (`airwarden crds --reasons`), and the only place where a reason
+is spelled. Used by `airwarden.domain.errors`, by the report and by the Events.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a reason means, why it comes, and what to do."""
+
+    word: str
+    cause: str
+    next_step: str
+
+
+class Reason(Enum):
+    """A reason, one word for `kubectl get`, and its explanation for the docs."""
+
+    READY = Explanation(
+        "Ready",
+        "Every target was acknowledged by its store, or read and found equal, at this generation.",
+        "Nothing to do.",
+    )
+    PENDING = Explanation(
+        "Pending",
+        "The change is recorded and is being written.",
+        "Wait some seconds. If it stays, look at the operator's log and at the backend's conditions.",
+    )
+    DRIFT_CORRECTED = Explanation(
+        "DriftCorrected",
+        "Something in the store or the cluster had been changed or removed by hand and was set right.",
+        "Find out who changed it: the store's audit log names the login. Change the binding instead.",
+    )
+    INVALID_SPEC = Explanation(
+        "InvalidSpec",
+        "The object does not hold to its schema. It was made before the schema, or past the admission check.",
+        "Apply it again: the API server then names the field.",
+    )
+    KEY_NOT_ALLOWED = Explanation(
+        "KeyNotAllowed",
+        "No allow rule of the backend admits the secret for this namespace.",
+        "Ask for a key that the message names as allowed, or have the platform team widen the rule.",
+    )
+    KEY_INVALID = Explanation(
+        "KeyInvalid",
+        "The key is not one in the grammar of the backend's store.",
+        "Write the key as the message says. For Vault: the path below the mount, without data/.",
+    )
+    SESSION_NOT_ALLOWED = Explanation(
+        "SessionNotAllowed",
+        "The session asked for is longer than any rule permits that would admit the secret.",
+        "Shorten access.session to what the message names. It is never shortened silently.",
+    )
+    BACKEND_NOT_FOUND = Explanation(
+        "BackendNotFound",
+        "There is no AirflowSecretBackend of that name.",
+        "Correct backendRef.name, or apply the backend: the binding heals when it appears.",
+    )
+    BACKEND_INVALID = Explanation(
+        "BackendInvalid",
+        "The AirflowSecretBackend does not hold to its schema, or is being deleted.",
+        "kubectl describe asbk NAME says which field; correct it and apply it again.",
+    )
+    BACKEND_MISCONFIGURED = Explanation(
+        "BackendMisconfigured",
+        "The backend names something that is not there: a CA bundle, the operator's token file.",
+        "Make what the message names, or correct the backend.",
+    )
+    BACKEND_UNREACHABLE = Explanation(
+        "BackendUnreachable",
+        "The store gave no answer: refused, DNS, TLS, time-out.",
+        "Check the address, the network policy and the certificate. Retried by itself.",
+    )
+    BACKEND_SEALED = Explanation(
+        "BackendSealed",
+        "The store answers but is sealed, not initialised, or a standby without an active node.",
+        "Unseal it. Retried by itself.",
+    )
+    BACKEND_THROTTLED = Explanation(
+        "BackendThrottled",
+        "The store asked the operator to slow down (429).",
+        "Lower requests.perSecond of the backend, or raise the store's quota.",
+    )
+    BACKEND_ERROR = Explanation(
+        "BackendError",
+        "The store answered with a fault of its own, or with an answer that cannot be understood.",
+        "Look at the store's log. Retried by itself.",
+    )
+    BACKEND_UNAUTHORIZED = Explanation(
+        "BackendUnauthorized",
+        "The store refused the operator's login.",
+        "Check the role, the audience and the account in what airwarden vault-setup prints.",
+    )
+    BACKEND_FORBIDDEN = Explanation(
+        "BackendForbidden",
+        "The operator's login holds, but its rights do not cover a path that it needs.",
+        "Apply what airwarden vault-setup prints; the backend's missingPermissions names the paths.",
+    )
+    BACKEND_REJECTED = Explanation(
+        "BackendRejected",
+        "The store understood what was sent and refused it.",
+        "The message has the store's words. If they make no sense to you, it is a bug worth reporting.",
+    )
+    MOUNT_MISSING = Explanation(
+        "MountMissing",
+        "A mount that the backend names is not there.",
+        "Enable it as airwarden vault-setup prints, or make a backend with the right mount.",
+    )
+    NOT_OWNED = Explanation(
+        "NotOwned",
+        "An object under the binding's name was made by somebody else. It was not touched.",
+        "Look at it, and remove or rename it; or name the binding differently.",
+    )
+    SERVICE_ACCOUNT_TAKEN = Explanation(
+        "ServiceAccountTaken",
+        "The account belongs to another binding. An account belongs to one binding only.",
+        "Put the secrets into that binding, or name another account.",
+    )
+    SERVICE_ACCOUNT_REFUSED = Explanation(
+        "ServiceAccountRefused",
+        "The account default is shared by every pod that names none, so nothing is bound to it.",
+        "Name an account of its own.",
+    )
+    DELETION_BLOCKED = Explanation(
+        "DeletionBlocked",
+        "Access could not be taken away yet; the object stays until it is.",
+        "The message names what fails. Retried by itself until it is done.",
+    )
+    IN_USE = Explanation(
+        "InUse",
+        "The backend is being deleted while bindings still use it.",
+        "Delete or move the bindings that the message names. The backend goes after them.",
+    )
+    DELETING = Explanation(
+        "Deleting",
+        "The binding is being deleted and its access is being taken away.",
+        "Wait some seconds.",
+    )
+    NAMESPACE_TERMINATING = Explanation(
+        "NamespaceTerminating",
+        "The namespace is being deleted, so nothing new can be made in it.",
+        "Nothing to do: the binding goes with the namespace.",
+    )
+    CLUSTER_UNAVAILABLE = Explanation(
+        "ClusterUnavailable",
+        "The Kubernetes API gave no answer or a fault of its own.",
+        "Check the API server. Retried by itself.",
+    )
+    CLUSTER_FORBIDDEN = Explanation(
+        "ClusterForbidden",
+        "The operator's RBAC does not cover a request that it needs.",
+        "Apply manifests/ again; the message names the verb and the resource.",
+    )
+    REVOKED = Explanation(
+        "Revoked",
+        "Access that was given before is no longer allowed and was taken away.",
+        "The secret's own reason says which rule decides.",
+    )
+    REMOVED = Explanation(
+        "Removed",
+        "Access was taken away and the object is gone.",
+        "Nothing to do.",
+    )
+    AUTHORIZED = Explanation(
+        "Authorized",
+        "The operator's login holds and has the rights that it needs.",
+        "Nothing to do.",
+    )
+    REACHABLE = Explanation(
+        "Reachable",
+        "The store answers.",
+        "Nothing to do.",
+    )
+    UNKNOWN = Explanation(
+        "Unknown",
+        "It could not be asked, because something before it failed.",
+        "See the other conditions.",
+    )
+
+    @property
+    def word(self) -> str:
+        """The word as conditions carry it."""
+        return self.value.word

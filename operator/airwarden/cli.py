@@ -1,0 +1,141 @@
+"""The command line: `airwarden run | crds | vault-setup`.
+
+Errors that a user can mend are one line on standard error and exit status 1; wrong usage is 2, as typer does it.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from pydantic import ValidationError
+
+from airwarden import __version__
+from airwarden.api import crd
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.domain.errors import AirwardenError
+from airwarden.operator_process import run as run_operator
+from airwarden.providers.vault.setup import OperatorAccount, vault_setup
+from airwarden.reconcile.wording import complaints
+from airwarden.settings import LogFormat, LogLevel, Settings
+from airwarden.telemetry import set_up_logging
+
+app = typer.Typer(
+    help="Least-privilege secret access for Apache Airflow, declared in Kubernetes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _fail(message: str) -> typer.Exit:
+    typer.echo(f"airwarden: {message}", err=True)
+    return typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Least-privilege secret access for Apache Airflow, declared in Kubernetes."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
+    cluster: Annotated[str | None, typer.Option(help="Name of this cluster [AIRWARDEN_CLUSTER].")] = None,
+    namespace: Annotated[str | None, typer.Option(help="The operator's namespace [AIRWARDEN_NAMESPACE].")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Kubeconfig [AIRWARDEN_KUBECONFIG].")] = None,
+    token_directory: Annotated[
+        Path | None, typer.Option(help="Projected tokens, a file per audience [AIRWARDEN_TOKEN_DIRECTORY].")
+    ] = None,
+    kubernetes_timeout: Annotated[
+        float | None, typer.Option(help="Seconds for one answer [AIRWARDEN_KUBERNETES_TIMEOUT].")
+    ] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics [AIRWARDEN_METRICS_PORT].")] = None,
+    listen_address: Annotated[str | None, typer.Option(help="Address of it [AIRWARDEN_LISTEN_ADDRESS].")] = None,
+    stall_seconds: Annotated[
+        float | None, typer.Option(help="Seconds without progress that fail /healthz [AIRWARDEN_STALL_SECONDS].")
+    ] = None,
+    shutdown_seconds: Annotated[
+        float | None, typer.Option(help="Seconds to finish in at the end [AIRWARDEN_SHUTDOWN_SECONDS].")
+    ] = None,
+    log_level: Annotated[LogLevel | None, typer.Option(help="From which level [AIRWARDEN_LOG_LEVEL].")] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="json or console [AIRWARDEN_LOG_FORMAT].")] = None,
+) -> None:
+    """Run the operator until it is told to stop. Each flag is also an environment variable."""
+    flags = {name: value for name, value in locals().items() if value is not None}
+    try:
+        settings = Settings(**flags)
+    except ValidationError as error:
+        raise _fail(f"the settings cannot be used: {complaints(error)}") from None
+    set_up_logging(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(run_operator(settings))
+    except AirwardenError as error:
+        raise _fail(error.message) from None
+
+
+@app.command()
+def crds(
+    directory: Annotated[Path | None, typer.Option(help="Write the files here; default: print them.")] = None,
+    check: Annotated[bool, typer.Option(help="Fail when the files in the directory differ.")] = False,
+) -> None:
+    """Print or write the CustomResourceDefinitions."""
+    if directory is None:
+        for text in crd.crd_files().values():
+            sys.stdout.write(text)
+        return
+    if check:
+        differences = crd.differences(directory)
+        if differences:
+            raise _fail(f"not as generated: {', '.join(differences)}; run airwarden crds --directory {directory}")
+        return
+    crd.write(directory)
+
+
+@app.command("vault-setup")
+def print_vault_setup(
+    backend: Annotated[Path, typer.Argument(help="File with the AirflowSecretBackend.", exists=True, dir_okay=False)],
+    cluster: Annotated[str, typer.Option(envvar="AIRWARDEN_CLUSTER", help="Name of this cluster.")],
+    namespace: Annotated[str, typer.Option(help="The operator's namespace.")] = "airwarden",
+    service_account: Annotated[str, typer.Option(help="The operator's service account.")] = "airwarden",
+    workload_namespace: Annotated[
+        list[str] | None, typer.Option(help="One more namespace to permit, for rules that select by label.")
+    ] = None,
+    enable_kv: Annotated[bool, typer.Option(help="Also enable the key-value engine.")] = False,
+) -> None:
+    """Print what a Vault administrator applies once: the operator's policy and role."""
+    try:
+        found = next(
+            each
+            for each in yaml.safe_load_all(backend.read_text())
+            if each and each.get("kind") == "AirflowSecretBackend"
+        )
+        model = AirflowSecretBackend.model_validate({key: found.get(key) for key in ("metadata", "spec")})
+    except StopIteration:
+        raise _fail(f"{backend} holds no AirflowSecretBackend") from None
+    except yaml.YAMLError as error:
+        raise _fail(f"{backend} is not YAML: {error}") from None
+    except ValidationError as error:
+        raise _fail(f"{backend}: {complaints(error)}") from None
+    try:
+        made = vault_setup(
+            model,
+            cluster=cluster,
+            operator=OperatorAccount(namespace, service_account),
+            namespaces=tuple(workload_namespace or ()),
+            enable_kv=enable_kv,
+        )
+    except (AirwardenError, ValueError) as error:
+        raise _fail(str(error)) from None
+    typer.echo(made.script)

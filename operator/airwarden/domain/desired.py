@@ -1,0 +1,140 @@
+"""From a binding and the backends to the grants that it may have: the plan.
+
+Pure and cheap, so that it is made anew at every look. Called by `airwarden.reconcile.bindings`, and by
+`airwarden.reconcile.engine` to tell how urgent a change of a backend is for a binding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airwarden.api.binding import AirflowSecretBinding, SecretItem
+from airwarden.api.fields import seconds
+from airwarden.api.reasons import Reason
+from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, judge
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The secret cannot be judged now. What it had stays as it is; nothing is added."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of one declared secret."""
+
+    type: str
+    id: str
+    backend: str
+    verdict: Admitted | Refused | Held
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one binding may have, store by store."""
+
+    owner: Owner
+    account: str
+    decisions: tuple[Decision, ...]
+    grants: Mapping[str, Grant]
+    held: frozenset[str]
+    """Backends on which nothing may be changed now, because it is not known what is allowed there."""
+    problem: Refused | None = None
+    """Why the binding as a whole can have nothing."""
+
+    @property
+    def backends(self) -> frozenset[str]:
+        """All backends that the binding names."""
+        return frozenset(each.backend for each in self.decisions)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything outside the binding that the plan depends on."""
+
+    cluster: str
+    backends: Mapping[str, BackendView | Held]
+    """Known backends; Held for one whose settings cannot be used."""
+    namespace_labels: Mapping[str, str] | None
+    recorded: frozenset[str] = frozenset()
+    """Backends in which the binding already has something."""
+
+
+def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
+    """Return what the binding may have. No mix of rules, nothing clamped, what is refused is left out."""
+    owner = Owner(around.cluster, binding.metadata.namespace, binding.metadata.name)
+    account = binding.spec.service_account
+    problem = _problem(account.name)
+    request = Request(owner.namespace, around.namespace_labels, account.mode, binding.spec.access.session)
+    pairs = [(item, problem or _verdict(item, request, around)) for item in binding.spec.secrets]
+    decisions = tuple(Decision(item.type.value, item.id, item.backend_ref.name, verdict) for item, verdict in pairs)
+    held = frozenset(each.backend for each in decisions if isinstance(each.verdict, Held))
+    grants = {
+        name: grant
+        for name in sorted({each.backend for each in decisions} - held)
+        if (grant := _grant(name, owner, binding, pairs)) is not None
+    }
+    return Plan(owner, account.name, decisions, grants, held, problem)
+
+
+def _problem(account: str) -> Refused | None:
+    if account == "default":
+        return Refused(
+            Reason.SERVICE_ACCOUNT_REFUSED,
+            "serviceAccount.name default is the account of every pod that names none: name one of its own",
+        )
+    return None
+
+
+def _verdict(item: SecretItem, request: Request, around: Surroundings) -> Admitted | Refused | Held:
+    name = item.backend_ref.name
+    backend = around.backends.get(name)
+    if backend is None:
+        return Held(
+            Reason.BACKEND_NOT_FOUND,
+            f"there is no AirflowSecretBackend {name}: correct backendRef.name, or apply the backend",
+        )
+    if isinstance(backend, Held):
+        return backend
+    if backend.deleting and name not in around.recorded:
+        return Held(Reason.BACKEND_INVALID, f"AirflowSecretBackend {name} is being deleted, so nothing is added to it")
+    verdict = judge(item, request, backend)
+    if verdict is None:
+        return Held(Reason.PENDING, f"namespace {request.namespace} has not been seen yet, so its labels are not known")
+    return verdict
+
+
+def _grant(
+    backend: str,
+    owner: Owner,
+    binding: AirflowSecretBinding,
+    pairs: list[tuple[SecretItem, Admitted | Refused | Held]],
+) -> Grant | None:
+    admitted = [
+        (item, verdict) for item, verdict in pairs if item.backend_ref.name == backend and isinstance(verdict, Admitted)
+    ]
+    if not admitted:
+        return None
+    asked = binding.spec.access.session
+    permitted = min(verdict.max_ttl for _, verdict in admitted)
+    max_ttl = seconds(asked.max_ttl) if asked.max_ttl else permitted
+    ttl = seconds(asked.ttl) if asked.ttl else max_ttl
+    return Grant(
+        backend=backend,
+        owner=owner,
+        account=binding.spec.service_account.name,
+        readable=frozenset(_readable(item) for item, _ in admitted),
+        session=Session(ttl, max_ttl),
+    )
+
+
+def _readable(item: SecretItem) -> Readable:
+    if item.dynamic is not None:
+        return DynamicCredentials(item.dynamic.engine, item.dynamic.role, item.dynamic.kind.value)
+    if item.key is None:
+        raise ValueError(f"{item.type} {item.id} has neither key nor dynamic")
+    return StaticSecret(item.key)

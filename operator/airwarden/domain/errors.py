@@ -1,0 +1,113 @@
+"""Every way in which a store or the cluster can fail, typed once and mapped once to a reason.
+
+Providers raise these and nothing else; `airwarden.reconcile` turns them into conditions through
+`reason`. Unknown is not absent (design section 2, rule 6): absence is a value, never one of these.
+"""
+
+from typing import ClassVar
+
+from airwarden.api.reasons import Reason
+
+
+class AirwardenError(Exception):
+    """Base of all expected errors. The text is shown to users: no secret, no token, no header in it."""
+
+    reason: ClassVar[Reason]
+    retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        """Seconds that the other side asked us to wait, if it did."""
+
+
+class Unreachable(AirwardenError):
+    """No answer: refused, DNS, TLS, time-out, or a connection cut in mid-answer."""
+
+    reason = Reason.BACKEND_UNREACHABLE
+
+
+class Sealed(AirwardenError):
+    """The store answers, but is sealed, not initialised, or a standby without an active node."""
+
+    reason = Reason.BACKEND_SEALED
+
+
+class Throttled(AirwardenError):
+    """The store asked us to slow down (429)."""
+
+    reason = Reason.BACKEND_THROTTLED
+
+
+class StoreFailed(AirwardenError):
+    """The store answered with a fault of its own (5xx, or an answer that cannot be understood)."""
+
+    reason = Reason.BACKEND_ERROR
+
+
+class Unauthorized(AirwardenError):
+    """The operator's login was refused, or its token was revoked and a new login did not help."""
+
+    reason = Reason.BACKEND_UNAUTHORIZED
+
+
+class Forbidden(AirwardenError):
+    """The login holds, but its rights do not cover the path."""
+
+    reason = Reason.BACKEND_FORBIDDEN
+
+
+class MountMissing(AirwardenError):
+    """A mount that the backend names is not there."""
+
+    reason = Reason.MOUNT_MISSING
+
+
+class Rejected(AirwardenError):
+    """The store understood and refused what was sent (400). The same again will not help."""
+
+    reason = Reason.BACKEND_REJECTED
+    retryable = False
+
+
+class InvalidSettings(AirwardenError):
+    """The backend's settings cannot be used: a CA bundle that is not there, a token file that is missing."""
+
+    reason = Reason.BACKEND_MISCONFIGURED
+
+
+class NotOwned(AirwardenError):
+    """An object under our name belongs to somebody else."""
+
+    reason = Reason.NOT_OWNED
+
+
+class ServiceAccountTaken(AirwardenError):
+    """The account belongs to another binding."""
+
+    reason = Reason.SERVICE_ACCOUNT_TAKEN
+
+
+class ClusterFailed(AirwardenError):
+    """The Kubernetes API did not do what was asked: no answer, throttled, or a fault of its own."""
+
+    reason = Reason.CLUSTER_UNAVAILABLE
+
+
+class ClusterForbidden(AirwardenError):
+    """The operator's RBAC does not cover the request."""
+
+    reason = Reason.CLUSTER_FORBIDDEN
+
+
+class NamespaceTerminating(AirwardenError):
+    """The namespace is being deleted, so nothing new can be made in it."""
+
+    reason = Reason.NAMESPACE_TERMINATING
+
+
+class ObjectGone(AirwardenError):
+    """The object that a write was meant for is gone or was made anew; the write did not happen."""
+
+    reason = Reason.CLUSTER_UNAVAILABLE

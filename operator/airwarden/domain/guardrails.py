@@ -1,0 +1,150 @@
+"""What a backend's allow rules admit: deny by default, one rule must admit a secret wholly.
+
+The boundary of design section 2; admission repeats it earlier, but only this decides.
+Called by `airwarden.domain.desired`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airwarden.api.backend import AllowRule, Operation
+from airwarden.api.binding import AccountMode, SecretItem, Session
+from airwarden.api.fields import duration_text, seconds
+from airwarden.api.reasons import Reason
+from airwarden.domain.keys import KeyGrammar
+
+_LONGEST_MESSAGE = 1000
+_NAMESPACE = "{namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendView:
+    """What the guardrails must know of a backend and of its store."""
+
+    name: str
+    allow: tuple[AllowRule, ...]
+    grammar: KeyGrammar
+    enforces_session_ttl: bool
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks: the same for all secrets of one binding."""
+
+    namespace: str
+    labels: Mapping[str, str] | None
+    """Labels of the namespace; None when it has not been seen yet."""
+    account_mode: AccountMode
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The rule that admits the secret, and the longest session it permits, in seconds."""
+
+    rule: str
+    max_ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why the secret is not granted, and what would be."""
+
+    reason: Reason
+    message: str
+
+
+def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted | Refused | None:
+    """Return whether one rule admits the secret wholly.
+
+    None when that cannot be said yet, because a selector asks for labels of a namespace not yet seen.
+    """
+    if item.key is not None and (complaint := backend.grammar.complaint(item.key)) is not None:
+        return Refused(Reason.KEY_INVALID, complaint)
+    speaking = [rule for rule in backend.allow if _speaks_of(rule, request)]
+    placed = [rule for rule in speaking if _admits_place(rule, item, request)]
+    for rule in placed:
+        if _admits_session(rule, request.session, backend):
+            return Admitted(rule.name, seconds(rule.session.max_ttl))
+    if request.labels is None and any(rule.namespaces.selector for rule in backend.allow):
+        return None
+    if placed:
+        return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
+    return Refused(Reason.KEY_NOT_ALLOWED, _place_message(item, request.namespace, backend, speaking))
+
+
+def asked_seconds(session: Session) -> int:
+    """Return the longest lifetime that a session asks for, in seconds; 0 when it leaves it to the rule."""
+    return max((seconds(text) for text in (session.ttl, session.max_ttl) if text), default=0)
+
+
+def _speaks_of(rule: AllowRule, request: Request) -> bool:
+    if request.namespace in rule.namespaces.names:
+        return True
+    selector = rule.namespaces.selector
+    if selector is None or not selector.match_labels or request.labels is None:
+        return False
+    return all(request.labels.get(name) == value for name, value in selector.match_labels.items())
+
+
+def _admits_place(rule: AllowRule, item: SecretItem, request: Request) -> bool:
+    if Operation.READ not in rule.operations or request.account_mode not in rule.service_accounts:
+        return False
+    if item.key is not None:
+        return item.key.startswith(tuple(_prefixes(rule.key_prefixes, request.namespace)))
+    if item.dynamic is None:
+        return False
+    wanted = item.dynamic
+    return any(
+        each.engine == wanted.engine and wanted.role.startswith(tuple(_prefixes(each.role_prefixes, request.namespace)))
+        for each in rule.dynamic
+    )
+
+
+def _admits_session(rule: AllowRule, session: Session, backend: BackendView) -> bool:
+    if rule.session.required and not backend.enforces_session_ttl:
+        return False
+    return asked_seconds(session) <= seconds(rule.session.max_ttl)
+
+
+def _prefixes(prefixes: tuple[str, ...], namespace: str) -> list[str]:
+    """Return the prefixes with the namespace put in. Only as a whole first segment is it a placeholder."""
+    return [
+        namespace + prefix.removeprefix(_NAMESPACE) if prefix.startswith(_NAMESPACE) else prefix for prefix in prefixes
+    ]
+
+
+def _place_message(item: SecretItem, namespace: str, backend: BackendView, speaking: list[AllowRule]) -> str:
+    if not backend.allow:
+        return f"backend {backend.name} has no allow rule at all, so nothing is allowed: ask its owners to add one"
+    if not speaking:
+        return (
+            f"no allow rule of backend {backend.name} speaks of namespace {namespace}: ask its owners to add it to one"
+        )
+    what = f"key {item.key}" if item.dynamic is None else f"role {item.dynamic.role} of engine {item.dynamic.engine}"
+    allowed = "; ".join(_allowed_by(rule, namespace) for rule in speaking)
+    return _cut(f"{what} is not allowed to namespace {namespace} by backend {backend.name}: {allowed}")
+
+
+def _allowed_by(rule: AllowRule, namespace: str) -> str:
+    places = []
+    if rule.key_prefixes:
+        places.append("keys below " + ", ".join(_prefixes(rule.key_prefixes, namespace)))
+    for each in rule.dynamic:
+        places.append(f"roles of {each.engine} beginning with " + ", ".join(_prefixes(each.role_prefixes, namespace)))
+    return f"rule {rule.name} allows " + (" and ".join(places) or "no key at all")
+
+
+def _session_message(placed: list[AllowRule], session: Session, backend: BackendView) -> str:
+    if not backend.enforces_session_ttl and all(rule.session.required for rule in placed):
+        return f"backend {backend.name} cannot end a session in time, and rule {placed[0].name} requires it"
+    longest = max(placed, key=lambda rule: seconds(rule.session.max_ttl))
+    return (
+        f"a session of {duration_text(asked_seconds(session))} is longer than backend {backend.name} permits: "
+        f"rule {longest.name} permits at most {longest.session.max_ttl}"
+    )
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,60 @@
+"""Who a thing belongs to, and the names that follow from it (design section 5).
+
+Used by the planner, by each store's provider for its marks, and by the sweep.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+CLUSTER: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+PREFIX: Final = "airwarden"
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One binding of one cluster.
+
+    Neither a cluster nor a namespace may hold a dot, so `name_in_store` is the name of one owner only.
+    Raises ValueError for a part that Kubernetes would not accept.
+    """
+
+    cluster: str
+    namespace: str
+    binding: str
+
+    def __post_init__(self) -> None:
+        if CLUSTER.fullmatch(self.cluster) is None:
+            raise ValueError(
+                f"cluster name {self.cluster!r} must match {CLUSTER.pattern}: no dots, at most 32 characters"
+            )
+        if _LABEL.fullmatch(self.namespace) is None:
+            raise ValueError(f"{self.namespace!r} is not the name of a namespace")
+        if _SUBDOMAIN.fullmatch(self.binding) is None:
+            raise ValueError(f"{self.binding!r} is not the name of a binding")
+
+    @property
+    def name_in_store(self) -> str:
+        """The name of everything that this binding has in a store, ``airwarden.c1.team.billing``."""
+        return f"{PREFIX}.{self.cluster}.{self.namespace}.{self.binding}"
+
+    @property
+    def mark(self) -> str:
+        """The ownership mark, for a comment, description or tag of a store."""
+        return f"airwarden.dev/owner cluster={self.cluster} namespace={self.namespace} binding={self.binding}"
+
+    @classmethod
+    def from_mark(cls, text: str) -> Self | None:
+        """Read a mark back; None for anything else, also for a mark with more or less in it."""
+        found = re.fullmatch(r"airwarden\.dev/owner cluster=(\S+) namespace=(\S+) binding=(\S+)", text)
+        if found is None:
+            return None
+        try:
+            return cls(*found.groups())
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.binding}"

@@ -1,0 +1,73 @@
+"""What came of a plan, store by store: the values that the report is made of.
+
+Filled by `airwarden.reconcile.bindings` while it works, read by `airwarden.domain.report`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airwarden.api.reasons import Reason
+from airwarden.domain.errors import AirwardenError
+from airwarden.domain.resources import Address, Changes, Operation
+
+CLUSTER = ""
+"""The backend name that stands for the Kubernetes cluster itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One failure as users see it."""
+
+    reason: Reason
+    message: str
+    retryable: bool = True
+    retry_after: float | None = None
+
+    @classmethod
+    def of(cls, error: AirwardenError, *, doing: str) -> "Fault":
+        """Make a fault of an error; ``doing`` says what was tried."""
+        return cls(error.reason, f"{doing}: {error.message}", error.retryable, error.retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One acknowledged operation."""
+
+    operation: Operation
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What came of one store's part. Without ``changes`` the store could not even be observed."""
+
+    backend: str
+    changes: Changes | None = None
+    digests: Mapping[Address, str] = field(default_factory=dict)
+    """Digest of what should be at each desired address."""
+    done: tuple[Done, ...] = ()
+    failed: Mapping[Address, Fault] = field(default_factory=dict)
+    fault: Fault | None = None
+    """The first failure, if any: it ended this store's part."""
+    withheld: bool = False
+    """Nothing was looked at or changed, since it is not known what is allowed."""
+    unverified: bool = False
+    """The store could not be asked, but acknowledged before all that is wanted, and nothing else is recorded."""
+
+    @property
+    def complete(self) -> bool:
+        """True when everything planned for the store is so, and was acknowledged or read."""
+        if self.fault is not None or self.withheld or self.unverified:
+            return False
+        return self.changes is not None and not self.changes.conflicts
+
+
+def needs_record(progress: Progress, recorded: frozenset[Address]) -> frozenset[Address]:
+    """Return the addresses about to be made that no status records yet."""
+    if progress.changes is None:
+        return frozenset()
+    return frozenset(
+        operation.address
+        for operation in progress.changes.operations
+        if operation.resource is not None and operation.address not in recorded
+    )

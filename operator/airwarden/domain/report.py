@@ -1,0 +1,305 @@
+"""From a plan and its progress to the status: the only place where a binding's status is made.
+
+Pure: the time comes in as text. A status that says the same as before is equal to it, so that it is
+not written again. Called by `airwarden.reconcile.bindings`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.conditions import (
+    Condition,
+    Effective,
+    SecretState,
+    SecretStatus,
+    Status,
+    Summary,
+    Target,
+    TargetState,
+)
+from airwarden.api.fields import duration_text
+from airwarden.api.reasons import Reason
+from airwarden.domain.desired import Decision, Plan
+from airwarden.domain.guardrails import Admitted, Refused
+from airwarden.domain.progress import CLUSTER, Fault, Progress
+from airwarden.domain.resources import Address
+
+_STALLING = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.KEY_NOT_ALLOWED,
+        Reason.KEY_INVALID,
+        Reason.SESSION_NOT_ALLOWED,
+        Reason.SERVICE_ACCOUNT_REFUSED,
+        Reason.SERVICE_ACCOUNT_TAKEN,
+        Reason.NOT_OWNED,
+        Reason.BACKEND_REJECTED,
+    }
+)
+"""Reasons that time alone does not mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the Ready condition says."""
+
+    ready: bool
+    reason: Reason
+    message: str
+    working: bool = False
+    """Airwarden goes on by itself."""
+
+
+def conditions(previous: Sequence[Condition], verdict: Verdict, generation: int, now: str) -> tuple[Condition, ...]:
+    """Return Ready, and while they apply Reconciling and Stalled, as kstatus reads them.
+
+    ``lastTransitionTime`` moves only when ``status`` does.
+    """
+    stalled = not verdict.ready and not verdict.working
+    wanted = [("Ready", verdict.ready)]
+    if verdict.working:
+        wanted.append(("Reconciling", True))
+    if stalled:
+        wanted.append(("Stalled", True))
+    before = {each.type: each for each in previous}
+    return tuple(_condition(before.get(kind), kind, holds, verdict, generation, now) for kind, holds in wanted)
+
+
+def _condition(
+    before: Condition | None, kind: str, holds: bool, verdict: Verdict, generation: int, now: str
+) -> Condition:
+    status = "True" if holds else "False"
+    moved = before is None or before.status != status or not before.last_transition_time
+    return Condition(
+        type=kind,
+        status=status,
+        reason=verdict.reason.word,
+        message=verdict.message,
+        observed_generation=generation,
+        last_transition_time=now if moved or before is None else before.last_transition_time,
+    )
+
+
+def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
+    """Return the status after one pass over all stores."""
+    previous = binding.status or Status()
+    secrets = tuple(_secret(decision, parts) for decision in plan.decisions)
+    verdict = _verdict(plan, parts, secrets)
+    generation = binding.metadata.generation
+    return Status(
+        observed_generation=generation,
+        conditions=conditions(previous.conditions, verdict, generation, now),
+        effective=_effective(plan),
+        summary=Summary(
+            secrets=f"{sum(each.state is SecretState.GRANTED for each in secrets)}/{len(secrets)}",
+            backends=", ".join(sorted(plan.backends))[:1024],
+        ),
+        secrets=secrets,
+        targets=targets(previous.targets, parts, now),
+    )
+
+
+def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Address], now: str) -> Status:
+    """Return the status that records what is about to be made, written before the first write."""
+    previous = binding.status or Status()
+    kept = {_address(target): target for target in previous.targets}
+    for address in sorted(addresses):
+        kept[address] = Target(
+            backend=address.backend,
+            kind=address.kind,
+            name=address.name,
+            state=TargetState.PENDING,
+            reason=Reason.PENDING.word,
+        )
+    verdict = Verdict(False, Reason.PENDING, "the change is recorded and is being written", working=True)
+    return previous.model_copy(
+        update={
+            "observed_generation": binding.metadata.generation,
+            "conditions": conditions(previous.conditions, verdict, binding.metadata.generation, now),
+            "targets": tuple(kept[address] for address in sorted(kept)),
+            "summary": Summary(
+                secrets=previous.summary.secrets or f"0/{len(plan.decisions)}",
+                backends=", ".join(sorted(plan.backends))[:1024],
+            ),
+        }
+    )
+
+
+def deleting(binding_status: Status | None, generation: int, parts: Mapping[str, Progress], now: str) -> Status:
+    """Return the status of a binding that is being deleted and still holds something."""
+    previous = binding_status or Status()
+    faults = [part.fault for _, part in sorted(parts.items()) if part.fault is not None]
+    if faults:
+        exit_hint = (
+            ". If that store is gone for good, delete its AirflowSecretBackend's bindings by removing the finalizer "
+            "airwarden.dev/revoke-access by hand; what the store still holds is then yours to remove"
+        )
+        verdict = Verdict(False, Reason.DELETION_BLOCKED, f"{faults[0].message}{exit_hint}", working=True)
+    else:
+        verdict = Verdict(False, Reason.DELETING, "access is being taken away", working=True)
+    return previous.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": conditions(previous.conditions, verdict, generation, now),
+            "targets": targets(previous.targets, parts, now),
+        }
+    )
+
+
+def invalid(previous: Status | None, generation: int, message: str, now: str) -> Status:
+    """Return the status of a binding whose spec cannot be read. What it has stays as it is."""
+    status = previous or Status()
+    verdict = Verdict(False, Reason.INVALID_SPEC, message)
+    return status.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": conditions(status.conditions, verdict, generation, now),
+        }
+    )
+
+
+def targets(previous: Sequence[Target], parts: Mapping[str, Progress], now: str) -> tuple[Target, ...]:
+    """Return the record of what Airwarden keeps: what was there before, moved on by the progress.
+
+    Only addresses that some part speaks of, or whose store was not looked at, are kept: an entry under
+    a name that the binding does not derive was not written by us.
+    """
+    before = {_address(target): target for target in previous}
+    kept: dict[Address, Target] = {}
+    for backend, part in parts.items():
+        if part.changes is None:
+            kept.update(_unseen(before, backend))
+        else:
+            kept.update(_seen(before, part, now))
+    kept.update({address: target for address, target in before.items() if address.backend not in parts})
+    return tuple(kept[address] for address in sorted(kept))
+
+
+def _unseen(before: Mapping[Address, Target], backend: str) -> dict[Address, Target]:
+    """What a store that could not be observed is last known to hold: unknown is not absent."""
+    return {address: target for address, target in before.items() if address.backend == backend}
+
+
+def _seen(before: Mapping[Address, Target], part: Progress, now: str) -> dict[Address, Target]:
+    if part.changes is None:
+        raise ValueError(f"{part.backend} was not observed")
+    kept: dict[Address, Target] = {}
+    done = {each.operation.address: each for each in part.done}
+    for address, found in part.changes.present.items():
+        kept[address] = _present(before.get(address), address, part.digests[address], found.id, "")
+    for operation in part.changes.operations:
+        address = operation.address
+        if address in done:
+            if operation.resource is not None:
+                kept[address] = _present(None, address, operation.resource.digest, done[address].id, now)
+            continue
+        old = before.get(address) or _blank(address)
+        fault = part.failed.get(address) or part.fault
+        waiting = TargetState.REMOVING if operation.resource is None else _waiting(old)
+        kept[address] = old.model_copy(
+            update={
+                "state": waiting,
+                "reason": fault.reason.word if fault else Reason.PENDING.word,
+                "message": fault.message if fault else "",
+            }
+        )
+    return kept
+
+
+def _waiting(old: Target) -> TargetState:
+    """A target that could not be written: still Pending if it never was, else it differs from what is wanted."""
+    return TargetState.PENDING if old.state is TargetState.PENDING else TargetState.FAILED
+
+
+def _blank(address: Address) -> Target:
+    return Target(backend=address.backend, kind=address.kind, name=address.name, state=TargetState.PENDING)
+
+
+def _present(old: Target | None, address: Address, digest: str, found_id: str, now: str) -> Target:
+    return Target(
+        backend=address.backend,
+        kind=address.kind,
+        name=address.name,
+        id=found_id,
+        state=TargetState.PRESENT,
+        last_applied_time=now or (old.last_applied_time if old else ""),
+        digest=digest,
+    )
+
+
+def _address(target: Target) -> Address:
+    return Address(target.backend, target.kind, target.name)
+
+
+def recorded(status: Status | None) -> dict[Address, str]:
+    """Return the digest last written at each recorded address; empty for what is only Pending."""
+    return {_address(target): target.digest for target in (status or Status()).targets}
+
+
+def _effective(plan: Plan) -> Effective:
+    if not plan.grants:
+        return Effective()
+    ttl = max(grant.session.ttl for grant in plan.grants.values())
+    longest = max(grant.session.max_ttl for grant in plan.grants.values())
+    rules = {f"{each.backend}/{each.verdict.rule}" for each in plan.decisions if isinstance(each.verdict, Admitted)}
+    return Effective(session_ttl=duration_text(ttl), session_max_ttl=duration_text(longest), rules=tuple(sorted(rules)))
+
+
+def _secret(decision: Decision, parts: Mapping[str, Progress]) -> SecretStatus:
+    verdict = decision.verdict
+    if isinstance(verdict, Refused):
+        return SecretStatus(
+            type=decision.type,
+            id=decision.id,
+            state=SecretState.REFUSED,
+            reason=verdict.reason.word,
+            message=verdict.message,
+        )
+    if not isinstance(verdict, Admitted):
+        return SecretStatus(
+            type=decision.type,
+            id=decision.id,
+            state=SecretState.PENDING,
+            reason=verdict.reason.word,
+            message=verdict.message,
+        )
+    fault = _obstacle(parts.get(CLUSTER)) or _obstacle(parts.get(decision.backend))
+    if fault is not None:
+        return SecretStatus(
+            type=decision.type,
+            id=decision.id,
+            state=SecretState.FAILED,
+            rule=verdict.rule,
+            reason=fault.reason.word,
+            message=fault.message,
+        )
+    return SecretStatus(type=decision.type, id=decision.id, state=SecretState.GRANTED, rule=verdict.rule)
+
+
+def _obstacle(part: Progress | None) -> Fault | None:
+    if part is None:
+        return Fault(Reason.PENDING, "not written yet")
+    if part.fault is not None:
+        return part.fault
+    if part.changes is not None and part.changes.conflicts:
+        return Fault(Reason.NOT_OWNED, part.changes.conflicts[0].message, retryable=False)
+    return None
+
+
+def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[SecretStatus]) -> Verdict:
+    if plan.problem is not None:
+        return Verdict(False, plan.problem.reason, plan.problem.message)
+    obstacles = [fault for _, part in sorted(parts.items()) if (fault := _obstacle(part)) is not None]
+    refused = [each.verdict for each in plan.decisions if isinstance(each.verdict, Refused)]
+    waiting = [each.verdict for each in plan.decisions if not isinstance(each.verdict, Refused | Admitted)]
+    retrying = any(fault.reason not in _STALLING for fault in obstacles) or bool(waiting)
+    for fault in sorted(obstacles, key=lambda each: each.reason not in _STALLING):
+        return Verdict(False, fault.reason, fault.message, working=retrying)
+    if refused:
+        first = refused[0]
+        more = f" (and {len(refused) - 1} more: see status.secrets)" if len(refused) > 1 else ""
+        return Verdict(False, first.reason, first.message + more, working=retrying)
+    if waiting:
+        return Verdict(False, waiting[0].reason, waiting[0].message, working=True)
+    return Verdict(True, Reason.READY, f"{len(secrets)} of {len(secrets)} secrets granted to {plan.account}")

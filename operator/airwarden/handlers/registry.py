@@ -1,0 +1,86 @@
+"""Which events of the cluster the operator listens to, and where they go.
+
+kopf is used for its watches and its start-up order: every kind is listed before the first handler runs,
+so that no binding is judged before its backend and namespace are known. Finalizers, retries and
+statuses are ours (docs/decisions/0003). Called by `airwarden.operator_process`.
+"""
+
+from typing import Any
+
+import kopf
+
+from airwarden.api import BACKENDS, BINDINGS, GROUP, VERSION
+from airwarden.providers.kubernetes.accounts import SELECTOR
+from airwarden.providers.kubernetes.api import load_configuration
+from airwarden.reconcile.engine import Engine
+
+
+def register(registry: kopf.OperatorRegistry, engine: Engine) -> None:
+    """Register all handlers for one engine."""
+    binding = (GROUP, VERSION, BINDINGS)
+    backend = (GROUP, VERSION, BACKENDS)
+    namespace = ("", "v1", "namespaces")
+    account = ("", "v1", "serviceaccounts")
+
+    @kopf.index(*binding, id="bindings", registry=registry)
+    async def index_binding(body: kopf.Body, **_: Any) -> None:
+        engine.index_binding(body)
+
+    @kopf.index(*backend, id="backends", registry=registry)
+    async def index_backend(body: kopf.Body, **_: Any) -> None:
+        engine.index_backend(body)
+
+    @kopf.index(*namespace, id="namespaces", registry=registry)
+    async def index_namespace(body: kopf.Body, **_: Any) -> None:
+        engine.index_namespace(body)
+
+    @kopf.index(*account, id="accounts", registry=registry)
+    async def index_account(body: kopf.Body, **_: Any) -> None:
+        engine.index_account(body)
+
+    @kopf.on.event(*binding, id="binding", registry=registry)
+    async def see_binding(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
+        engine.see_binding(type, body)
+
+    @kopf.on.event(*backend, id="backend", registry=registry)
+    async def see_backend(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
+        engine.see_backend(type, body)
+
+    @kopf.on.event(*namespace, id="namespace", registry=registry)
+    async def see_namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
+        engine.see_namespace(type, body)
+
+    @kopf.on.event(*account, id="account", registry=registry)
+    async def see_account(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
+        engine.see_account(type, body)
+
+
+def register_login(registry: kopf.OperatorRegistry, kubeconfig: str | None) -> None:
+    """Let kopf log in as the rest of the operator does; it asks again when its token was refused."""
+
+    @kopf.on.login(id="login", registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        found = await load_configuration(kubeconfig)
+        token = str(found.api_key.get("BearerToken", "")).removeprefix("Bearer ")
+        return kopf.ConnectionInfo(
+            server=found.host,
+            ca_path=found.ssl_ca_cert,
+            certificate_path=found.cert_file,
+            private_key_path=found.key_file,
+            token=token or None,
+        )
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: no bookkeeping on objects, no worker limit, no Events of its own."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors["serviceaccounts"] = SELECTOR
+    settings.networking.request_timeout = 30.0
+    settings.networking.error_backoffs = [1.0, 1.0, 2.0, 3.0, 5.0]
+    return settings

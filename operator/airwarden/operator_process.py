@@ -1,0 +1,81 @@
+"""Puts one operator together and runs it until it is told to stop.
+
+Called by `airwarden run`. Everything is handed on by value; nothing here decides anything.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+import structlog
+
+from airwarden import __version__
+from airwarden.handlers.registry import kopf_settings, register, register_login
+from airwarden.providers.kubernetes.accounts import Accounts
+from airwarden.providers.kubernetes.api import KubernetesApi
+from airwarden.providers.kubernetes.events import EventPoster
+from airwarden.providers.kubernetes.objects import ObjectWriter
+from airwarden.providers.opening import Opening
+from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.bindings import BindingReconciler, Tools
+from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.probe import ProbeTools
+from airwarden.settings import Settings
+from airwarden.telemetry import Ports
+
+log = structlog.get_logger("airwarden")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[Engine, ProbeTools]:
+    """Return the engine with all its parts, not yet started, and what its probes need."""
+    cache = Cache()
+    opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory)
+    backends = Backends(opening.open, lambda name: engine.backend_failing(name))  # noqa: PLW0108 - engine comes below
+    writer = ObjectWriter(api)
+    tools = Tools(
+        cluster=settings.cluster,
+        cache=cache,
+        backends=backends,
+        writer=writer,
+        accounts=Accounts(api),
+        events=EventPoster(api),
+        metrics=metrics,
+        clock=_now,
+    )
+    engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics)
+    return engine, ProbeTools(cache, backends, writer, metrics, engine.backend_recovered, _now)
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT. All logins at the stores are revoked before it ends."""
+    kubeconfig = str(settings.kubeconfig) if settings.kubeconfig is not None else None
+    api = await KubernetesApi.connect(kubeconfig, settings.kubernetes_timeout)
+    metrics = Metrics()
+    engine, probe_tools = assemble(settings, api, metrics)
+    ports = Ports(metrics, lambda: engine.live, engine.stalled_seconds)
+    registry = kopf.OperatorRegistry()
+    register(registry, engine)
+    register_login(registry, kubeconfig)
+
+    @kopf.on.startup(registry=registry, id="start")
+    async def start(**_: Any) -> None:
+        engine.start(probe_tools)
+        port = await ports.start(settings)
+        log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
+
+    @kopf.on.cleanup(registry=registry, id="stop")
+    async def stop(**_: Any) -> None:
+        await engine.stop(settings.shutdown_seconds)
+        await ports.stop()
+        log.info("stopped")
+
+    try:
+        await kopf.operator(registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True)
+    finally:
+        await api.close()

@@ -1,0 +1,1 @@
+"""The cluster itself: objects of ours, service accounts, statuses and Events."""

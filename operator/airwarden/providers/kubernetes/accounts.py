@@ -1,0 +1,181 @@
+"""Service accounts of bindings: made by POST, adopted never, corrected by server-side apply (design section 5).
+
+Ours are known from a label-selected watch, so that looking at one costs no request. Called by
+`airwarden.reconcile.bindings` for the cluster's part of a plan.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from airwarden.api import GROUP
+from airwarden.domain.errors import NamespaceTerminating, NotOwned, ServiceAccountTaken
+from airwarden.domain.owner import Owner
+from airwarden.domain.progress import CLUSTER
+from airwarden.domain.resources import Action, Address, Claim, Observed, Operation, Resource
+from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
+from airwarden.providers.ports import Written
+
+KIND: Final = "ServiceAccount"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+BINDING: Final = f"{GROUP}/binding"
+CLUSTER_LABEL: Final = f"{GROUP}/cluster"
+SELECTOR: Final = f"{BINDING},{CLUSTER_LABEL}"
+"""What the operator watches: accounts that some binding made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the operator remembers of a service account."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    labels: Mapping[str, str]
+    automount: bool | None
+
+    @classmethod
+    def read(cls, body: Mapping[str, object]) -> "Account":
+        """Read the parts that matter from an object."""
+        metadata = body.get("metadata")
+        if not isinstance(metadata, Mapping):
+            raise TypeError("a service account without metadata")
+        automount = body.get("automountServiceAccountToken")
+        return cls(
+            namespace=str(metadata.get("namespace", "")),
+            name=str(metadata["name"]),
+            uid=str(metadata.get("uid", "")),
+            resource_version=str(metadata.get("resourceVersion", "0")),
+            labels={
+                key: value
+                for key, value in (metadata.get("labels") or {}).items()
+                if key in (MANAGED_BY, BINDING, CLUSTER_LABEL)
+            },
+            automount=automount if isinstance(automount, bool) else None,
+        )
+
+    def observed(self, owner: Owner) -> Observed:
+        """Return the account as an observed resource, claimed by its labels."""
+        return Observed(
+            address(self.name), {**self.labels, "automount": _text(self.automount)}, self.claim(owner), self.uid
+        )
+
+    def claim(self, owner: Owner) -> Claim:
+        """Return whose the account is by its labels."""
+        mine = _labels(owner)
+        if all(self.labels.get(key) == mine[key] for key in (BINDING, CLUSTER_LABEL)):
+            return Claim.OURS
+        return Claim.FOREIGN if BINDING in self.labels else Claim.UNMARKED
+
+
+def address(name: str) -> Address:
+    """Return the address of an account; its namespace is the binding's."""
+    return Address(CLUSTER, KIND, name)
+
+
+def desired(owner: Owner, name: str) -> Resource:
+    """Return the account of a binding. Its API token is not mounted: tasks need only the store's."""
+    return Resource(address(name), {**_labels(owner), "automount": _text(False)})
+
+
+def absent(name: str) -> Observed:
+    """Return the observation that there is no such account of ours."""
+    return Observed(address(name), None)
+
+
+class Accounts:
+    """Creates, corrects and deletes service accounts."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+
+    async def read(self, owner: Owner, name: str) -> Account | None:
+        """Read one account live; None when there is none."""
+        try:
+            return Account.read(await self._api.get(_path(owner.namespace, name)))
+        except Absent:
+            return None
+
+    async def apply(self, owner: Owner, operation: Operation, recorded_uid: str) -> tuple[Written, Account | None]:
+        """Do one operation. Raises NotOwned or ServiceAccountTaken for an account that is not this binding's."""
+        name = operation.address.name
+        if operation.action is Action.DELETE:
+            await self._delete(owner, name, operation.observed.id)
+            return Written(), None
+        if operation.action is Action.CREATE:
+            made = await self._create(owner, name, recorded_uid)
+        else:
+            made = await self._correct(owner, name)
+        return Written(made.uid), made
+
+    async def _create(self, owner: Owner, name: str, recorded_uid: str) -> Account:
+        try:
+            return Account.read(await self._api.post(_collection(owner.namespace), _manifest(owner, name)))
+        except Absent:
+            raise NamespaceTerminating(f"namespace {owner.namespace} is gone") from None
+        except Conflict:
+            found = await self.read(owner, name)
+        if found is None:
+            return await self._create_again(owner, name)
+        refuse_foreign(found, owner, recorded_uid)
+        if found.observed(owner).fields == desired(owner, name).fields:
+            return found
+        return await self._correct(owner, name)
+
+    async def _create_again(self, owner: Owner, name: str) -> Account:
+        """The account went between the POST and the GET: one more try, then the next pass decides."""
+        try:
+            return Account.read(await self._api.post(_collection(owner.namespace), _manifest(owner, name)))
+        except Conflict:
+            raise NotOwned(f"service account {owner.namespace}/{name} comes and goes: find out who makes it") from None
+
+    async def _correct(self, owner: Owner, name: str) -> Account:
+        return Account.read(await self._api.apply(_path(owner.namespace, name), _manifest(owner, name)))
+
+    async def _delete(self, owner: Owner, name: str, uid: str) -> None:
+        try:
+            await self._api.delete(_path(owner.namespace, name), uid=uid)
+        except Conflict:
+            raise NotOwned(
+                f"service account {owner.namespace}/{name} was made anew by somebody else and was not deleted"
+            ) from None
+
+
+def refuse_foreign(found: Account, owner: Owner, recorded_uid: str) -> None:
+    """Raise unless the account carries this binding's labels, or is the very one that we made."""
+    claim = found.claim(owner)
+    if claim is Claim.OURS or (claim is Claim.UNMARKED and recorded_uid and found.uid == recorded_uid):
+        return
+    where = f"service account {found.namespace}/{found.name}"
+    if claim is Claim.FOREIGN:
+        raise ServiceAccountTaken(
+            f"{where} belongs to binding {found.labels.get(BINDING)}: "
+            "put the secrets into that binding, or name another account"
+        )
+    raise NotOwned(f"{where} was not made by Airwarden and is not bound: name an account that does not exist yet")
+
+
+def _labels(owner: Owner) -> dict[str, str]:
+    return {MANAGED_BY: "airwarden", BINDING: owner.binding, CLUSTER_LABEL: owner.cluster}
+
+
+def _manifest(owner: Owner, name: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": owner.namespace, "labels": _labels(owner)},
+        "automountServiceAccountToken": False,
+    }
+
+
+def _text(flag: bool | None) -> str:
+    return "unset" if flag is None else str(flag).lower()
+
+
+def _collection(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/serviceaccounts"
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"{_collection(namespace)}/{name}"

@@ -1,0 +1,150 @@
+"""One pooled connection to the API server, and its answers told apart.
+
+The official client's asyncio half is used below its generated models: requests and answers here are
+plain JSON, since custom resources have no models there and each model costs more than its request.
+Called by the other modules of this folder only.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from airwarden.domain.errors import ClusterFailed, ClusterForbidden, NamespaceTerminating
+
+Json = dict[str, Any]
+FIELD_MANAGER: Final = "airwarden"
+_JSON_PATCH: Final = "application/json-patch+json"
+_APPLY: Final = "application/apply-patch+yaml"
+
+
+class Absent(Exception):
+    """404: there is no such object."""
+
+
+class Conflict(Exception):
+    """409 or a failed precondition: the object is not as the request assumed. The text is for logs."""
+
+
+async def load_configuration(kubeconfig: str | None) -> Configuration:
+    """Return how to reach the API server: a kubeconfig's current context, or the pod's own account.
+
+    Raises ClusterFailed with what to do when neither is there.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=kubeconfig, client_configuration=configuration
+            )
+    except (config.ConfigException, OSError) as error:
+        raise ClusterFailed(f"no way to the Kubernetes API: {error}; give --kubeconfig, or run in a pod") from None
+    return configuration
+
+
+class KubernetesApi:
+    """Sends requests to one API server and returns parsed JSON."""
+
+    def __init__(self, client: ApiClient, timeout: float) -> None:
+        self._client = client
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 5.0))
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None, timeout: float) -> Self:  # noqa: ASYNC109 - of each request
+        """Open the pool: with a kubeconfig's current context, or from inside a pod when it is None."""
+        configuration = await load_configuration(kubeconfig)
+        configuration.connection_pool_maxsize = 64
+        return cls(ApiClient(configuration), timeout)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, path: str) -> Json:
+        """Read one object. Raises Absent."""
+        return await self._request("GET", path)
+
+    async def post(self, path: str, body: Json) -> Json:
+        """Create one object. Raises Conflict when it is there already."""
+        return await self._request("POST", f"{path}?fieldManager={FIELD_MANAGER}", body)
+
+    async def patch(self, path: str, operations: Sequence[Json]) -> Json:
+        """Apply a JSON patch. Raises Conflict when one of its tests fails, Absent when it is gone."""
+        url = f"{path}?fieldManager={FIELD_MANAGER}"
+        return await self._request("PATCH", url, list(operations), _JSON_PATCH)
+
+    async def apply(self, path: str, body: Json) -> Json:
+        """Server-side apply with our field manager: only the fields in the body are ours."""
+        return await self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", body, _APPLY)
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete the object of that uid and no other. One that is gone already is fine."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            await self._request("DELETE", path, body)
+        except Absent:
+            return
+
+    async def _request(
+        self, method: str, path: str, body: Json | list[Json] | None = None, content: str = "application/json"
+    ) -> Json:
+        headers = {"Content-Type": content, "Accept": "application/json", "User-Agent": "airwarden"}
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+                method,
+                self._client.configuration.host + path,
+                headers=headers,
+                body=body,
+                _request_timeout=self._timeout,
+            )
+            text = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            kind = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            raise ClusterFailed(f"the Kubernetes API gave no answer to {method} {_shown(path)}: {kind}") from None
+        if answer.status < 300:
+            return _parsed(text, method, path)
+        raise _failure(answer.status, answer.headers, text, f"{method} {_shown(path)}")
+
+
+def _parsed(text: bytes, method: str, path: str) -> Json:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise ClusterFailed(f"the Kubernetes API gave an answer that is not JSON to {method} {_shown(path)}") from None
+    if not isinstance(found, dict):
+        raise ClusterFailed(f"the Kubernetes API gave no object to {method} {_shown(path)}")
+    return found
+
+
+def _shown(path: str) -> str:
+    return path.partition("?")[0]
+
+
+def _failure(status: int, headers: Mapping[str, str], text: bytes, what: str) -> Exception:
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = {}
+    message = str(said.get("message", ""))[:300] if isinstance(said, dict) else ""
+    causes = (said.get("details") or {}).get("causes") or [] if isinstance(said, dict) else []
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return NamespaceTerminating("the namespace is being deleted")
+    if status == 404:
+        return Absent(message)
+    if status in (409, 412, 422):
+        return Conflict(message)
+    if status in (401, 403):
+        return ClusterForbidden(f"the Kubernetes API refused {what}: {message or status}")
+    return ClusterFailed(
+        f"the Kubernetes API answered {status} to {what}: {message}", retry_after=_seconds(headers.get("Retry-After"))
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isdigit() else None

@@ -1,0 +1,104 @@
+"""Writes to our own kinds: the finalizer and the status, each guarded by the uid it was meant for.
+
+Called by `airwarden.reconcile`. Nothing is written to a store before the finalizer was acknowledged here.
+"""
+
+from typing import Any
+
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, FINALIZER
+from airwarden.api.backend import BackendStatus
+from airwarden.api.conditions import Condition, Status, StatusModel
+from airwarden.api.metadata import Metadata
+from airwarden.domain.errors import ObjectGone
+from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
+
+
+def binding_path(namespace: str, name: str) -> str:
+    """Return where the API server keeps a binding."""
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{BINDINGS}/{name}"
+
+
+def backend_path(name: str) -> str:
+    """Return where the API server keeps a backend."""
+    return f"/apis/{API_VERSION}/{BACKENDS}/{name}"
+
+
+def path_of(kind: str, metadata: Metadata) -> str:
+    """Return where the API server keeps an object of ours."""
+    if kind == "AirflowSecretBinding":
+        return binding_path(metadata.namespace, metadata.name)
+    return backend_path(metadata.name)
+
+
+class ObjectWriter:
+    """Writes finalizers and statuses of bindings and backends."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+
+    async def add_finalizer(self, path: str, metadata: Metadata) -> Json:
+        """Add our finalizer and return the object as it then is. Raises ObjectGone when it changed meanwhile."""
+        where = "/metadata/finalizers/-" if metadata.finalizers else "/metadata/finalizers"
+        value: Any = FINALIZER if metadata.finalizers else [FINALIZER]
+        return await self._patch(
+            path,
+            [
+                {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+                {"op": "test", "path": "/metadata/resourceVersion", "value": metadata.resource_version},
+                {"op": "add", "path": where, "value": value},
+            ],
+        )
+
+    async def remove_finalizer(self, path: str, metadata: Metadata) -> None:
+        """Let the object go. Other finalizers stay."""
+        if FINALIZER not in metadata.finalizers:
+            return
+        where = f"/metadata/finalizers/{metadata.finalizers.index(FINALIZER)}"
+        await self._patch(
+            path,
+            [
+                {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+                {"op": "test", "path": where, "value": FINALIZER},
+                {"op": "remove", "path": where},
+            ],
+        )
+
+    async def write_status(self, path: str, uid: str, status: StatusModel) -> Json:
+        """Replace the whole status and return the object as it then is."""
+        return await self._patch(
+            f"{path}/status",
+            [
+                {"op": "test", "path": "/metadata/uid", "value": uid},
+                {"op": "add", "path": "/status", "value": status_json(status)},
+            ],
+        )
+
+    async def _patch(self, path: str, operations: list[Json]) -> Json:
+        try:
+            return await self._api.patch(path, operations)
+        except (Absent, Conflict) as error:
+            raise ObjectGone(f"{path} changed or went before the write") from error
+
+
+def status_json(status: StatusModel) -> Json:
+    """Return a status as the API server keeps it: what says nothing is left out."""
+    found = status.model_dump(by_alias=True, mode="json", exclude_defaults=True)
+    _keep_required(found, status)
+    return found
+
+
+def _keep_required(found: Json, status: StatusModel) -> None:
+    """Put back what equals a default but is required by its schema or by readers."""
+    if isinstance(status, Status | BackendStatus):
+        found.setdefault("conditions", [])
+        for shown, condition in zip(found["conditions"], status.conditions, strict=True):
+            shown.update(_condition(condition))
+    if isinstance(status, Status):
+        for shown, target in zip(found.get("targets", []), status.targets, strict=True):
+            shown["backend"] = target.backend
+    if isinstance(status, BackendStatus):
+        found["bindings"] = {"total": status.bindings.total, "ready": status.bindings.ready}
+
+
+def _condition(condition: Condition) -> Json:
+    return condition.model_dump(by_alias=True, mode="json")

@@ -1,0 +1,43 @@
+"""From a backend to its store: the one place that knows which provider serves which type.
+
+Called through `airwarden.reconcile.backends` when a backend is first used or its connection changed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from airwarden.api.backend import AirflowSecretBackend, ConfigMapKey
+from airwarden.domain.errors import InvalidSettings
+from airwarden.providers.kubernetes.api import Absent, KubernetesApi
+from airwarden.providers.ports import Store
+from airwarden.providers.vault.opening import open_store as open_vault
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opening a store needs of the operator."""
+
+    api: KubernetesApi
+    cluster: str
+    namespace: str
+    token_directory: Path
+
+    async def open(self, backend: AirflowSecretBackend) -> Store:
+        """Return the store. Raises InvalidSettings when something that the backend names is not there."""
+        vault = backend.spec.vault
+        reference = vault.tls.ca_bundle_ref if vault is not None else None
+        ca_pem = await self._ca_bundle(reference.config_map) if reference is not None else None
+        return open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+
+    async def _ca_bundle(self, reference: ConfigMapKey) -> str:
+        where = f"ConfigMap {self.namespace}/{reference.name}"
+        try:
+            found = await self.api.get(f"/api/v1/namespaces/{self.namespace}/configmaps/{reference.name}")
+        except Absent:
+            raise InvalidSettings(f"{where} of tls.caBundleRef is not there: create it, or correct the name") from None
+        pem = (found.get("data") or {}).get(reference.key)
+        if not isinstance(pem, str):
+            raise InvalidSettings(
+                f"{where} has no key {reference.key}: add it, or correct tls.caBundleRef.configMap.key"
+            )
+        return pem

@@ -1,0 +1,63 @@
+"""What a store must be able to do, so that the reconciler needs to know nothing else of it.
+
+Implemented by each folder beside this module and by the fakes of the tests; called by
+`airwarden.reconcile` only. Every method may raise an `airwarden.domain.errors.AirwardenError`
+and nothing else that is expected.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import Address, Grant, Observed, Operation, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a check of the store found."""
+
+    store_id: str
+    version: str
+    missing_permissions: tuple[str, ...]
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The store's acknowledgement of one operation."""
+
+    id: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """One secret store, as one backend describes it."""
+
+    grammar: KeyGrammar
+    """Which keys the store has."""
+    enforces_session_ttl: bool
+    """Whether the store ends a login when its time is over."""
+
+    def render(self, grant: Grant) -> tuple[Resource, ...]:
+        """Return the resources that give exactly the grant, in the order of creation. Pure."""
+
+    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+        """Return every address that this owner could have here, in the order of removal. Pure."""
+
+    async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
+        """Return what the store has at each address.
+
+        ``known`` says that a status records them: they are read one by one. Otherwise a shared listing,
+        at most five seconds old, may answer for those that are absent.
+        """
+
+    async def apply(self, operation: Operation) -> Written:
+        """Do one operation and return the store's acknowledgement."""
+
+    async def check(self) -> Health:
+        """Log in if need be, and ask the store for its health and our rights."""
+
+    async def close(self) -> None:
+        """Revoke the login and close all connections. Never raises for a store that is down."""

@@ -1,0 +1,74 @@
+"""Asks a Vault how it is, and whether the operator's login has every right that it needs.
+
+Called by `airwarden.providers.vault.store` for the backend's status.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+from airwarden.domain.errors import Forbidden, Sealed, StoreFailed
+from airwarden.domain.owner import PREFIX
+from airwarden.providers.ports import Health
+from airwarden.providers.vault.answers import Asked, RawAnswer, interpret
+from airwarden.providers.vault.client import VaultClient
+from airwarden.providers.vault.role import JSONValue
+from airwarden.providers.vault.transport import Call
+
+CAPABILITIES: Final = ("Static", "Dynamic", "SessionTTL")
+_HEALTH: Final = Call("GET", "sys/health")
+_RIGHTS: Final = "sys/capabilities-self"
+_SERVING: Final = (200, 429, 473)
+_WRITE: Final = ("create", "read", "update", "delete")
+_PROBE: Final = "airwarden-probe.airwarden-probe"
+
+
+def needed_rights(cluster: str, auth_mount: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return every path that the operator calls, with what it must be allowed there."""
+    names = f"{PREFIX}.{cluster}.*"
+    return (
+        (f"sys/policies/acl/{names}", _WRITE),
+        ("sys/policies/acl", ("list",)),
+        (f"auth/{auth_mount}/role/{names}", _WRITE),
+        (f"auth/{auth_mount}/role", ("list",)),
+        (_RIGHTS, ("update",)),
+        ("auth/token/renew-self", ("update",)),
+        ("auth/token/revoke-self", ("update",)),
+    )
+
+
+async def check_vault(client: VaultClient, cluster: str, auth_mount: str) -> Health:
+    """Return version, id and missing rights. Raises the error that stands in the way."""
+    version, store_id = _health(await client.anonymous(_HEALTH), client.connection.address)
+    await client.ensure_login()
+    needed = needed_rights(cluster, auth_mount)
+    probes = {path: path.replace("*", _PROBE) for path, _ in needed}
+    try:
+        answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}))
+    except Forbidden:
+        return Health(store_id, version, (f"{_RIGHTS}: update",), CAPABILITIES)
+    missing = []
+    for path, wanted in needed:
+        lacking = _lacking(answer.data.get(probes[path]), wanted)
+        if lacking:
+            missing.append(f"{path}: {','.join(lacking)}")
+    return Health(store_id, version, tuple(missing), CAPABILITIES)
+
+
+def _health(raw: RawAnswer, address: str) -> tuple[str, str]:
+    """Return version and id of a Vault that serves requests: an active node or a standby of one."""
+    # A sealed Vault answers this path with a status of its own, but without errors in the body.
+    readable = raw.status in (*_SERVING, HTTPStatus.SERVICE_UNAVAILABLE) and raw.body.lstrip().startswith(b"{")
+    status = HTTPStatus.OK if readable else raw.status
+    answer = interpret(RawAnswer(status, raw.body, raw.retry_after, raw.location), Asked(_HEALTH.what, address))
+    if answer.body.get("sealed") is True:
+        raise Sealed(f"Vault at {address} is sealed: unseal it")
+    version, cluster_id = answer.body.get("version"), answer.body.get("cluster_id", "")
+    if not isinstance(version, str) or not isinstance(cluster_id, str):
+        raise StoreFailed(f"{address} answered {_HEALTH.what} without a version: is it a Vault?")
+    return version[:64], cluster_id[:256]
+
+
+def _lacking(granted: JSONValue, wanted: Sequence[str]) -> tuple[str, ...]:
+    found = set() if isinstance(granted, str) or not isinstance(granted, Sequence) else set(granted)
+    return () if "root" in found else tuple(each for each in wanted if each not in found)

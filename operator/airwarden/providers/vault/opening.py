@@ -1,0 +1,63 @@
+"""From a backend object to a store that can be used: the one place where its fields are read.
+
+Called by `airwarden.reconcile` when a backend appears or changes.
+"""
+
+from pathlib import Path
+
+from airwarden.api.backend import AirflowSecretBackend, VaultBackend
+from airwarden.api.fields import seconds
+from airwarden.domain.errors import InvalidSettings
+from airwarden.domain.owner import PREFIX
+from airwarden.providers.vault.connection import Connection
+from airwarden.providers.vault.store import Layout, VaultStore
+
+
+def open_store(backend: AirflowSecretBackend, *, cluster: str, token_directory: Path, ca_pem: str | None) -> VaultStore:
+    """Return the store that the backend describes. Nothing is sent yet.
+
+    ``token_directory`` holds one projected token per audience, the file named like it. ``ca_pem`` is the
+    content of the backend's CA bundle. Raises InvalidSettings for settings that cannot be used.
+    """
+    vault = vault_settings(backend)
+    login = vault.login.kubernetes
+    refuse_own_names(login.role, cluster)
+    connection = Connection(
+        backend=backend.metadata.name,
+        address=vault.address,
+        namespace=vault.namespace,
+        timeout=float(seconds(backend.spec.requests.timeout)),
+        max_concurrent=backend.spec.requests.max_concurrent,
+        per_second=backend.spec.requests.per_second,
+        ca_pem=ca_pem,
+        server_name=vault.tls.server_name,
+        login_mount=login.mount,
+        login_role=login.role,
+        audience=login.audience,
+        token_file=token_directory / login.audience,
+    )
+    layout = Layout(
+        cluster=cluster,
+        backend=backend.metadata.name,
+        kv_mount=vault.kv.mount,
+        kv_version=vault.kv.version,
+        auth_mount=vault.workload_login.kubernetes.mount,
+        audience=vault.workload_login.kubernetes.audience,
+    )
+    return VaultStore(connection, layout)
+
+
+def vault_settings(backend: AirflowSecretBackend) -> VaultBackend:
+    """Return the backend's Vault settings. Raises InvalidSettings when it has none."""
+    if backend.spec.vault is None:
+        raise InvalidSettings(f"backend {backend.metadata.name} has no vault settings: give spec.vault")
+    return backend.spec.vault
+
+
+def refuse_own_names(name: str, cluster: str) -> None:
+    """Raise InvalidSettings for a role of the operator that the operator itself could rewrite."""
+    if name.lower().startswith(f"{PREFIX}.{cluster}."):
+        raise InvalidSettings(
+            f"the operator's own role {name!r} begins with {PREFIX}.{cluster}., where the operator may write: "
+            "name it otherwise"
+        )

@@ -1,0 +1,116 @@
+"""The Kubernetes-auth role of one binding: what it should be, and what Vault's answer means.
+
+Vault keeps what a write omits, keeps old names of fields beside the new ones, and returns numbers for
+texts; so every field is sent, and both sides are brought to one form before they are compared. Pure;
+called by `airwarden.providers.vault.store`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from airwarden.api.fields import duration_text
+from airwarden.domain.resources import FieldValue, Grant
+
+JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
+
+_ORDERED: Final = ("bound_service_account_names", "bound_service_account_namespaces")
+_UNORDERED: Final = ("token_policies", "token_bound_cidrs")
+_TEXTS: Final = ("bound_service_account_namespace_selector", "audience", "alias_name_source", "token_type")
+_SECONDS: Final = ("token_ttl", "token_max_ttl", "token_explicit_max_ttl", "token_period")
+_COUNTS: Final = ("token_num_uses",)
+_FLAGS: Final = ("token_no_default_policy",)
+_LEGACY: Final = ("policies", "ttl", "max_ttl", "period", "num_uses", "bound_cidrs")
+"""Names of before Vault 1.2. They still act on old servers, so one with a value is a difference."""
+
+
+def desired_fields(grant: Grant, audience: str) -> dict[str, FieldValue]:
+    """Return every field of the role that lets the grant's account, and nothing else, log in.
+
+    ``token_explicit_max_ttl`` stays 0: a renewable token is bounded by ``token_max_ttl`` already.
+    """
+    return {
+        "bound_service_account_names": (grant.account,),
+        "bound_service_account_namespaces": (grant.owner.namespace,),
+        "bound_service_account_namespace_selector": "",
+        "audience": audience,
+        "alias_name_source": "serviceaccount_uid",
+        "token_policies": (grant.owner.name_in_store,),
+        "token_ttl": grant.session.ttl,
+        "token_max_ttl": grant.session.max_ttl,
+        "token_explicit_max_ttl": 0,
+        "token_period": 0,
+        "token_num_uses": 0,
+        "token_bound_cidrs": (),
+        "token_type": "service",
+        "token_no_default_policy": True,
+    }
+
+
+def request_body(fields: Mapping[str, FieldValue]) -> dict[str, str | bool | list[str]]:
+    """Return the fields as they are sent.
+
+    A list of one is sent as a plain text and numbers as texts: only so do the parameter rules of the
+    operator's own policy match them on every Vault.
+    """
+    return {name: _sent(name, value) for name, value in fields.items()}
+
+
+def normalise(data: Mapping[str, JSONValue]) -> dict[str, FieldValue]:
+    """Return what Vault has, in the form of `desired_fields`.
+
+    A field of before Vault 1.2 that has a value, and a known field of an unknown form, stay visible as a
+    difference. Fields that a newer Vault adds are left out: they would differ for ever.
+    """
+    found: dict[str, FieldValue] = {}
+    for name in _ORDERED:
+        found[name] = _texts(data.get(name))
+    for name in _UNORDERED:
+        found[name] = tuple(sorted(set(_texts(data.get(name)))))
+    for name in _TEXTS:
+        value = data.get(name)
+        found[name] = value if isinstance(value, str) else "" if value is None else _strange(value)
+    for name in (*_SECONDS, *_COUNTS):
+        found[name] = _whole(data.get(name))
+    for name in _FLAGS:
+        value = data.get(name)
+        found[name] = value if isinstance(value, bool) else _strange(value)
+    for name in _LEGACY:
+        if data.get(name):
+            found[name] = _strange(data[name])
+    return found
+
+
+def has_only_policy(fields: Mapping[str, FieldValue], name: str) -> bool:
+    """Tell whether the role gives this one policy and no other, by whichever field."""
+    return fields.get("token_policies") == (name,) and "policies" not in fields
+
+
+def _sent(name: str, value: FieldValue) -> str | bool | list[str]:
+    if isinstance(value, tuple):
+        return list(value) if len(value) > 1 else "".join(value)
+    if isinstance(value, bool | str):
+        return value
+    return duration_text(value) if name in _SECONDS and value else str(value)
+
+
+def _texts(value: JSONValue) -> tuple[str, ...]:
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, Sequence):
+        return tuple(each if isinstance(each, str) else _strange(each) for each in value)
+    return (_strange(value),)
+
+
+def _whole(value: JSONValue) -> FieldValue:
+    if value is None:
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, str) and value.isdecimal() else _strange(value)
+
+
+def _strange(value: JSONValue) -> str:
+    """Return a text that no desired field equals, so that an answer of unknown form counts as drift."""
+    return f"? {value!r}"

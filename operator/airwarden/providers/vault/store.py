@@ -1,0 +1,200 @@
+"""Vault in mode Roles, as `airwarden.reconcile` sees it: an implementation of `providers.ports.Store`.
+
+A role has no room for an ownership mark, so role and policy are observed together: the policy's first
+line says whose both are.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from airwarden.domain.errors import StoreFailed
+from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.owner import PREFIX, Owner
+from airwarden.domain.resources import (
+    Action,
+    Address,
+    Claim,
+    FieldValue,
+    Grant,
+    Observed,
+    Operation,
+    Resource,
+)
+from airwarden.providers.ports import Health, Written
+from airwarden.providers.vault import policy, role
+from airwarden.providers.vault.checking import check_vault
+from airwarden.providers.vault.client import VaultClient
+from airwarden.providers.vault.connection import Connection
+from airwarden.providers.vault.listing import SharedListing
+from airwarden.providers.vault.transport import Call
+
+POLICY: Final = "VaultPolicy"
+ROLE: Final = "VaultKubernetesRole"
+_LONGEST_KEY: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where in the Vault things are."""
+
+    cluster: str
+    backend: str
+    kv_mount: str
+    kv_version: int
+    auth_mount: str
+    """Mount of the Kubernetes auth method where tasks log in."""
+    audience: str
+    """Audience of the tasks' tokens."""
+
+
+class VaultStore:
+    """The policies and roles of one cluster's bindings in one Vault."""
+
+    enforces_session_ttl: bool = True
+
+    def __init__(self, connection: Connection, layout: Layout, clock: Callable[[], float] = time.monotonic) -> None:
+        self.client = VaultClient(connection, clock)
+        self.layout = layout
+        self.grammar: KeyGrammar = key_grammar(layout.kv_version)
+        self._role_path = f"auth/{layout.auth_mount}/role"
+        self._policies = SharedListing(lambda: self._names("sys/policies/acl"), clock)
+        self._roles = SharedListing(lambda: self._names(self._role_path), clock)
+
+    def render(self, grant: Grant) -> tuple[Resource, ...]:
+        """Return the policy and the role that give exactly the grant."""
+        name = grant.owner.name_in_store
+        rules = policy.rules_for(grant.readable, mount=self.layout.kv_mount, version=self.layout.kv_version)
+        return (
+            Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}),
+            Resource(Address(self.layout.backend, ROLE, name), role.desired_fields(grant, self.layout.audience)),
+        )
+
+    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+        """Return the policy's address, whose removal cuts live tokens at once, then the role's."""
+        return tuple(Address(self.layout.backend, kind, owner.name_in_store) for kind in (POLICY, ROLE))
+
+    async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
+        """Return what Vault has at each of the owner's addresses.
+
+        Raises ValueError for an address that the owner cannot have.
+        """
+        own_policy, own_role = self.addresses(owner)
+        asked = tuple(addresses)
+        for address in asked:
+            if address not in (own_policy, own_role):
+                raise ValueError(f"{address} is not an address of binding {owner}")
+        if not asked:
+            return {}
+        text, fields = await asyncio.gather(
+            self._policy_text(owner, known=known), self._role_fields(owner, known=known, wanted=own_role in asked)
+        )
+        claim = _policy_claim(owner, text)
+        found = {
+            own_policy: Observed(own_policy, None if text is None else {"policy": text}, claim),
+            own_role: Observed(own_role, fields, _role_claim(owner, fields, text, claim)),
+        }
+        return {address: found[address] for address in asked}
+
+    async def apply(self, operation: Operation) -> Written:
+        """Write or remove one policy or role."""
+        address = operation.address
+        path = self._path(address)
+        if operation.action is Action.DELETE:
+            answer = await self.client.request(Call("DELETE", path))
+            return Written(warnings=answer.warnings)
+        if operation.resource is None or operation.resource.address != address:
+            raise ValueError(f"{operation.action} of {address} comes without its resource")
+        # Noted before the write: after a time-out it may be there, and must not be held for absent.
+        (self._policies if address.kind == POLICY else self._roles).note(address.name)
+        answer = await self.client.request(Call("POST", path, _body(address.kind, operation.resource.fields)))
+        return Written(warnings=answer.warnings)
+
+    async def check(self) -> Health:
+        """Ask Vault for its health, log in, and ask for the rights of the login."""
+        return await check_vault(self.client, self.layout.cluster, self.layout.auth_mount)
+
+    async def close(self) -> None:
+        """Revoke the login and close all connections."""
+        await self.client.close()
+
+    async def _policy_text(self, owner: Owner, *, known: bool) -> str | None:
+        name = owner.name_in_store
+        if not known and not await self._policies.has(name):
+            return None
+        answer = await self.client.request(Call("GET", f"sys/policies/acl/{name}"))
+        if answer.absent:
+            return None
+        text = answer.data.get("policy")
+        if not isinstance(text, str):
+            raise StoreFailed(f"Vault answered the read of policy {name} without a policy: is it a Vault?")
+        return text
+
+    async def _role_fields(self, owner: Owner, *, known: bool, wanted: bool) -> Mapping[str, FieldValue] | None:
+        name = owner.name_in_store
+        if not wanted or (not known and not await self._roles.has(name)):
+            return None
+        answer = await self.client.request(Call("GET", f"{self._role_path}/{name}"))
+        if answer.absent:
+            return None
+        if not answer.data:
+            raise StoreFailed(f"Vault answered the read of role {name} without a role: is it a Vault?")
+        return role.normalise(answer.data)
+
+    async def _names(self, path: str) -> frozenset[str]:
+        answer = await self.client.request(Call("LIST", path))
+        if answer.absent:
+            return frozenset()
+        keys = answer.data.get("keys")
+        if isinstance(keys, str) or not isinstance(keys, list):
+            raise StoreFailed(f"Vault answered the list of {path} without names: is it a Vault?")
+        prefix = f"{PREFIX}.{self.layout.cluster}."
+        return frozenset(key for key in keys if isinstance(key, str) and key.startswith(prefix))
+
+    def _path(self, address: Address) -> str:
+        """Return the path of an address. Raises ValueError for one that is not under our cluster's name."""
+        # hvac does not quote paths, so nothing but a derived name may get into one.
+        ours = rf"{re.escape(f'{PREFIX}.{self.layout.cluster}.')}[a-z0-9-]+\.[a-z0-9][a-z0-9.-]*"
+        if address.backend != self.layout.backend or re.fullmatch(ours, address.name) is None:
+            raise ValueError(f"{address} is not an address of cluster {self.layout.cluster} in {self.layout.backend}")
+        if address.kind == POLICY:
+            return f"sys/policies/acl/{address.name}"
+        if address.kind == ROLE:
+            return f"{self._role_path}/{address.name}"
+        raise ValueError(f"{address} is not of a kind that Vault has")
+
+
+def key_grammar(kv_version: int) -> KeyGrammar:
+    """Return which keys a key-value engine of this version has."""
+    segment = f"[{policy.SEGMENT_CHARACTERS}]+"
+    mistaken = (("data/", "leave it out, Airwarden adds it"), ("metadata/", "write the path of the secret alone"))
+    return KeyGrammar(
+        separator="/",
+        pattern=re.compile(rf"(?=.{{1,{_LONGEST_KEY}}}\Z){segment}(?:/{segment})*"),
+        description=(
+            f"write the path below the mount, at most {_LONGEST_KEY} characters, with letters, digits and "
+            ". _ ~ @ : = , - between single slashes"
+        ),
+        mistaken_prefixes=mistaken if kv_version == policy.VERSIONED else (),
+    )
+
+
+def _body(kind: str, fields: Mapping[str, FieldValue]) -> Mapping[str, object]:
+    return dict(fields) if kind == POLICY else role.request_body(fields)
+
+
+def _policy_claim(owner: Owner, text: str | None) -> Claim:
+    marked = None if text is None else policy.owner_of(text)
+    if marked is None:
+        return Claim.UNMARKED
+    return Claim.OURS if marked == owner else Claim.FOREIGN
+
+
+def _role_claim(owner: Owner, fields: Mapping[str, FieldValue] | None, text: str | None, policy_claim: Claim) -> Claim:
+    if fields is None:
+        return Claim.UNMARKED
+    ours = text is None or policy_claim is Claim.OURS
+    return Claim.OURS if ours and role.has_only_policy(fields, owner.name_in_store) else Claim.FOREIGN

@@ -1,0 +1,159 @@
+"""The stores in use: opened when first needed, checked by one probe each, closed when they go.
+
+`Backends` is asked by `airwarden.reconcile.bindings` for a store; `airwarden.reconcile.probe` keeps each
+one's status. Bindings that wait for a store are woken through ``recovered``.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.fields import seconds
+from airwarden.api.reasons import Reason
+from airwarden.domain.desired import Held
+from airwarden.domain.errors import AirwardenError
+from airwarden.domain.guardrails import BackendView
+from airwarden.providers.ports import Store
+from airwarden.reconcile.breaker import Breaker
+from airwarden.reconcile.wording import complaints
+
+Opener = Callable[[AirflowSecretBackend], Awaitable[Store]]
+
+
+class Runtime:
+    """One store as it is used: its backend, its connection, and whether it answers."""
+
+    def __init__(self, backend: AirflowSecretBackend, store: Store, failing: Callable[[str], None]) -> None:
+        self.name = backend.metadata.name
+        self.backend = backend
+        self.store = store
+        self.breaker = Breaker()
+        self._failing = failing
+
+    @property
+    def drift_interval(self) -> float:
+        """Seconds between two checks of one binding."""
+        return float(seconds(self.backend.spec.drift.interval))
+
+    def view(self) -> BackendView:
+        """Return what the guardrails must know."""
+        return BackendView(
+            name=self.name,
+            allow=self.backend.spec.allow,
+            grammar=self.store.grammar,
+            enforces_session_ttl=self.store.enforces_session_ttl,
+            deleting=self.backend.metadata.deletion_timestamp is not None,
+        )
+
+    def note_answer(self) -> None:
+        """Note that the store answered."""
+        self.breaker.succeeded()
+
+    def note_failure(self, error: AirwardenError) -> None:
+        """Note a failure, and have the probe look when the store now counts as down."""
+        was_open = self.breaker.open
+        self.breaker.failed(error)
+        if self.breaker.open and not was_open:
+            self._failing(self.name)
+
+
+class Backends:
+    """All backends of the cluster, and a runtime for each that can be used."""
+
+    def __init__(self, opener: Opener, failing: Callable[[str], None]) -> None:
+        self._opener = opener
+        self._failing = failing
+        self._known: dict[str, AirflowSecretBackend | Held] = {}
+        self._runtimes: dict[str, Runtime] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._versions: dict[str, int] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+
+    def learn(self, body: Mapping[str, Any]) -> bool:
+        """Take in a backend; True when bindings may now be allowed something else, or reached otherwise."""
+        name = body["metadata"]["name"]
+        version = int(body["metadata"].get("resourceVersion", 0))
+        if self._versions.get(name, -1) >= version:
+            return False
+        self._versions[name] = version
+        before = self._known.get(name)
+        self._known[name] = after = _parse(name, body)
+        runtime = self._runtimes.get(name)
+        if runtime is not None:
+            if isinstance(after, AirflowSecretBackend) and _same_connection(runtime.backend, after):
+                runtime.backend = after
+            else:
+                self._retire(name)
+        return _meaning(before) != _meaning(after)
+
+    def forget(self, name: str) -> None:
+        """Drop a backend that is gone and close its store."""
+        self._known.pop(name, None)
+        self._versions.pop(name, None)
+        self._opening.pop(name, None)
+        self._retire(name)
+
+    def known(self, name: str) -> AirflowSecretBackend | Held | None:
+        """Return the backend as declared; Held when it cannot be read, None when there is none."""
+        return self._known.get(name)
+
+    def runtime(self, name: str) -> Runtime | None:
+        """Return the open store, without opening it."""
+        return self._runtimes.get(name)
+
+    async def open(self, name: str) -> Runtime | Held | None:
+        """Return the backend ready for use, opening its store once; None when there is no such backend."""
+        runtime = self._runtimes.get(name)
+        if runtime is not None:
+            return runtime
+        async with self._opening.setdefault(name, asyncio.Lock()):
+            known = self._known.get(name)
+            if known is None or isinstance(known, Held):
+                return known
+            if name not in self._runtimes:
+                try:
+                    store = await self._opener(known)
+                except AirwardenError as error:
+                    return Held(error.reason, f"backend {name} cannot be used: {error.message}")
+                self._runtimes[name] = Runtime(known, store, self._failing)
+            return self._runtimes[name]
+
+    def reopen(self, name: str) -> None:
+        """Close the store; the next use opens it anew, with the CA bundle as it then is."""
+        self._retire(name)
+
+    async def close(self) -> None:
+        """Close all stores: each login is revoked."""
+        for name in list(self._runtimes):
+            self._retire(name)
+        await asyncio.gather(*self._retired)
+
+    def _retire(self, name: str) -> None:
+        runtime = self._runtimes.pop(name, None)
+        if runtime is None:
+            return
+        task = asyncio.get_running_loop().create_task(runtime.store.close(), name=f"closing backend {name}")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+
+def _parse(name: str, body: Mapping[str, Any]) -> AirflowSecretBackend | Held:
+    try:
+        return AirflowSecretBackend.model_validate(
+            {"metadata": body["metadata"], "spec": body.get("spec") or {}, "status": body.get("status")}
+        )
+    except ValidationError as error:
+        return Held(Reason.BACKEND_INVALID, f"AirflowSecretBackend {name} cannot be read: {complaints(error)}")
+
+
+def _same_connection(one: AirflowSecretBackend, other: AirflowSecretBackend) -> bool:
+    return one.spec.vault == other.spec.vault and one.spec.requests == other.spec.requests
+
+
+def _meaning(known: AirflowSecretBackend | Held | None) -> object:
+    if isinstance(known, AirflowSecretBackend):
+        return (known.spec, known.metadata.uid, known.metadata.deletion_timestamp is not None)
+    return known

@@ -1,0 +1,366 @@
+"""One pass over one binding: from what is declared to what holds, and the status that says so.
+
+observe → Pending recorded → write → report; the same function serves new bindings, edits, drift checks,
+retries and restarts, since it always looks at what is. Called by `airwarden.reconcile.engine`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+import structlog
+from pydantic import ValidationError
+
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.conditions import Status
+from airwarden.api.metadata import Metadata
+from airwarden.api.reasons import Reason
+from airwarden.domain import report as reports
+from airwarden.domain.desired import Held, Plan, Surroundings, plan
+from airwarden.domain.diff import diff
+from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
+from airwarden.domain.owner import Owner
+from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
+from airwarden.domain.resources import Address, Changes
+from airwarden.providers.kubernetes import accounts
+from airwarden.providers.kubernetes.accounts import Accounts
+from airwarden.providers.kubernetes.events import Event, EventPoster
+from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
+from airwarden.reconcile import parts
+from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.cache import Cache, Entry
+from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.queue import Key
+from airwarden.reconcile.wording import complaints
+
+log = structlog.get_logger("airwarden.bindings")
+Opened = Mapping[str, Runtime | Held | None]
+Parts = dict[str, Progress]
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a time as Kubernetes writes it, in whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A state of a binding, as far as it decides whether a pass is needed."""
+
+    uid: str
+    generation: int
+    deleting: bool
+    finalized: bool
+    status: int
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Seen":
+        """Return what was seen of a binding."""
+        return cls(entry.uid, entry.generation, entry.deleting, entry.finalized, entry.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """When to look again."""
+
+    kind: Literal["never", "retry", "check"]
+    after: float | None = None
+    """Seconds: the drift interval for a check; what the other side asked for, for a retry."""
+    waiting: frozenset[str] = frozenset()
+    """Backends that are down; their recovery is the time to look again."""
+    seen: Seen | None = None
+    """The state that the pass has seen to, its own writes included."""
+
+
+NEVER = Next("never")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a pass needs of the world."""
+
+    cluster: str
+    cache: Cache
+    backends: Backends
+    writer: ObjectWriter
+    accounts: Accounts
+    events: EventPoster
+    metrics: Metrics
+    clock: Callable[[], datetime]
+
+
+class BindingReconciler:
+    """Makes what holds equal to what a binding declares."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._written: dict[Key, Entry] = {}
+        """The binding as the last write of the pass under way left it."""
+
+    async def reconcile(self, key: Key) -> Next:
+        """Do one pass. Raises AirwardenError when the cluster itself fails, so that the pass is repeated."""
+        entry = self._tools.cache.bindings.get(key)
+        if entry is None:
+            return NEVER
+        try:
+            following = await (self._remove(entry) if entry.deleting else self._establish(entry))
+        finally:
+            last = self._written.pop(key, entry)
+        return replace(following, seen=replace(Seen.of(entry), status=last.status, finalized=last.finalized))
+
+    async def _establish(self, entry: Entry) -> Next:
+        if not entry.finalized:
+            metadata = Metadata.model_validate(entry.load()["metadata"])
+            body = await self._tools.writer.add_finalizer(binding_path(*entry.key), metadata)
+            self._written[entry.key] = entry = self._tools.cache.learn_binding(body)
+            if entry.deleting:
+                return await self._remove(entry)
+        raw = entry.load()
+        try:
+            binding = AirflowSecretBinding.model_validate(raw)
+        except ValidationError as error:
+            return await self._say_invalid(entry, raw, error)
+        return await self._pass(binding)
+
+    async def _pass(self, binding: AirflowSecretBinding) -> Next:
+        recorded = reports.recorded(binding.status)
+        names = {item.backend_ref.name for item in binding.spec.secrets} | {each.backend for each in recorded}
+        opened = await self._open(names - {CLUSTER})
+        wanted = plan(binding, self._surroundings(binding, opened, recorded))
+        account, fault = self._account_changes(wanted, recorded)
+        looked = await asyncio.gather(
+            *(self._look(name, wanted, opened[name], recorded) for name in sorted(names - {CLUSTER}))
+        )
+        stores = {part.progress.backend: part for part in looked}
+        if fault is not None:
+            stores = {name: parts.withdrawn(part, wanted, recorded, fault) for name, part in stores.items()}
+        binding = await self._record(binding, wanted, [account, *(part.progress for part in stores.values())])
+        account = await self._write_account(wanted, account)
+        if account.fault is not None and account.fault.reason in _FOREIGN_ACCOUNT:
+            stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
+        written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
+        progress = {CLUSTER: account, **{each.backend: each for each in written}}
+        await self._report(binding, wanted, progress)
+        return self._next(progress, opened)
+
+    async def _open(self, names: Iterable[str]) -> dict[str, Runtime | Held | None]:
+        return {name: await self._tools.backends.open(name) for name in sorted(names)}
+
+    def _surroundings(
+        self, binding: AirflowSecretBinding, opened: Opened, recorded: Mapping[Address, str]
+    ) -> Surroundings:
+        namespace = self._tools.cache.namespaces.get(binding.metadata.namespace)
+        return Surroundings(
+            cluster=self._tools.cluster,
+            backends={
+                name: found.view() if isinstance(found, Runtime) else found
+                for name, found in opened.items()
+                if found is not None
+            },
+            namespace_labels=namespace.labels if namespace is not None else None,
+            recorded=frozenset(each.backend for each in recorded),
+        )
+
+    async def _look(
+        self, name: str, wanted: Plan, found: Runtime | Held | None, recorded: Mapping[Address, str]
+    ) -> parts.Part:
+        if name in wanted.held:
+            verdict = next(
+                each.verdict for each in wanted.decisions if each.backend == name and isinstance(each.verdict, Held)
+            )
+            return parts.held(name, verdict)
+        if found is None:
+            return parts.missing(name)
+        if isinstance(found, Held):
+            return parts.held(name, found)
+        return await parts.observe(found, wanted, recorded)
+
+    def _account_changes(self, wanted: Plan, recorded: Mapping[Address, str]) -> tuple[Progress, Fault | None]:
+        """Return the cluster's part, from the watched accounts: looking costs no request."""
+        if wanted.problem is not None:
+            return Progress(CLUSTER, Changes()), Fault(wanted.problem.reason, wanted.problem.message, retryable=False)
+        resource = accounts.desired(wanted.owner, wanted.account)
+        known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
+        digests = {resource.address: resource.digest}
+        if known is None:
+            found = accounts.absent(wanted.account)
+        else:
+            found = known.observed(wanted.owner)
+            try:
+                accounts.refuse_foreign(known, wanted.owner, known.uid if resource.address in recorded else "")
+            except (NotOwned, ServiceAccountTaken) as error:
+                fault = Fault(error.reason, error.message, retryable=False)
+                return Progress(CLUSTER, Changes(), fault=fault), fault
+        changes = diff((resource,), {resource.address: found}, recorded, (resource.address,))
+        return Progress(CLUSTER, changes, digests), None
+
+    async def _record(
+        self, binding: AirflowSecretBinding, wanted: Plan, progress: Iterable[Progress]
+    ) -> AirflowSecretBinding:
+        """Record as Pending what is about to be made, before the first write (design section 4)."""
+        recorded = frozenset(reports.recorded(binding.status))
+        new = frozenset[Address]().union(*(needs_record(each, recorded) for each in progress))
+        if not new:
+            return binding
+        status = reports.pending(binding, wanted, new, self._now())
+        return binding.model_copy(update={"status": await self._write_status(binding.metadata, status)})
+
+    async def _write_account(self, wanted: Plan, part: Progress) -> Progress:
+        if part.changes is None or part.fault is not None:
+            return part
+        done: list[Done] = []
+        for operation in part.changes.operations:
+            uid = self._recorded_uid(wanted, operation.address)
+            try:
+                written, account = await self._tools.accounts.apply(wanted.owner, operation, uid)
+            except AirwardenError as error:
+                doing = f"service account {wanted.account}"
+                fault = Fault.of(error, doing=doing)
+                return replace(part, done=tuple(done), failed={operation.address: fault}, fault=fault)
+            if account is not None:
+                self._tools.cache.learn_account(account)
+            done.append(Done(operation, written.id))
+        return replace(part, done=tuple(done))
+
+    def _recorded_uid(self, wanted: Plan, address: Address) -> str:
+        entry = self._tools.cache.bindings.get((wanted.owner.namespace, wanted.owner.binding))
+        status = Status.model_validate(entry.load()["status"]) if entry is not None else Status()
+        found = (
+            each.id
+            for each in status.targets
+            if (each.backend, each.kind, each.name) == (address.backend, address.kind, address.name)
+        )
+        return next(found, "")
+
+    async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts) -> None:
+        status = reports.report(binding, wanted, progress, self._now())
+        drifted = sorted(
+            str(address)
+            for part in progress.values()
+            if part.changes is not None
+            for address in part.changes.drifted & {each.operation.address for each in part.done}
+        )
+        if status != binding.status:
+            await self._write_status(binding.metadata, status)
+        if drifted:
+            self._tools.metrics.drift_corrected(len(drifted))
+            message = f"changed from outside and set right: {', '.join(drifted)}"
+            await self._tell(binding.metadata, "Warning", Reason.DRIFT_CORRECTED.word, message)
+        await self._tell_transition(binding, status)
+
+    async def _tell_transition(self, binding: AirflowSecretBinding, status: Status) -> None:
+        before = (binding.status or Status()).condition("Ready")
+        after = status.condition("Ready")
+        if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
+            return
+        kind: Literal["Normal", "Warning"] = "Normal" if after.status == "True" else "Warning"
+        await self._tell(binding.metadata, kind, after.reason, after.message)
+
+    async def _say_invalid(self, entry: Entry, raw: Mapping[str, object], error: ValidationError) -> Next:
+        metadata = Metadata.model_validate(raw["metadata"])
+        previous = Status.model_validate(raw["status"])
+        message = f"the binding does not hold to its schema, and nothing was changed: {complaints(error)}"
+        status = reports.invalid(previous, entry.generation, message, self._now())
+        if status != previous:
+            await self._write_status(metadata, status)
+        return NEVER
+
+    async def _remove(self, entry: Entry) -> Next:
+        """Take everything away, the stores first, then the account, then the finalizer."""
+        if not entry.finalized:
+            return NEVER
+        raw = entry.load()
+        metadata = Metadata.model_validate(raw["metadata"])
+        previous = Status.model_validate(raw["status"])
+        recorded = reports.recorded(previous)
+        owner = Owner(self._tools.cluster, *entry.key)
+        opened = await self._open(entry.backends - {CLUSTER, ""})
+        progress = {
+            each.backend: each
+            for each in await asyncio.gather(
+                *(self._remove_from(name, owner, found, recorded) for name, found in opened.items())
+            )
+        }
+        if all(each.complete for each in progress.values()):
+            account = await self._remove_account(owner, raw, recorded)
+            progress[CLUSTER] = account
+        if all(each.complete for each in progress.values()):
+            await self._tools.writer.remove_finalizer(binding_path(*entry.key), metadata)
+            return NEVER
+        status = reports.deleting(previous, entry.generation, progress, self._now())
+        if status != previous:
+            await self._write_status(metadata, status)
+            ready = status.condition("Ready")
+            if ready is not None:
+                await self._tell(metadata, "Warning", ready.reason, ready.message)
+        return self._next(progress, opened)
+
+    async def _remove_from(
+        self, name: str, owner: Owner, found: Runtime | Held | None, recorded: Mapping[Address, str]
+    ) -> Progress:
+        if found is None:
+            if any(address.backend == name for address in recorded):
+                return parts.missing(name).progress
+            return Progress(name, Changes())
+        if isinstance(found, Held):
+            return parts.held(name, found).progress
+        return await parts.write(await parts.observe_removal(found, owner, recorded), creating=False)
+
+    async def _remove_account(
+        self, owner: Owner, raw: Mapping[str, object], recorded: Mapping[Address, str]
+    ) -> Progress:
+        """Remove the accounts that are this binding's by their labels, read live one by one."""
+        spec = raw["spec"] if isinstance(raw["spec"], Mapping) else {}
+        declared = str((spec.get("serviceAccount") or {}).get("name", ""))
+        names = {declared, *(each.name for each in recorded if each.backend == CLUSTER)} - {""}
+        done: list[Done] = []
+        operations = []
+        for name in sorted(names):
+            try:
+                live = await self._tools.accounts.read(owner, name)
+                found = live.observed(owner) if live is not None else accounts.absent(name)
+                changes = diff((), {found.address: found}, {}, (found.address,))
+                for operation in changes.operations:
+                    operations.append(operation)
+                    written, _ = await self._tools.accounts.apply(owner, operation, "")
+                    done.append(Done(operation, written.id))
+            except AirwardenError as error:
+                return Progress(
+                    CLUSTER,
+                    Changes(tuple(operations)),
+                    done=tuple(done),
+                    fault=Fault.of(error, doing=f"deleting service account {owner.namespace}/{name}"),
+                )
+        return Progress(CLUSTER, Changes(tuple(operations)), done=tuple(done))
+
+    async def _write_status(self, metadata: Metadata, status: Status) -> Status:
+        path = binding_path(metadata.namespace, metadata.name)
+        body = await self._tools.writer.write_status(path, metadata.uid, status)
+        entry = self._tools.cache.learn_binding(body)
+        self._written[entry.key] = entry
+        return status
+
+    async def _tell(self, metadata: Metadata, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        log.info("transition", namespace=metadata.namespace, binding=metadata.name, reason=reason, detail=message)
+        try:
+            await self._tools.events.post(Event("AirflowSecretBinding", metadata, kind, reason, message), self._now())
+        except AirwardenError as error:
+            log.warning("event lost", namespace=metadata.namespace, binding=metadata.name, error=error.message)
+
+    def _next(self, progress: Mapping[str, Progress], opened: Opened) -> Next:
+        runtimes = [found for found in opened.values() if isinstance(found, Runtime)]
+        down = frozenset(each.name for each in runtimes if each.breaker.open)
+        faults = [each.fault for each in progress.values() if each.fault is not None and each.fault.retryable]
+        if faults:
+            asked = max((each.retry_after or 0.0 for each in faults), default=0.0)
+            return Next("retry", asked or None, down)
+        interval = min((each.drift_interval for each in runtimes), default=600.0)
+        return Next("check", interval, down)
+
+    def _now(self) -> str:
+        return rfc3339(self._tools.clock())
+
+
+_FOREIGN_ACCOUNT = frozenset({Reason.NOT_OWNED, Reason.SERVICE_ACCOUNT_TAKEN})

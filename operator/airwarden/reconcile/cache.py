@@ -1,0 +1,157 @@
+"""What the operator has seen of the cluster: bindings, namespaces and its own service accounts.
+
+Fed by the handlers' watch events and by the answers to our own writes, whichever is newer. Bindings are
+kept as compact JSON: ten thousand of them as Python objects would not fit the memory budget.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airwarden.api import FINALIZER
+from airwarden.providers.kubernetes.accounts import Account
+from airwarden.reconcile.queue import Key, Lane
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One binding as last seen."""
+
+    key: Key
+    uid: str
+    generation: int
+    version: int
+    deleting: bool
+    finalized: bool
+    backends: Lane
+    account: str
+    status: int
+    """Hash of the status, to tell our own writes from others'."""
+    ready: bool
+    text: bytes
+
+    def load(self) -> dict[str, Any]:
+        """Return metadata, spec and status as the API server sent them."""
+        found = json.loads(self.text)
+        if not isinstance(found, dict):
+            raise TypeError("a binding must be an object")
+        return found
+
+    @classmethod
+    def read(cls, body: Body) -> "Entry":
+        """Read one binding from an event or an answer."""
+        metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+        spec = body.get("spec") or {}
+        status = body.get("status") or {}
+        status_text = json.dumps(status, sort_keys=True, separators=(",", ":"))
+        conditions = status.get("conditions") or []
+        return cls(
+            key=(metadata.get("namespace", ""), metadata["name"]),
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            version=int(metadata.get("resourceVersion", 0)),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            finalized=FINALIZER in (metadata.get("finalizers") or ()),
+            backends=frozenset(_backends(spec, status)),
+            account=(spec.get("serviceAccount") or {}).get("name", ""),
+            status=hash(status_text),
+            ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
+            text=json.dumps({"metadata": metadata, "spec": spec, "status": status}, separators=(",", ":")).encode(),
+        )
+
+
+def _backends(spec: Body, status: Body) -> Iterable[str]:
+    for item in spec.get("secrets") or ():
+        yield (item.get("backendRef") or {}).get("name", "")
+    for target in status.get("targets") or ():
+        if name := target.get("backend", ""):
+            yield name
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceView:
+    """What matters of a namespace."""
+
+    labels: Mapping[str, str]
+    terminating: bool
+
+
+class Cache:
+    """The newest known state of each object."""
+
+    def __init__(self) -> None:
+        self.bindings: dict[Key, Entry] = {}
+        self.namespaces: dict[str, NamespaceView] = {}
+        self.accounts: dict[Key, Account] = {}
+        self._by_backend: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_account: defaultdict[Key, set[Key]] = defaultdict(set)
+
+    def learn_binding(self, body: Body) -> Entry:
+        """Take in a binding, unless a newer state is known; return what was read from ``body`` itself."""
+        entry = Entry.read(body)
+        known = self.bindings.get(entry.key)
+        if known is not None and known.version == entry.version:
+            return known
+        if known is None or known.version < entry.version:
+            if known is not None:
+                self._unlink(known)
+            self.bindings[entry.key] = entry
+            for index, values in self._links(entry):
+                for value in values:
+                    index[value].add(entry.key)
+        return entry
+
+    def forget_binding(self, key: Key, uid: str) -> bool:
+        """Drop a binding that is gone; False when another one of that name has taken its place."""
+        known = self.bindings.get(key)
+        if known is None:
+            return True
+        if uid and known.uid != uid:
+            return False
+        self._unlink(known)
+        del self.bindings[key]
+        return True
+
+    def _links(self, entry: Entry) -> tuple[tuple[defaultdict[Any, set[Key]], Iterable[Any]], ...]:
+        return (
+            (self._by_backend, entry.backends),
+            (self._by_namespace, (entry.key[0],)),
+            (self._by_account, ((entry.key[0], entry.account),)),
+        )
+
+    def _unlink(self, entry: Entry) -> None:
+        for index, values in self._links(entry):
+            for value in values:
+                index[value].discard(entry.key)
+                if not index[value]:
+                    del index[value]
+
+    def using_backend(self, name: str) -> tuple[Key, ...]:
+        """Return the bindings that name the backend or still have something in it, in order."""
+        return tuple(sorted(self._by_backend.get(name, ())))
+
+    def in_namespace(self, name: str) -> tuple[Key, ...]:
+        """Return the bindings of a namespace, in order."""
+        return tuple(sorted(self._by_namespace.get(name, ())))
+
+    def naming_account(self, namespace: str, name: str) -> tuple[Key, ...]:
+        """Return the bindings that name the account, in order."""
+        return tuple(sorted(self._by_account.get((namespace, name), ())))
+
+    def learn_account(self, account: Account) -> None:
+        """Take in a service account, unless a newer state is known."""
+        key = (account.namespace, account.name)
+        known = self.accounts.get(key)
+        if known is None or known.uid != account.uid or int(known.resource_version) < int(account.resource_version):
+            self.accounts[key] = account
+
+    def forget_account(self, namespace: str, name: str, uid: str) -> None:
+        """Drop a service account that is gone or is no longer labelled as ours."""
+        known = self.accounts.get((namespace, name))
+        if known is not None and (not uid or known.uid == uid):
+            del self.accounts[(namespace, name)]

@@ -1,0 +1,385 @@
+"""The operator without kopf: takes in what the cluster says, decides who is looked at, how urgently, and when again.
+
+Fed by `airwarden.handlers`; one instance per process, made by `airwarden.assembly`.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.domain import report as reports
+from airwarden.domain.desired import Surroundings, plan
+from airwarden.domain.errors import AirwardenError, ObjectGone
+from airwarden.domain.guardrails import Refused
+from airwarden.providers.kubernetes import accounts
+from airwarden.providers.kubernetes.accounts import Account
+from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.bindings import BindingReconciler, Next, Seen
+from airwarden.reconcile.cache import Cache, Entry, NamespaceView
+from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.probe import Probe, ProbeTools
+from airwarden.reconcile.queue import Key, Lanes, Urgency
+
+log = structlog.get_logger("airwarden.engine")
+Body = Mapping[str, Any]
+
+_FIRST_RETRY = 1.0
+_LONGEST_RETRY = 60.0
+_LONGEST_REMOVAL_RETRY = 15.0
+_GONE_RETRY = 0.2
+"""Seconds after a write that met a newer object; usually its event has come by then."""
+
+
+class Engine:
+    """Keeps every binding true to its declaration, each at its time."""
+
+    def __init__(
+        self, cluster: str, cache: Cache, backends: Backends, reconciler: BindingReconciler, metrics: Metrics
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._backends = backends
+        self._reconciler = reconciler
+        self._metrics = metrics
+        self._lanes = Lanes(self._work, self._ended)
+        self._handled: dict[Key, Seen] = {}
+        self._live = False
+        self._look_again: set[Key] = set()
+        """Bindings that something was said of while their pass was under way."""
+        self._attempts: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._asleep: dict[str, dict[Key, Urgency]] = {}
+        self._probes: dict[str, Probe] = {}
+        self._probe_tools: ProbeTools | None = None
+        self._progress = time.monotonic()
+        metrics.watch(
+            waiting=lambda: self._lanes.depth,
+            ready=lambda: sum(each.ready for each in cache.bindings.values()),
+            unready=lambda: sum(not each.ready for each in cache.bindings.values()),
+        )
+
+    def start(self, probe_tools: ProbeTools) -> None:
+        """Begin: from now on, backends that are seen are checked."""
+        self._probe_tools = probe_tools
+
+    @property
+    def idle(self) -> bool:
+        """True when no binding waits for a pass or is in one."""
+        return self._lanes.idle
+
+    @property
+    def live(self) -> bool:
+        """True when all kinds are listed and the first event was taken in."""
+        return self._live
+
+    def stalled_seconds(self) -> float:
+        """Return for how long bindings have waited without any pass ending; 0 when none waits."""
+        return 0.0 if self._lanes.idle else time.monotonic() - self._progress
+
+    async def stop(self, seconds: float) -> None:
+        """End: let running passes finish, then revoke all logins."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
+        await self._lanes.close(seconds)
+        await self._backends.close()
+
+    # What the cluster says.
+
+    def index_binding(self, body: Body) -> None:
+        """Take in a binding before anything is looked at: all kinds are listed before the first handler runs."""
+        if not self._live:
+            self._cache.learn_binding(body)
+
+    def index_backend(self, body: Body) -> None:
+        """Take in a backend before anything is looked at."""
+        if not self._live:
+            self._backends.learn(body)
+
+    def index_namespace(self, body: Body) -> None:
+        """Take in a namespace before anything is looked at."""
+        if not self._live:
+            self._cache.namespaces[body["metadata"]["name"]] = _namespace(body)
+
+    def index_account(self, body: Body) -> None:
+        """Take in a service account of ours before anything is looked at."""
+        if not self._live:
+            self._cache.learn_account(Account.read(body))
+
+    def see_binding(self, kind: str | None, body: Body) -> None:
+        """A binding appeared, changed or went."""
+        self._live = True
+        metadata = body["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        if kind == "DELETED":
+            self._lose_binding(key, metadata.get("uid", ""))
+            return
+        self._cache.learn_binding(body)
+        if not self._lanes.running(key):
+            self._look_if_new(key)
+
+    def see_backend(self, kind: str | None, body: Body) -> None:
+        """A backend appeared, changed or went."""
+        self._live = True
+        name = body["metadata"]["name"]
+        if kind == "DELETED":
+            self._backends.forget(name)
+            self._metrics.backend_gone(name)
+            self._wake(self._cache.using_backend(name))
+            self._drop_probe(name)
+            return
+        changed = self._backends.learn(body)
+        probe = self._probes.get(name)
+        if probe is None and self._probe_tools is not None:
+            self._probes[name] = probe = Probe(name, self._probe_tools)
+            probe.start()
+        elif changed and probe is not None:
+            probe.nudge(check=True)
+        elif probe is not None:
+            probe.nudge(check=False)
+        if changed:
+            self._wake(self._cache.using_backend(name))
+
+    def _drop_probe(self, name: str) -> None:
+        probe = self._probes.pop(name, None)
+        if probe is not None:
+            probe.cancel()
+
+    def see_namespace(self, kind: str | None, body: Body) -> None:
+        """A namespace appeared, got other labels, or went."""
+        self._live = True
+        name = body["metadata"]["name"]
+        before = self._cache.namespaces.get(name)
+        after = None if kind == "DELETED" else _namespace(body)
+        if after is None:
+            self._cache.namespaces.pop(name, None)
+        else:
+            self._cache.namespaces[name] = after
+        if before != after:
+            self._wake(self._cache.in_namespace(name))
+
+    def see_account(self, kind: str | None, body: Body) -> None:
+        """A service account of ours appeared, changed, or lost our label or its life."""
+        self._live = True
+        account = Account.read(body)
+        key = (account.namespace, account.name)
+        before = self._cache.accounts.get(key)
+        if kind == "DELETED":
+            self._cache.forget_account(account.namespace, account.name, account.uid)
+        else:
+            self._cache.learn_account(account)
+        after = self._cache.accounts.get(key)
+        if (
+            before is not None
+            and after is not None
+            and (before.uid, before.labels, before.automount)
+            == (
+                after.uid,
+                after.labels,
+                after.automount,
+            )
+        ):
+            return
+        self._wake(self._cache.naming_account(account.namespace, account.name))
+
+    def backend_recovered(self, name: str) -> None:
+        """A store is back: those that waited for it are looked at now, as fast as its limits permit."""
+        for key, urgency in self._asleep.pop(name, {}).items():
+            entry = self._cache.bindings.get(key)
+            if entry is not None:
+                self._attempts.pop(key, None)
+                self._submit(entry, urgency)
+
+    def backend_failing(self, name: str) -> None:
+        """A store counts as down: its probe looks at once."""
+        probe = self._probes.get(name)
+        if probe is not None:
+            probe.nudge(check=True)
+
+    # Who is looked at, how urgently, and when again.
+
+    def _look_if_new(self, key: Key) -> None:
+        """Submit the binding, unless the last pass has seen to this very state."""
+        entry = self._cache.bindings.get(key)
+        if entry is None:
+            return
+        handled = self._handled.get(key)
+        if handled != Seen.of(entry):
+            self._submit(entry, self._urgency(entry, first=handled is None))
+
+    def _wake(self, keys: Iterable[Key]) -> None:
+        """Look again at those for which something changes; the others would only cost requests."""
+        for key in keys:
+            entry = self._cache.bindings.get(key)
+            if entry is None:
+                continue
+            if self._lanes.running(key):
+                self._look_again.add(key)
+                continue
+            urgency = self._urgency(entry, first=False)
+            if urgency is not Urgency.DRIFT:
+                self._submit(entry, urgency)
+
+    def _urgency(self, entry: Entry, *, first: bool) -> Urgency:
+        """Return how urgent a pass is, judged from memory alone: removals first, no difference last."""
+        if entry.deleting:
+            return Urgency.REMOVAL
+        if not entry.finalized:
+            return Urgency.CHANGE
+        try:
+            binding = AirflowSecretBinding.model_validate(entry.load())
+        except ValidationError:
+            return Urgency.CHANGE
+        return self._difference(binding, entry, first=first)
+
+    def _difference(self, binding: AirflowSecretBinding, entry: Entry, *, first: bool) -> Urgency:
+        runtimes = {name: self._backends.runtime(name) for name in entry.backends}
+        if any(each is None for each in runtimes.values()):
+            return Urgency.DRIFT if first and entry.ready and self._all_known(entry) else Urgency.CHANGE
+        namespace = self._cache.namespaces.get(entry.key[0])
+        around = Surroundings(
+            self._cluster,
+            {name: each.view() for name, each in runtimes.items() if isinstance(each, Runtime)},
+            namespace.labels if namespace is not None else None,
+            entry.backends,
+        )
+        wanted = plan(binding, around)
+        granted = {
+            (each.type, each.id)
+            for each in (binding.status.secrets if binding.status else ())
+            if each.state == "Granted"
+        }
+        if any(isinstance(each.verdict, Refused) and (each.type, each.id) in granted for each in wanted.decisions):
+            return Urgency.REMOVAL
+        recorded = reports.recorded(binding.status)
+        digests = {
+            resource.address: resource.digest
+            for name, grant in wanted.grants.items()
+            if isinstance(runtime := runtimes[name], Runtime)
+            for resource in runtime.store.render(grant)
+        }
+        same = digests == {address: digest for address, digest in recorded.items() if address.backend}
+        settled = entry.ready and binding.status is not None and binding.status.observed_generation == entry.generation
+        account = self._cache.accounts.get((entry.key[0], wanted.account))
+        carried = (
+            account is not None
+            and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
+        )
+        return Urgency.DRIFT if same and settled and carried else Urgency.CHANGE
+
+    def _all_known(self, entry: Entry) -> bool:
+        return all(self._backends.known(name) is not None for name in entry.backends)
+
+    def _submit(self, entry: Entry, urgency: Urgency) -> None:
+        timer = self._timers.pop(entry.key, None)
+        if timer is not None:
+            timer.cancel()
+        self._lanes.submit(entry.key, entry.backends, urgency)
+
+    async def _work(self, key: Key, urgency: Urgency) -> None:
+        """Do one pass and decide when the next is."""
+        begun = time.monotonic()
+        outcome = "failed"
+        try:
+            following = await self._attempt(key)
+            outcome = following.kind
+        finally:
+            self._progress = time.monotonic()
+            self._metrics.passed(outcome, self._progress - begun, time.time())
+            if outcome == "failed":
+                self._plan_next(key, Next("retry"), urgency)
+        self._plan_next(key, following, urgency)
+        self._count_again(key)
+
+    def _ended(self, key: Key) -> None:
+        """Look again at a binding of which something new was said during its pass."""
+        self._look_if_new(key)
+        if key in self._look_again:
+            self._look_again.discard(key)
+            self._wake((key,))
+
+    async def _attempt(self, key: Key) -> Next:
+        begun = self._cache.bindings.get(key)
+        if begun is not None:
+            # Also a failed pass has seen to this state: its retry has a time of its own.
+            self._handled[key] = Seen.of(begun)
+        try:
+            following = await self._reconciler.reconcile(key)
+        except ObjectGone:
+            return Next("retry", _GONE_RETRY)
+        except AirwardenError as error:
+            log.warning("pass failed", namespace=key[0], binding=key[1], reason=error.reason.word, error=error.message)
+            return Next("retry", error.retry_after)
+        if following.seen is not None and key in self._cache.bindings:
+            self._handled[key] = following.seen
+        return following
+
+    def _plan_next(self, key: Key, following: Next, urgency: Urgency) -> None:
+        if key not in self._cache.bindings or following.kind == "never":
+            self._attempts.pop(key, None)
+            return
+        for name in following.waiting:
+            self._asleep.setdefault(name, {})[key] = urgency
+        if following.kind == "check":
+            self._attempts.pop(key, None)
+            spread = random.uniform(0.75, 1.25)  # noqa: S311 - spread, not a secret
+            self._later(key, (following.after or 600.0) * spread, Urgency.DRIFT)
+            return
+        attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
+        removal = self._cache.bindings[key].deleting
+        longest = _LONGEST_REMOVAL_RETRY if removal and not following.waiting else _LONGEST_RETRY
+        delay = min(longest, _FIRST_RETRY * 2 ** min(attempt - 1, 8)) * random.uniform(0.5, 1.0)  # noqa: S311 - spread
+        if following.after is not None:
+            delay = max(following.after, 0.0) if following.after < _FIRST_RETRY else max(delay, following.after)
+        self._later(key, delay, Urgency.REMOVAL if removal else min(urgency, Urgency.CHANGE, key=lambda each: -each))
+
+    def _later(self, key: Key, delay: float, urgency: Urgency) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key, urgency)
+
+    def _due(self, key: Key, urgency: Urgency) -> None:
+        self._timers.pop(key, None)
+        entry = self._cache.bindings.get(key)
+        if entry is not None:
+            self._lanes.submit(key, entry.backends, urgency)
+
+    def _lose_binding(self, key: Key, uid: str) -> None:
+        entry = self._cache.bindings.get(key)
+        if not self._cache.forget_binding(key, uid):
+            return
+        self._handled.pop(key, None)
+        self._attempts.pop(key, None)
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        self._lanes.forget(key)
+        for asleep in self._asleep.values():
+            asleep.pop(key, None)
+        self._recount(entry.backends if entry is not None else ())
+        if entry is not None:
+            # Another binding may have waited for the account.
+            self._wake(self._cache.naming_account(key[0], entry.account))
+
+    def _count_again(self, key: Key) -> None:
+        entry = self._cache.bindings.get(key)
+        self._recount(entry.backends if entry is not None else ())
+
+    def _recount(self, names: Iterable[str]) -> None:
+        for name in names:
+            probe = self._probes.get(name)
+            if probe is not None:
+                probe.nudge(check=False)
+
+
+def _namespace(body: Body) -> NamespaceView:
+    metadata = body["metadata"]
+    return NamespaceView(dict(metadata.get("labels") or {}), bool(metadata.get("deletionTimestamp")))

@@ -1,0 +1,116 @@
+"""One store's part of one pass over a binding: observe it, decide, write it, one operation at a time.
+
+Called by `airwarden.reconcile.bindings`, for all stores of a binding side by side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from airwarden.api.reasons import Reason
+from airwarden.domain.desired import Held, Plan
+from airwarden.domain.diff import diff
+from airwarden.domain.errors import AirwardenError, Rejected
+from airwarden.domain.owner import Owner
+from airwarden.domain.progress import Done, Fault, Progress
+from airwarden.domain.resources import Action, Address, Changes, Observed, Operation, Resource
+from airwarden.reconcile.backends import Runtime
+
+Recorded = Mapping[Address, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of one store before anything is written."""
+
+    progress: Progress
+    runtime: Runtime | None = None
+    observed: Mapping[Address, Observed] | None = None
+
+
+def held(name: str, why: Held) -> Part:
+    """Return the part of a store on which nothing may be changed now."""
+    return Part(Progress(name, fault=Fault(why.reason, why.message), withheld=True))
+
+
+def missing(name: str) -> Part:
+    """Return the part of a store whose backend is gone while something is recorded in it."""
+    message = f"AirflowSecretBackend {name} is gone, but this binding still has access recorded there: apply it again"
+    return Part(Progress(name, fault=Fault(Reason.BACKEND_NOT_FOUND, message)))
+
+
+async def observe(runtime: Runtime, plan: Plan, recorded: Recorded) -> Part:
+    """Look at the store and decide what it lacks."""
+    grant = plan.grants.get(runtime.name)
+    desired = runtime.store.render(grant) if grant is not None else ()
+    here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
+    digests = {resource.address: resource.digest for resource in desired}
+    if not desired and not here:
+        return Part(Progress(runtime.name, Changes()), runtime)
+    return await _observe(runtime, plan.owner, desired, here, digests)
+
+
+async def observe_removal(runtime: Runtime, owner: Owner, recorded: Recorded) -> Part:
+    """Look at everything that the owner could have in the store, in order to remove it."""
+    here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
+    return await _observe(runtime, owner, (), here, {})
+
+
+async def _observe(
+    runtime: Runtime, owner: Owner, desired: tuple[Resource, ...], here: Recorded, digests: Recorded
+) -> Part:
+    addresses = runtime.store.addresses(owner)
+    try:
+        runtime.breaker.guard()
+        observed = await runtime.store.observe(owner, addresses, known=any(each in here for each in addresses))
+    except AirwardenError as error:
+        runtime.note_failure(error)
+        if digests and error.retryable and dict(here) == dict(digests):
+            return Part(Progress(runtime.name, digests=digests, unverified=True), runtime)
+        fault = Fault.of(error, doing=f"reading from backend {runtime.name}")
+        return Part(Progress(runtime.name, digests=digests, fault=fault), runtime)
+    runtime.note_answer()
+    changes = diff(desired, observed, here, addresses)
+    return Part(Progress(runtime.name, changes, digests), runtime, observed)
+
+
+def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
+    """Return the part with everything of ours to be removed, because the account is not the binding's."""
+    if part.runtime is None or part.observed is None:
+        return part
+    here = {address: digest for address, digest in recorded.items() if address.backend == part.runtime.name}
+    changes = diff((), part.observed, here, part.runtime.store.addresses(plan.owner))
+    return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why))
+
+
+async def write(part: Part, *, creating: bool) -> Progress:
+    """Do the operations in their order and stop at the first failure.
+
+    Without ``creating`` nothing new is made: what exists is corrected, what must go is removed.
+    """
+    progress = part.progress
+    if part.runtime is None or progress.changes is None:
+        return progress
+    done: list[Done] = []
+    for operation in progress.changes.operations:
+        if operation.action is Action.CREATE and not creating:
+            continue
+        try:
+            done.append(await _write(part.runtime, operation))
+        except AirwardenError as error:
+            part.runtime.note_failure(error)
+            fault = Fault.of(error, doing=f"{_VERBS[operation.action]} {operation.address}")
+            return replace(progress, done=tuple(done), failed={operation.address: fault}, fault=fault)
+    return replace(progress, done=tuple(done))
+
+
+_VERBS = {Action.CREATE: "creating", Action.UPDATE: "updating", Action.DELETE: "deleting"}
+
+
+async def _write(runtime: Runtime, operation: Operation) -> Done:
+    runtime.breaker.guard()
+    written = await runtime.store.apply(operation)
+    runtime.note_answer()
+    if written.warnings:
+        # An acknowledgement with a warning is no acknowledgement (design section 2, rule 9).
+        raise Rejected(f"the store warned: {'; '.join(written.warnings)[:300]}")
+    return Done(operation, written.id)

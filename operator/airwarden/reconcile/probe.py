@@ -1,0 +1,290 @@
+"""Keeps each backend's status: is the store there, may we do what we must, who uses it.
+
+One probe a backend finds out when a store is back and wakes its bindings. Started by
+`airwarden.reconcile.engine` when a backend is first seen.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from airwarden.api import FINALIZER
+from airwarden.api.backend import AirflowSecretBackend, BackendStatus, BindingCounts, StoreIdentity
+from airwarden.api.conditions import Condition
+from airwarden.api.reasons import Reason
+from airwarden.domain.desired import Held
+from airwarden.domain.errors import AirwardenError, ObjectGone, Sealed, Unauthorized, Unreachable
+from airwarden.domain.report import Verdict, conditions
+from airwarden.providers.kubernetes.objects import ObjectWriter, backend_path
+from airwarden.providers.ports import Health
+from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.bindings import rfc3339
+from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.metrics import Metrics
+
+log = structlog.get_logger("airwarden.backends")
+
+_STATUS_PAUSE = 5.0
+"""Seconds between two writes of a backend's counters (design section 10)."""
+_NAMED = 5
+"""How many bindings a message names before it says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a store is checked, in seconds."""
+
+    healthy: float = 30.0
+    first_retry: float = 1.0
+    longest_retry: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTools:
+    """What a probe needs of the world."""
+
+    cache: Cache
+    backends: Backends
+    writer: ObjectWriter
+    metrics: Metrics
+    recovered: Callable[[str], None]
+    clock: Callable[[], datetime]
+    pace: Pace = field(default_factory=Pace)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: health, or why there is none."""
+
+    health: Health | None = None
+    error: AirwardenError | None = None
+    held: Held | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """True when the store answers and the login has all rights."""
+        return self.health is not None and not self.health.missing_permissions
+
+
+class Probe:
+    """Checks one backend until it is gone."""
+
+    def __init__(self, name: str, tools: ProbeTools) -> None:
+        self._name = name
+        self._tools = tools
+        self._wake = asyncio.Event()
+        self._check_due = True
+        self._finding = Finding()
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin checking."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"probe {self._name}")
+
+    def nudge(self, *, check: bool) -> None:
+        """Look again soon: at the store itself, or only at who uses it."""
+        self._check_due = self._check_due or check
+        self._wake.set()
+
+    def cancel(self) -> None:
+        """Stop checking, without waiting for the end."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def stop(self) -> None:
+        """Stop checking and wait for the end."""
+        self.cancel()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_check = loop.time()
+        while True:
+            if self._check_due or loop.time() >= next_check:
+                self._check_due = False
+                await self._check()
+                next_check = loop.time() + self._pause()
+            written = await self._keep_status()
+            if written is None:
+                return
+            quiet = _STATUS_PAUSE if written else 0.0
+            await self._sleep(quiet, next_check)
+
+    async def _sleep(self, quiet: float, next_check: float) -> None:
+        """Wait for a nudge or the next check; after a write, let nudges for counters gather first."""
+        loop = asyncio.get_running_loop()
+        resume = loop.time() + quiet
+        while True:
+            until = resume if self._wake.is_set() and not self._check_due else next_check
+            left = until - loop.time()
+            if left <= 0:
+                break
+            if self._wake.is_set():
+                self._wake.clear()
+                if self._check_due:
+                    break
+                await asyncio.sleep(left)
+                break
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except TimeoutError:
+                break
+        self._wake.clear()
+
+    def _pause(self) -> float:
+        pace = self._tools.pace
+        if self._failures == 0:
+            return pace.healthy * random.uniform(0.9, 1.1)  # noqa: S311 - spread, not a secret
+        longest = min(pace.longest_retry, pace.first_retry * float(2 ** min(self._failures - 1, 10)))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not a secret
+
+    async def _check(self) -> None:
+        found = await self._tools.backends.open(self._name)
+        if found is None:
+            return
+        if isinstance(found, Held):
+            self._finding, self._failures = Finding(held=found), self._failures + 1
+            return
+        try:
+            health = await found.store.check()
+        except AirwardenError as error:
+            self._finding, self._failures = Finding(error=error), self._failures + 1
+            found.breaker.failed(error)
+            return
+        recovered = self._failures > 0 or found.breaker.open
+        self._finding, self._failures = Finding(health=health), 0
+        found.breaker.succeeded()
+        if recovered:
+            self._tools.recovered(self._name)
+
+    async def _keep_status(self) -> bool | None:
+        """Write the status if it differs; True when written, None when the backend may go or is gone."""
+        backend = self._tools.backends.known(self._name)
+        if backend is None:
+            return None
+        if isinstance(backend, Held):
+            return False
+        try:
+            return await self._write(backend)
+        except ObjectGone:
+            return False
+        except AirwardenError as error:
+            log.warning("status of backend not written", backend=self._name, error=error.message)
+            return True
+
+    async def _write(self, backend: AirflowSecretBackend) -> bool | None:
+        path = backend_path(self._name)
+        users = self._tools.cache.using_backend(self._name)
+        if backend.metadata.deletion_timestamp is not None:
+            if not users:
+                await self._tools.writer.remove_finalizer(path, backend.metadata)
+                return None
+        elif FINALIZER not in backend.metadata.finalizers:
+            body = await self._tools.writer.add_finalizer(path, backend.metadata)
+            self._tools.backends.learn(body)
+            return await self._keep_status()
+        status = self._status(backend, users)
+        self._tools.metrics.backend_ready(self._name, _holds(status.conditions, "Ready"))
+        if status == backend.status:
+            return False
+        body = await self._tools.writer.write_status(path, backend.metadata.uid, status)
+        self._tools.backends.learn(body)
+        return True
+
+    def _status(self, backend: AirflowSecretBackend, users: tuple[tuple[str, str], ...]) -> BackendStatus:
+        now = rfc3339(self._tools.clock())
+        previous = backend.status or BackendStatus()
+        generation = backend.metadata.generation
+        finding = self._finding
+        verdict = _in_use(users) if backend.metadata.deletion_timestamp is not None else _verdict(finding)
+        shown = conditions(previous.conditions, verdict, generation, now)
+        health = finding.health
+        return BackendStatus(
+            observed_generation=generation,
+            conditions=shown + _details(previous.conditions, finding, generation, now),
+            store=StoreIdentity(id=health.store_id, version=health.version) if health else previous.store,
+            capabilities=health.capabilities if health else previous.capabilities,
+            missing_permissions=health.missing_permissions if health else previous.missing_permissions,
+            bindings=BindingCounts(total=len(users), ready=sum(self._ready(key) for key in users)),
+        )
+
+    def _ready(self, key: tuple[str, str]) -> bool:
+        entry = self._tools.cache.bindings.get(key)
+        return entry is not None and entry.ready
+
+
+def _in_use(users: tuple[tuple[str, str], ...]) -> Verdict:
+    named = ", ".join(f"{namespace}/{name}" for namespace, name in users[:_NAMED])
+    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+    message = f"the backend is being deleted and waits for {len(users)} binding(s) that use it: {named}{more}"
+    return Verdict(False, Reason.IN_USE, message, working=True)
+
+
+def _verdict(finding: Finding) -> Verdict:
+    if finding.held is not None:
+        return Verdict(False, finding.held.reason, finding.held.message, working=True)
+    if finding.error is not None:
+        return Verdict(False, finding.error.reason, finding.error.message, working=True)
+    if finding.health is None:
+        return Verdict(False, Reason.PENDING, "not checked yet", working=True)
+    if finding.health.missing_permissions:
+        first = finding.health.missing_permissions[0]
+        count = len(finding.health.missing_permissions)
+        message = (
+            f"the operator's login lacks rights on {count} path(s), first {first}: apply airwarden vault-setup again"
+        )
+        return Verdict(False, Reason.BACKEND_FORBIDDEN, message, working=True)
+    return Verdict(True, Reason.READY, "the store answers and the operator's login has the rights that it needs")
+
+
+def _details(previous: tuple[Condition, ...], finding: Finding, generation: int, now: str) -> tuple[Condition, ...]:
+    error = finding.error
+    if finding.health is not None:
+        reachable = ("True", Reason.REACHABLE, "the store answers")
+        missing = finding.health.missing_permissions
+        authorized = (
+            ("False", Reason.BACKEND_FORBIDDEN, f"rights are missing on {len(missing)} path(s)")
+            if missing
+            else ("True", Reason.AUTHORIZED, "the login holds and has the rights that it needs")
+        )
+    elif isinstance(error, Unreachable | Sealed):
+        reachable = ("False", error.reason, error.message)
+        authorized = ("Unknown", Reason.UNKNOWN, "the store could not be asked")
+    elif isinstance(error, Unauthorized):
+        reachable = ("True", Reason.REACHABLE, "the store answers")
+        authorized = ("False", error.reason, error.message)
+    else:
+        reachable = ("Unknown", Reason.UNKNOWN, "the store could not be asked")
+        authorized = reachable
+    return tuple(
+        _detail(previous, kind, what, generation, now)
+        for kind, what in (("Reachable", reachable), ("Authorized", authorized))
+    )
+
+
+def _detail(
+    previous: tuple[Condition, ...], kind: str, what: tuple[str, Reason, str], generation: int, now: str
+) -> Condition:
+    status, reason, message = what
+    before = next((each for each in previous if each.type == kind), None)
+    kept = before is not None and before.status == status
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason.word,
+            "message": message,
+            "observedGeneration": generation,
+            "lastTransitionTime": before.last_transition_time if kept and before is not None else now,
+        }
+    )
+
+
+def _holds(found: tuple[Condition, ...], kind: str) -> bool:
+    return any(each.type == kind and each.status == "True" for each in found)

@@ -1,0 +1,69 @@
+"""Fixtures of the contract tests of the Vault store."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from airwarden.providers.ports import Store
+from airwarden.providers.vault.setup import vault_setup
+from airwarden.providers.vault.store import VaultStore
+from contract.vault.bench import CLUSTER, NAMESPACE, OPERATOR, Bench, backend_of
+from plane.control_plane import Plane
+from plane.vault_admin import token_reviewer_jwt
+
+
+@pytest.fixture(scope="session")
+def bench(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Set Vault up by running the printed script with the vault command, as an admin would."""
+    folder = tmp_path_factory.mktemp("contract")
+    setup = vault_setup(backend_of(plane.vault_address), cluster=CLUSTER, operator=OPERATOR, enable_kv=True)
+    reviewer = folder / "reviewer.jwt"
+    reviewer.write_text(token_reviewer_jwt(plane, "contract-reviewer"))
+    environment = {
+        "PATH": f"{plane.binaries.vault.parent}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "VAULT_ADDR": plane.vault_address,
+        "VAULT_TOKEN": plane.vault_token,
+        "KUBERNETES_HOST": plane.api_url,
+        "KUBERNETES_CA_FILE": str(plane.ca_path),
+        "TOKEN_REVIEWER_JWT_FILE": str(reviewer),
+    }
+    for _ in range(2):  # the second time, nothing must go wrong
+        done = subprocess.run(["sh"], input=setup.script, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for namespace in (NAMESPACE, OPERATOR.namespace):
+        plane.create_namespace(namespace)
+    plane.api.create_service_account(OPERATOR.namespace, OPERATOR.name)
+    tokens = folder / "tokens"
+    tokens.mkdir()
+    (tokens / "vault").write_text(plane.service_account_token(OPERATOR.namespace, OPERATOR.name, "vault"))
+    return Bench(plane, setup, tokens)
+
+
+@pytest_asyncio.fixture
+async def store(bench: Bench) -> AsyncIterator[VaultStore]:
+    """Return a store with the operator's own login, closed after the test."""
+    opened = bench.open()
+    as_reconciled: Store = opened  # the type checker holds it to the contract
+    assert as_reconciled.enforces_session_ttl
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def opening(bench: Bench) -> AsyncIterator[Callable[..., VaultStore]]:
+    """Return a function that opens stores with other settings, all closed after the test."""
+    stores: list[VaultStore] = []
+
+    def open_one(**vault: object) -> VaultStore:
+        stores.append(bench.open(**vault))
+        return stores[-1]
+
+    yield open_one
+    for each in stores:
+        await each.close()

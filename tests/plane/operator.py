@@ -1,0 +1,189 @@
+"""The operator as a user runs it: a process of its own, under the RBAC of `manifests/` and the printed Vault set-up.
+
+Used by the integration tests, the demo, the benchmarks and `make up`. Nothing here grants the operator
+more than those two give: what it cannot do then, it cannot do for a user.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import requests
+import yaml
+
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.providers.vault.setup import OperatorAccount, vault_setup
+from plane.binaries import REPOSITORY
+from plane.control_plane import Plane
+from plane.errors import PlaneError
+from plane.ports import free_ports
+from plane.waiting import wait_for
+
+NAMESPACE = "airwarden"
+ACCOUNT = "airwarden"
+CLUSTER = "test"
+AUDIENCE = "vault"
+START_DEADLINE = 30.0
+STOP_DEADLINE = 30.0
+_LEFT_OUT = frozenset({"Deployment"})
+"""There is no kubelet: the pod is played by a process; everything else of manifests/ is applied as it is."""
+
+
+def install(plane: Plane) -> None:
+    """Apply what `kubectl kustomize manifests/` gives, but the Deployment, and wait until the kinds are served."""
+    rendered = plane.kubectl("kustomize", str(REPOSITORY / "manifests"))
+    objects = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] not in _LEFT_OUT]
+    crds = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
+    rest = [each for each in objects if each["kind"] != "CustomResourceDefinition"]
+    plane.api.apply(*crds)
+    for each in crds:
+        plane.kubectl("wait", "--for=condition=Established", f"crd/{each['metadata']['name']}", "--timeout=30s")
+    plane.create_namespace(NAMESPACE)
+    plane.api.apply(*rest)
+
+
+def set_up_vault(plane: Plane, backend: Mapping[str, Any], cluster: str = CLUSTER) -> None:
+    """Do what `airwarden vault-setup` prints, with the same texts, as the Vault administrator would."""
+    model = AirflowSecretBackend.model_validate({key: backend[key] for key in ("metadata", "spec")})
+    made = vault_setup(model, cluster=cluster, operator=OperatorAccount(NAMESPACE, ACCOUNT))
+
+    def write(method: str, path: str, body: dict[str, Any]) -> None:
+        plane.vault.request(method, path, body, token=plane.vault_token, accept=(200, 204))
+
+    write("PUT", f"sys/policies/acl/{made.policy_name}", {"policy": made.policy_text})
+    write("POST", f"auth/{made.role_mount}/role/{made.role_name}", dict(made.role_fields))
+    write("POST", f"sys/auth/{made.workload_mount}/tune", {"max_lease_ttl": made.max_lease_ttl})
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the operator is started."""
+
+    cluster: str = CLUSTER
+    log_level: str = "debug"
+    extra: tuple[str, ...] = ()
+
+
+class OperatorProcess:
+    """One operator process; a context manager. Its log is kept in the plane's data directory."""
+
+    def __init__(self, plane: Plane, options: Options | None = None, name: str = "operator") -> None:
+        self._plane = plane
+        self._options = options or Options()
+        self.folder = plane.data_dir / f"{name}-{time.monotonic_ns()}"
+        self.tokens = self.folder / "tokens"
+        self.log = self.folder / "operator.log"
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id; raises when it does not run."""
+        if self._process is None or self._process.poll() is not None:
+            raise PlaneError(f"the operator does not run; the end of its log:\n{self.tail()}")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """True while the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def command(self) -> list[str]:
+        """Return the command line."""
+        kubeconfig = self._plane.kubeconfig_for(NAMESPACE, ACCOUNT)
+        return [
+            sys.executable,
+            "-m",
+            "airwarden",
+            "run",
+            f"--cluster={self._options.cluster}",
+            f"--kubeconfig={kubeconfig}",
+            f"--token-directory={self.tokens}",
+            f"--metrics-port={self.port}",
+            "--listen-address=127.0.0.1",
+            "--shutdown-seconds=5",
+            f"--log-level={self._options.log_level}",
+            *self._options.extra,
+        ]
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the process, and wait until it has listed the cluster."""
+        self.tokens.mkdir(parents=True, exist_ok=True)
+        self.write_token()
+        (self.port,) = free_ports(1)
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                env=environment,
+                start_new_session=True,
+            )
+        if wait:
+            wait_for("the operator is ready", self.ready, START_DEADLINE)
+
+    def write_token(self, audience: str = AUDIENCE) -> None:
+        """Write the operator's store token anew, as the kubelet would before it expires."""
+        token = self._plane.service_account_token(NAMESPACE, ACCOUNT, audience, 3600)
+        waiting = self.tokens / f".{audience}"
+        waiting.write_text(token)
+        waiting.chmod(0o600)
+        waiting.rename(self.tokens / audience)
+
+    def ready(self) -> bool:
+        """True once /readyz says so. Raises when the process has died."""
+        if not self.running:
+            raise PlaneError(f"the operator ended early; the end of its log:\n{self.tail()}")
+        try:
+            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def metrics(self) -> str:
+        """Return what /metrics says."""
+        return requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5).text
+
+    def stop(self) -> int | None:
+        """End it as Kubernetes would, by SIGTERM; return its exit status."""
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_DEADLINE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+                raise PlaneError(f"the operator did not end on SIGTERM; the end of its log:\n{self.tail()}") from None
+        return self._process.returncode
+
+    def kill(self) -> None:
+        """End it at once, as a lost node would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def tail(self, lines: int = 25) -> str:
+        """Return the end of the log."""
+        return "\n".join(self.log.read_text().splitlines()[-lines:]) if self.log.exists() else "(no log)"
