@@ -19,7 +19,7 @@ from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from airwarden.reconcile.wording import complaints
-from airwarden.settings import LogFormat, LogLevel, Settings
+from airwarden.settings import LogFormat, LogLevel, Settings, manual
 from airwarden.telemetry import set_up_logging
 
 app = typer.Typer(
@@ -83,6 +83,12 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
         asyncio.run(run_operator(settings))
     except AirwardenError as error:
         raise _fail(error.message) from None
+
+
+@app.command("settings")
+def print_settings() -> None:
+    """Print what each setting does, as Markdown."""
+    typer.echo(manual(), nl=False)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -48,10 +48,16 @@ def install(plane: Plane) -> None:
     plane.api.apply(*rest)
 
 
-def set_up_vault(plane: Plane, backend: Mapping[str, Any], cluster: str = CLUSTER) -> None:
-    """Do what `airwarden vault-setup` prints, with the same texts, as the Vault administrator would."""
+def set_up_vault(
+    plane: Plane, backend: Mapping[str, Any], cluster: str = CLUSTER, namespaces: Iterable[str] = ()
+) -> None:
+    """Do what `airwarden vault-setup` prints, with the same texts, as the Vault administrator would.
+
+    ``namespaces`` are those that rules select by label, as `--workload-namespace` gives them.
+    """
     model = AirflowSecretBackend.model_validate({key: backend[key] for key in ("metadata", "spec")})
-    made = vault_setup(model, cluster=cluster, operator=OperatorAccount(NAMESPACE, ACCOUNT))
+    account = OperatorAccount(NAMESPACE, ACCOUNT)
+    made = vault_setup(model, cluster=cluster, operator=account, namespaces=tuple(namespaces))
 
     def write(method: str, path: str, body: dict[str, Any]) -> None:
         plane.vault.request(method, path, body, token=plane.vault_token, accept=(200, 204))

@@ -23,21 +23,21 @@ TLS_NAMES = ("127.0.0.1", "localhost", "vault.test")
 
 
 class VaultServer:
-    """One Vault server with its unseal key and root token."""
+    """One Vault server with its unseal key and root token. A second one of a plane has another name."""
 
-    def __init__(self, binaries: Binaries, data_dir: Path, ports: Sequence[int]) -> None:
+    def __init__(self, binaries: Binaries, data_dir: Path, ports: Sequence[int], name: str = "vault") -> None:
         plain, tls = ports
         self.address = f"http://127.0.0.1:{plain}"
         self.tls_address = f"https://127.0.0.1:{tls}"
-        authority = Authority(data_dir / "pki" / "vault", "airwarden-plane-vault")
+        authority = Authority(data_dir / "pki" / name, "airwarden-plane-vault")
         self.ca_path = authority.path
-        self.audit = VaultAudit(data_dir / "vault-audit.log")
+        self.audit = VaultAudit(data_dir / f"{name}-audit.log")
         self._anonymous = JsonClient(self.address)
         self._unseal_key = ""
         self._root_token = ""
-        config = data_dir / "vault.json"
-        config.write_text(json.dumps(_config(data_dir, plain, tls, self.address, authority)))
-        self.process = ServerProcess("vault", [str(binaries.vault), "server", f"-config={config}"], data_dir)
+        config = data_dir / f"{name}.json"
+        config.write_text(json.dumps(_config(data_dir / name, plain, tls, self.address, authority)))
+        self.process = ServerProcess(name, [str(binaries.vault), "server", f"-config={config}"], data_dir)
 
     @property
     def token(self) -> str:
@@ -102,9 +102,8 @@ class VaultServer:
         return self._anonymous.request(method, f"/v1/{path}", body, accept=accept, headers=headers)
 
 
-def _config(data_dir: Path, plain: int, tls: int, address: str, authority: Authority) -> Json:
+def _config(storage: Path, plain: int, tls: int, address: str, authority: Authority) -> Json:
     pair = authority.server("vault", TLS_NAMES)
-    storage = data_dir / "vault"
     storage.mkdir(mode=0o700)
     return {
         "storage": {"file": {"path": str(storage)}},

@@ -8,27 +8,75 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from airwarden.api.binding import AccountMode
+from airwarden.api.binding import AccountMode, MountName, RoleName
 from airwarden.api.conditions import Condition, StatusModel
 from airwarden.api.fields import (
     DNS_LABEL,
+    DOT_SEGMENT,
     KEY_PREFIX,
     MOUNT,
-    ROLE,
     ROLE_PREFIX,
     Duration,
     Model,
     Namespace,
     ObjectName,
+    Unique,
+    excludes,
+    matches,
+    none_of,
     rule,
     schema,
 )
 from airwarden.api.metadata import Metadata
 
 _ADDRESS = r"^https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$"
-_SET = schema(list_type="set")
-_MOUNT = Annotated[str, StringConstraints(pattern=MOUNT, min_length=1, max_length=128)]
-_AUDIENCE = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=253)]
+API_SERVER_AUDIENCES = (
+    "https://kubernetes.default.svc",
+    "https://kubernetes.default.svc.cluster.local",
+    "kubernetes.default.svc",
+    "api",
+)
+_SOME_NAMESPACE = "names or selector must be given: a rule for no namespace admits nothing"
+_EMPTY_SELECTOR = (
+    "an empty selector is refused, since elsewhere in Kubernetes it means every namespace: name at least one label"
+)
+_VAULT_MISSING = "vault must be given for type Vault"
+_MAKE_NEW = "is immutable; make a new backend instead"
+
+KeyPrefix = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(
+        KEY_PREFIX,
+        "must end with a slash and have no other empty segment, such as {namespace}/ or shared/connections/; "
+        "{namespace} may stand only as the whole first segment, "
+        "and a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
+    ),
+    excludes(DOT_SEGMENT, "must not have . or .. as a segment"),
+]
+RolePrefix = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(
+        ROLE_PREFIX,
+        "must be {namespace}. or a literal prefix of letters, digits and . _ - that ends with a dot, such as shared.",
+    ),
+]
+Audience = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", "must begin with a letter or digit and hold only these and . _ : / -"),
+    none_of(
+        API_SERVER_AUDIENCES,
+        "must not be an audience of the API server: Vault could then use a task's token against the cluster; "
+        "choose one of its own, such as vault",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    matches(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "must be a label value: letters, digits and inner - _ ."),
+]
 
 
 class BackendType(StrEnum):
@@ -48,7 +96,11 @@ class ConfigMapKey(Model):
 
     name: ObjectName
     """Name of the ConfigMap."""
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "ca.crt"
+    key: Annotated[
+        str,
+        StringConstraints(max_length=253),
+        matches(r"^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits and - _ ."),
+    ] = "ca.crt"
     """Key that holds PEM certificates."""
 
 
@@ -62,7 +114,11 @@ class CABundleReference(Model):
 class TLS(Model):
     """How the store's certificate is checked. It is always checked."""
 
-    server_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]*$", max_length=253)] = ""
+    server_name: Annotated[
+        str,
+        StringConstraints(max_length=253),
+        matches(r"^[A-Za-z0-9.-]*$", "must be a host name, such as vault.example"),
+    ] = ""
     """Name expected in the certificate, where it differs from the address."""
     ca_bundle_ref: CABundleReference | None = None
     """Certificates to trust. Default: those of the operator's image."""
@@ -71,11 +127,18 @@ class TLS(Model):
 class KubernetesLogin(Model):
     """The operator's own login, with its projected service-account token."""
 
-    mount: _MOUNT = "kubernetes"
+    mount: MountName = "kubernetes"
     """Mount of the Kubernetes auth method."""
-    role: Annotated[str, StringConstraints(pattern=ROLE, min_length=1, max_length=256)]
+    role: RoleName
     """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
-    audience: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=253)] = "vault"
+    audience: Annotated[
+        str,
+        StringConstraints(max_length=253),
+        matches(
+            r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            "must begin with a letter or digit and hold only these and . _ -, since it names a file",
+        ),
+    ] = "vault"
     """Audience of the projected token; the operator reads the token file of that name."""
 
 
@@ -91,9 +154,9 @@ class Login(Model):
 class KubernetesWorkloadLogin(Model):
     """Where tasks log in with the token of their bound account."""
 
-    mount: _MOUNT = "kubernetes"
+    mount: MountName = "kubernetes"
     """Mount of the Kubernetes auth method; Airwarden writes roles there."""
-    audience: _AUDIENCE
+    audience: Audience
     """Audience that a task's token must carry. Never the API server's own."""
 
 
@@ -109,7 +172,7 @@ class WorkloadLogin(Model):
 class KV(Model):
     """The key-value engine that holds static secrets."""
 
-    mount: _MOUNT
+    mount: MountName
     """Mount of the engine."""
     version: Literal[1, 2] = 2
     """Version of the engine."""
@@ -120,15 +183,22 @@ class VaultBackend(Model):
 
     address: Annotated[
         str,
-        StringConstraints(
-            pattern=_ADDRESS,
-            max_length=512,
+        StringConstraints(max_length=512),
+        matches(
+            _ADDRESS,
+            "must be http:// or https://, a host and perhaps a port, without user, path or query, "
+            "such as https://vault.example:8200",
         ),
     ]
     """URL without path, for example https://vault.example:8200."""
-    namespace: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$", max_length=256)] = (
-        ""
-    )
+    namespace: Annotated[
+        str,
+        StringConstraints(max_length=256),
+        matches(
+            f"^({MOUNT.strip('^$')})?$",
+            "must be the path of a Vault namespace without a leading or trailing slash, such as team/airflow",
+        ),
+    ] = ""
     """Vault Enterprise namespace. Immutable."""
     mode: Literal["Roles"] = "Roles"
     """Roles: one ACL policy and one auth role per binding."""
@@ -143,15 +213,15 @@ class VaultBackend(Model):
 
     model_config = ConfigDict(
         json_schema_extra=schema(
-            rule("self.kv.mount == oldSelf.kv.mount", "vault.kv.mount is immutable; make a new backend instead"),
+            rule("self.kv.mount == oldSelf.kv.mount", f"vault.kv.mount {_MAKE_NEW}"),
             rule(
                 "self.workloadLogin.kubernetes.mount == oldSelf.workloadLogin.kubernetes.mount",
-                "vault.workloadLogin.kubernetes.mount is immutable; make a new backend instead",
+                f"vault.workloadLogin.kubernetes.mount {_MAKE_NEW}",
             ),
             rule(
                 "(has(self.__namespace__) ? self.__namespace__ : '') == "
                 "(has(oldSelf.__namespace__) ? oldSelf.__namespace__ : '')",
-                "vault.namespace is immutable; make a new backend instead",
+                f"vault.namespace {_MAKE_NEW}",
             ),
         )
     )
@@ -174,46 +244,50 @@ class LabelSelector(Model):
     match_labels: Annotated[
         dict[
             Annotated[str, StringConstraints(min_length=1, max_length=316)],
-            Annotated[str, StringConstraints(max_length=63)],
+            LabelValue,
         ],
-        Field(min_length=1, max_length=8),
+        Field(max_length=8, default_factory=dict),
     ]
-    """Labels that the namespace must all carry."""
+    """Labels that the namespace must all carry; at least one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(rule("has(self.matchLabels) && size(self.matchLabels) > 0", _EMPTY_SELECTOR))
+    )
+
+    @model_validator(mode="after")
+    def _labels_given(self) -> Self:
+        if not self.match_labels:
+            raise ValueError(_EMPTY_SELECTOR)
+        return self
 
 
 class Namespaces(Model):
     """Which namespaces a rule speaks of: by name or by label, either matches."""
 
-    names: Annotated[tuple[Namespace, ...], Field(max_length=64, json_schema_extra=_SET)] = ()
+    names: Annotated[tuple[Namespace, ...], Field(max_length=64), Unique()] = ()
     """Names of namespaces."""
     selector: LabelSelector | None = None
     """Labels of namespaces."""
 
     model_config = ConfigDict(
         json_schema_extra=schema(
-            rule(
-                "(has(self.names) && size(self.names) > 0) || has(self.selector)",
-                "names or selector must be given: a rule for no namespace admits nothing",
-            )
+            rule("(has(self.names) && size(self.names) > 0) || has(self.selector)", _SOME_NAMESPACE)
         )
     )
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.names and self.selector is None:
-            raise ValueError("names or selector must be given: a rule for no namespace admits nothing")
+            raise ValueError(_SOME_NAMESPACE)
         return self
 
 
 class DynamicRule(Model):
     """Which roles of one secrets engine a namespace may read."""
 
-    engine: _MOUNT
+    engine: MountName
     """Mount of the secrets engine."""
-    role_prefixes: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=ROLE_PREFIX, max_length=256)], ...],
-        Field(min_length=1, max_length=8, json_schema_extra=_SET),
-    ]
+    role_prefixes: Annotated[tuple[RolePrefix, ...], Field(min_length=1, max_length=8), Unique()]
     """Prefixes of role names, each ending with a dot: {namespace}. or a literal one."""
 
 
@@ -229,25 +303,21 @@ class SessionRule(Model):
 class AllowRule(Model):
     """What some namespaces may be given. A secret needs one rule that admits it wholly."""
 
-    name: Annotated[str, StringConstraints(pattern=DNS_LABEL, min_length=1, max_length=63)]
+    name: Annotated[
+        str,
+        StringConstraints(max_length=63),
+        matches(DNS_LABEL, "must be lower-case letters, digits and inner dashes, such as own-tree"),
+    ]
     """Name of the rule, shown where it admits or refuses."""
     namespaces: Namespaces
     """Which namespaces the rule speaks of."""
-    key_prefixes: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=KEY_PREFIX, max_length=256)], ...],
-        Field(max_length=8, json_schema_extra=_SET),
-    ] = ()
+    key_prefixes: Annotated[tuple[KeyPrefix, ...], Field(max_length=8), Unique()] = ()
     """Prefixes of keys, each ending with a slash. {namespace} stands only as the whole first segment."""
-    dynamic: Annotated[
-        tuple[DynamicRule, ...],
-        Field(max_length=8, json_schema_extra=schema(list_type="map", list_map_keys=["engine"])),
-    ] = ()
+    dynamic: Annotated[tuple[DynamicRule, ...], Field(max_length=8), Unique(("engine",))] = ()
     """Roles of secrets engines."""
-    operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8, json_schema_extra=_SET)] = (
-        Operation.READ,
-    )
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8), Unique()] = (Operation.READ,)
     """What may be done: Read."""
-    service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4, json_schema_extra=_SET)] = (
+    service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4), Unique()] = (
         AccountMode.MANAGED,
     )
     """Which kinds of accounts may carry the access: Managed."""
@@ -267,29 +337,24 @@ class BackendSpec(Model):
 
     type: Annotated[
         BackendType,
-        Field(json_schema_extra=schema(rule("self == oldSelf", "type is immutable; make a new backend instead"))),
+        Field(json_schema_extra=schema(rule("self == oldSelf", f"type {_MAKE_NEW}"))),
     ]
     """Which system the store is. Immutable."""
     vault: VaultBackend | None = None
     """Settings of a Vault."""
     requests: Requests = Requests()
     """How hard the operator may press the store."""
-    allow: Annotated[
-        tuple[AllowRule, ...],
-        Field(max_length=32, json_schema_extra=schema(list_type="map", list_map_keys=["name"])),
-    ] = ()
+    allow: Annotated[tuple[AllowRule, ...], Field(max_length=32), Unique(("name",))] = ()
     """The guardrails. What no rule admits is refused; without rules that is everything."""
     drift: Drift = Drift()
     """How often the store is compared with the bindings."""
 
-    model_config = ConfigDict(
-        json_schema_extra=schema(rule("self.type != 'Vault' || has(self.vault)", "vault must be given for type Vault"))
-    )
+    model_config = ConfigDict(json_schema_extra=schema(rule("self.type != 'Vault' || has(self.vault)", _VAULT_MISSING)))
 
     @model_validator(mode="after")
     def _settings_of_type(self) -> Self:
         if self.vault is None:
-            raise ValueError("vault must be given for type Vault")
+            raise ValueError(_VAULT_MISSING)
         return self
 
 
@@ -323,11 +388,13 @@ class BackendStatus(StatusModel):
     store: StoreIdentity = StoreIdentity()
     """Which store answered."""
     capabilities: Annotated[
-        tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=16, json_schema_extra=_SET)
+        tuple[Annotated[str, Field(max_length=64)], ...],
+        Field(max_length=16, json_schema_extra=schema(list_type="set")),
     ] = ()
     """What the store can do here: Static, Dynamic, SessionTTL."""
     missing_permissions: Annotated[
-        tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=32, json_schema_extra=_SET)
+        tuple[Annotated[str, Field(max_length=512)], ...],
+        Field(max_length=32, json_schema_extra=schema(list_type="set")),
     ] = ()
     """Paths on which the operator's login lacks rights, with the capabilities that lack."""
     bindings: BindingCounts = BindingCounts()
@@ -348,4 +415,6 @@ class AirflowSecretBackend(Model):
     kind: Literal["AirflowSecretBackend"] = "AirflowSecretBackend"
     metadata: Metadata
     spec: BackendSpec
+    """What is declared: a store, how to log in to it, and the guardrails."""
     status: BackendStatus | None = None
+    """What Airwarden last saw of the store. Written by Airwarden alone."""

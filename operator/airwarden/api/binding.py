@@ -11,12 +11,19 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from airwarden.api.conditions import Status
 from airwarden.api.fields import (
     AIRFLOW_ID,
+    DOT_SEGMENT,
+    DURATION,
     KEY,
     MOUNT,
     ROLE,
     Duration,
     Model,
     ObjectName,
+    Unique,
+    cel_text,
+    excludes,
+    matches,
+    none_of,
     rule,
     schema,
     seconds,
@@ -24,6 +31,43 @@ from airwarden.api.fields import (
 from airwarden.api.metadata import Metadata
 
 MAX_SECRETS = 64
+MAX_NAME = 63
+_TTL_ORDER = "ttl must not be longer than maxTTL"
+_PLACE = "exactly one of key and dynamic must be given"
+_NAME_LENGTH = (
+    f"metadata.name must have at most {MAX_NAME} characters: "
+    "it becomes a label value, and part of the names of policies and roles in the stores"
+)
+
+MountName = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    matches(
+        MOUNT,
+        "must be the path of a mount: segments of letters, digits and . _ - between single slashes, "
+        "none beginning with a dot, such as database or team/database",
+    ),
+]
+RoleName = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(ROLE, "must be a role name: letters, digits and . _ -, the first and last one a letter, digit or _"),
+]
+AirflowID = Annotated[
+    str,
+    StringConstraints(max_length=250),
+    matches(AIRFLOW_ID, "must be an id that Airflow accepts: letters, digits, underscore, dot and dash"),
+]
+Key = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    matches(
+        KEY,
+        "must be segments between single slashes, without a leading or trailing slash, such as "
+        "airflow-prod/connections/warehouse; a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
+    ),
+    excludes(DOT_SEGMENT, "must not have . or .. as a segment"),
+]
 
 
 class SecretType(StrEnum):
@@ -57,7 +101,13 @@ class BackendReference(Model):
 class ServiceAccount(Model):
     """The account that the bound DAGs run under. It belongs to this binding alone."""
 
-    name: ObjectName
+    name: Annotated[
+        ObjectName,
+        none_of(
+            ("default",),
+            "the account default is shared by every pod that names none; name an account of the binding's own",
+        ),
+    ]
     """Name of the account in the binding's namespace. Immutable: tasks are bound to it."""
     mode: AccountMode = AccountMode.MANAGED
     """Managed: Airwarden creates the account and removes it with the binding."""
@@ -66,9 +116,9 @@ class ServiceAccount(Model):
 class DynamicSecret(Model):
     """Credentials that the store makes or rotates itself."""
 
-    engine: Annotated[str, StringConstraints(pattern=MOUNT, min_length=1, max_length=128)]
+    engine: MountName
     """Mount of the secrets engine, for example database."""
-    role: Annotated[str, StringConstraints(pattern=ROLE, min_length=1, max_length=256)]
+    role: RoleName
     """Role of the engine. The backend's allow rules give the prefixes a namespace may use."""
     kind: DynamicKind = DynamicKind.DYNAMIC
     """Dynamic reads new credentials with a lease; Static reads those of a static role."""
@@ -79,32 +129,24 @@ class SecretItem(Model):
 
     type: SecretType
     """Connection, Variable or Config: which of Airflow's lookups this answers."""
-    id: Annotated[str, StringConstraints(pattern=AIRFLOW_ID, min_length=1, max_length=250)]
+    id: AirflowID
     """The Airflow id, for example the conn_id: letters, digits, underscore, dot and dash."""
     backend_ref: BackendReference
     """The store that holds the secret."""
-    key: Annotated[str, StringConstraints(pattern=KEY, min_length=1, max_length=512)] | None = None
-    """Where the secret lies, in the store's own grammar. Vault: the path below the mount, without data/."""
+    key: Key | None = None
+    """Where the secret lies, in the store's own grammar.
+
+    Vault: the path below the mount, without data/, for example airflow-prod/connections/warehouse.
+    """
     dynamic: DynamicSecret | None = None
     """Credentials made by the store, instead of a key."""
 
-    model_config = ConfigDict(
-        json_schema_extra=schema(
-            rule("has(self.key) != has(self.dynamic)", "exactly one of key and dynamic must be given"),
-            rule(
-                "!has(self.key) || !self.key.split('/').exists(s, s == '.' || s == '..')",
-                "key must not have . or .. as a segment",
-                fieldPath=".key",
-            ),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=schema(rule("has(self.key) != has(self.dynamic)", _PLACE)))
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.key is None) == (self.dynamic is None):
-            raise ValueError("exactly one of key and dynamic must be given")
-        if self.key is not None and {".", ".."} & set(self.key.split("/")):
-            raise ValueError("key must not have . or .. as a segment")
+            raise ValueError(_PLACE)
         return self
 
 
@@ -116,11 +158,14 @@ class Session(Model):
     max_ttl: Annotated[Duration | None, Field(alias="maxTTL")] = None
     """Longest lifetime of a login. Default: what the backend's allow rule permits. More is refused."""
 
+    # What is no duration is passed over here: its own rule refuses it, and duration() would only add an error to that.
     model_config = ConfigDict(
         json_schema_extra=schema(
             rule(
-                "!has(self.ttl) || !has(self.maxTTL) || duration(self.ttl) <= duration(self.maxTTL)",
-                "ttl must not be longer than maxTTL",
+                "!has(self.ttl) || !has(self.maxTTL)"
+                f" || [self.ttl, self.maxTTL].exists(t, size(t) < 2 || !t.matches({cel_text(DURATION)}))"
+                " || duration(self.ttl) <= duration(self.maxTTL)",
+                _TTL_ORDER,
             )
         )
     )
@@ -128,7 +173,7 @@ class Session(Model):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.ttl and self.max_ttl and seconds(self.ttl) > seconds(self.max_ttl):
-            raise ValueError("ttl must not be longer than maxTTL")
+            raise ValueError(_TTL_ORDER)
         return self
 
 
@@ -153,22 +198,12 @@ class BindingSpec(Model):
     """The Kubernetes account that carries the access."""
     secrets: Annotated[
         tuple[SecretItem, ...],
-        Field(
-            min_length=1,
-            max_length=MAX_SECRETS,
-            json_schema_extra=schema(list_type="map", list_map_keys=["type", "id"]),
-        ),
+        Field(min_length=1, max_length=MAX_SECRETS),
+        Unique(("type", "id")),
     ]
     """The secrets that the account may read, and nothing else. One entry per type and id."""
     access: Access = Access()
     """Limits on the access."""
-
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        seen = [(item.type, item.id) for item in self.secrets]
-        if len(set(seen)) != len(seen):
-            raise ValueError("each type and id may stand once in secrets")
-        return self
 
 
 class AirflowSecretBinding(Model):
@@ -181,4 +216,14 @@ class AirflowSecretBinding(Model):
     kind: Literal["AirflowSecretBinding"] = "AirflowSecretBinding"
     metadata: Metadata
     spec: BindingSpec
+    """What is declared: an account, and the secrets that it may read."""
     status: Status | None = None
+    """What Airwarden last saw and did. Written by Airwarden alone."""
+
+    model_config = ConfigDict(json_schema_extra=schema(rule(f"size(self.metadata.name) <= {MAX_NAME}", _NAME_LENGTH)))
+
+    @model_validator(mode="after")
+    def _short_name(self) -> Self:
+        if len(self.metadata.name) > MAX_NAME:
+            raise ValueError(_NAME_LENGTH)
+        return self

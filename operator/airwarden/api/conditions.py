@@ -24,7 +24,7 @@ class Condition(StatusModel):
     """One standard Kubernetes condition."""
 
     type: Annotated[str, Field(max_length=316)]
-    """Ready, Reconciling, Stalled, …"""
+    """What is spoken of: Ready, Reconciling, Stalled and the like."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: Annotated[str, Field(max_length=1024)]

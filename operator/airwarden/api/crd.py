@@ -6,36 +6,55 @@ Called by `airwarden crds` and by the check that fails when the files differ.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import yaml
 from pydantic import BaseModel
 
-from airwarden.api import BACKENDS, BINDINGS, GROUP, VERSION
-from airwarden.api.backend import AirflowSecretBackend, BackendSpec, BackendStatus
-from airwarden.api.binding import AirflowSecretBinding, BindingSpec
-from airwarden.api.conditions import Status
-from airwarden.api.fields import rule
-from airwarden.api.schema import Schema, structural
+from airwarden.api import BACKENDS, BINDINGS, GROUP, VERSION, generated
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.schema import Json, Node, structural
 
 _HEADER: Final = "# Generated from airwarden.api by `airwarden crds`; do not edit.\n"
 _READY: Final = '.status.conditions[?(@.type=="Ready")]'
+_SERVER_FIELDS: Final[Mapping[str, Json]] = {
+    "apiVersion": {"description": f"Group and version of the kind, {GROUP}/{VERSION}.", "type": "string"},
+    "kind": {"description": "Name of the kind.", "type": "string"},
+    "metadata": {"type": "object"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`. Kubectl shows the name in capitals."""
+
+    name: str
+    path: str
+    type: Literal["string", "integer", "date"] = "string"
+    wide: bool = False
+
+    def as_json(self) -> dict[str, Json]:
+        """Return it as a CRD has it."""
+        found: dict[str, Json] = {"name": self.name, "type": self.type, "jsonPath": self.path}
+        return {**found, "priority": 1} if self.wide else found
+
+
+_AGE: Final = Column("Age", ".metadata.creationTimestamp", "date")
+_MESSAGE: Final = Column("Message", f"{_READY}.message", wide=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind as the API server knows it."""
+    """One kind as the API server knows it; its schema is the model's."""
 
     model: type[BaseModel]
-    spec: type[BaseModel]
-    status: type[BaseModel]
     plural: str
     short: str
     scope: Literal["Namespaced", "Cluster"]
-    columns: tuple[tuple[str, str, str, int], ...]
-    """Name, type, JSON path and priority; 1 is shown with -o wide."""
-    rules: tuple[Mapping[str, str], ...] = ()
-    selectable: tuple[str, ...] = ()
+    columns: tuple[Column, ...]
+    selectable: tuple[str, ...]
+    """Paths by which `kubectl get --field-selector` may choose."""
 
     @property
     def name(self) -> str:
@@ -45,45 +64,37 @@ class Kind:
 
 KINDS: Final = (
     Kind(
-        AirflowSecretBackend,
-        BackendSpec,
-        BackendStatus,
-        BACKENDS,
-        "asbk",
-        "Cluster",
-        (
-            ("Type", "string", ".spec.type", 0),
-            ("Ready", "string", f"{_READY}.status", 0),
-            ("Reason", "string", f"{_READY}.reason", 0),
-            ("Bindings", "integer", ".status.bindings.total", 0),
-            ("Age", "date", ".metadata.creationTimestamp", 0),
-            ("Version", "string", ".status.store.version", 1),
-            ("Message", "string", f"{_READY}.message", 1),
+        model=AirflowSecretBackend,
+        plural=BACKENDS,
+        short="asbk",
+        scope="Cluster",
+        columns=(
+            Column("Type", ".spec.type"),
+            Column("Ready", f"{_READY}.status"),
+            Column("Reason", f"{_READY}.reason"),
+            Column("Bindings", ".status.bindings.total", "integer"),
+            _AGE,
+            Column("Address", ".spec.vault.address", wide=True),
+            Column("Version", ".status.store.version", wide=True),
+            _MESSAGE,
         ),
+        selectable=(".spec.type",),
     ),
     Kind(
-        AirflowSecretBinding,
-        BindingSpec,
-        Status,
-        BINDINGS,
-        "asb",
-        "Namespaced",
-        (
-            ("Ready", "string", f"{_READY}.status", 0),
-            ("Reason", "string", f"{_READY}.reason", 0),
-            ("Service Account", "string", ".spec.serviceAccount.name", 0),
-            ("Secrets", "string", ".status.summary.secrets", 0),
-            ("Age", "date", ".metadata.creationTimestamp", 0),
-            ("Backends", "string", ".status.summary.backends", 1),
-            ("Message", "string", f"{_READY}.message", 1),
+        model=AirflowSecretBinding,
+        plural=BINDINGS,
+        short="asb",
+        scope="Namespaced",
+        columns=(
+            Column("Ready", f"{_READY}.status"),
+            Column("Reason", f"{_READY}.reason"),
+            Column("Service Account", ".spec.serviceAccount.name"),
+            Column("Secrets", ".status.summary.secrets"),
+            _AGE,
+            Column("Backends", ".status.summary.backends", wide=True),
+            _MESSAGE,
         ),
-        (
-            rule(
-                "size(self.metadata.name) <= 63",
-                "metadata.name must be at most 63 characters: it is a label of the service account",
-            ),
-        ),
-        (".spec.serviceAccount.name",),
+        selectable=(".spec.serviceAccount.name",),
     ),
 )
 
@@ -95,21 +106,15 @@ def crd_files() -> dict[str, str]:
 
 def write(directory: Path) -> None:
     """Write the CRD files."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in crd_files().items():
-        (directory / name).write_text(text)
+    generated.write(directory, crd_files())
 
 
 def differences(directory: Path) -> list[str]:
-    """Return the names of files that are not as generated."""
-    return [
-        name
-        for name, text in crd_files().items()
-        if not (directory / name).exists() or (directory / name).read_text() != text
-    ]
+    """Return the names of files that are not as generated, or no longer generated at all."""
+    return generated.differences(directory, crd_files(), _HEADER)
 
 
-def definition(kind: Kind) -> dict[str, Any]:
+def definition(kind: Kind) -> dict[str, Json]:
     """Return one CustomResourceDefinition."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -126,57 +131,103 @@ def definition(kind: Kind) -> dict[str, Any]:
                 "categories": ["airwarden"],
             },
             "scope": kind.scope,
-            "versions": [_version(kind)],
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [each.as_json() for each in kind.columns],
+                    "selectableFields": [{"jsonPath": path} for path in kind.selectable],
+                    "schema": {"openAPIV3Schema": _root(structural(kind.model))},
+                }
+            ],
         },
     }
 
 
-def _version(kind: Kind) -> dict[str, Any]:
-    version: dict[str, Any] = {
-        "name": VERSION,
-        "served": True,
-        "storage": True,
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": [
-            {"name": name, "type": type_, "jsonPath": path, **({"priority": priority} if priority else {})}
-            for name, type_, path, priority in kind.columns
-        ],
-        "schema": {"openAPIV3Schema": root_schema(kind)},
+def _root(node: Node) -> dict[str, Json]:
+    """Return the schema of the whole object.
+
+    A status has no defaults: what Airwarden has not said is not shown, and an old status stays as it was.
+    """
+    parts: dict[str, Json] = {
+        name: as_json(child, defaults=name != "status") for name, child in node.properties.items()
     }
-    if kind.selectable:
-        version["selectableFields"] = [{"jsonPath": path} for path in kind.selectable]
-    return version
+    found = as_json(node, defaults=False)
+    return {**found, "properties": {**_SERVER_FIELDS, **parts}}
 
 
-def root_schema(kind: Kind) -> Schema:
-    """Return the schema of the whole object; metadata is the API server's."""
-    found: Schema = {
-        "type": "object",
-        "description": " ".join((kind.model.__doc__ or "").split()),
-        "required": ["spec"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            "spec": structural(kind.spec, defaults=True),
-            "status": structural(kind.status, defaults=False),
-        },
-    }
-    if kind.rules:
-        found["x-kubernetes-validations"] = [dict(each) for each in kind.rules]
+def as_json(node: Node, *, defaults: bool) -> dict[str, Json]:
+    """Return a node as a CRD has it. Without ``defaults`` only those of list-map keys stay, which must be there."""
+    found: dict[str, Json] = {"description": node.description} if node.description else {}
+    found["type"] = node.type
+    if defaults and (default := _acting_default(node)) is not None:
+        found["default"] = default
+    if node.enum:
+        found["enum"] = list(node.enum)
+    if node.pattern:
+        found["pattern"] = node.pattern
+    found |= node.limits
+    found |= node.extensions
+    if node.rules:
+        found["x-kubernetes-validations"] = [each.as_json() for each in node.rules]
+    if node.required:
+        found["required"] = list(node.required)
+    if node.properties:
+        found["properties"] = {name: as_json(child, defaults=defaults) for name, child in node.properties.items()}
+    if node.items is not None:
+        found["items"] = _item(node.items, node.list_map_keys, defaults=defaults)
+    if node.values is not None:
+        found["additionalProperties"] = as_json(node.values, defaults=defaults)
     return found
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes lists indented, and never anchors."""
+def _item(item: Node, keys: tuple[str, ...], *, defaults: bool) -> dict[str, Json]:
+    found = as_json(item, defaults=defaults)
+    kept: dict[str, Json] = {
+        key: {**as_json(item.properties[key], defaults=False), "default": item.properties[key].default}
+        for key in keys
+        if item.properties[key].default is not None
+    }
+    shown = {name: as_json(child, defaults=defaults) for name, child in item.properties.items()}
+    return {**found, "properties": {**shown, **kept}} if kept else found
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+
+def _acting_default(node: Node) -> Json:
+    """Return the default to write down, None for none.
+
+    An empty one says what absence says, so it would only fill objects. An object gets one for the sake of
+    the defaults below it: the API server does not set those while their parent is absent.
+    """
+    if not isinstance(node.default, dict) or not node.properties:
+        return node.default if node.default not in ("", [], {}) else None
+    own: dict[str, Json] = {
+        name: value
+        for name, value in node.default.items()
+        if value is not None and value != node.properties[name].default
+    }
+    return own if own or any(_acting_default(child) is not None for child in node.properties.values()) else None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists indented, never anchors, and as a block what would need quotes around its own quotes."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's names
         super().increase_indent(flow, indentless=False)
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's names
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        plain = self.analyze_scalar(data).allow_block_plain
+        style = "|" if "\n" in data or ("'" in data and not plain) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
-def _yaml(value: Mapping[str, Any]) -> str:
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def _yaml(value: Mapping[str, Json]) -> str:
     text: str = yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
     return text

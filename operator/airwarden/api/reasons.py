@@ -120,11 +120,6 @@ class Reason(Enum):
         "The account belongs to another binding. An account belongs to one binding only.",
         "Put the secrets into that binding, or name another account.",
     )
-    SERVICE_ACCOUNT_REFUSED = Explanation(
-        "ServiceAccountRefused",
-        "The account default is shared by every pod that names none, so nothing is bound to it.",
-        "Name an account of its own.",
-    )
     DELETION_BLOCKED = Explanation(
         "DeletionBlocked",
         "Access could not be taken away yet; the object stays until it is.",

@@ -43,8 +43,6 @@ class Plan:
     grants: Mapping[str, Grant]
     held: frozenset[str]
     """Backends on which nothing may be changed now, because it is not known what is allowed there."""
-    problem: Refused | None = None
-    """Why the binding as a whole can have nothing."""
 
     @property
     def backends(self) -> frozenset[str]:
@@ -68,9 +66,8 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     """Return what the binding may have. No mix of rules, nothing clamped, what is refused is left out."""
     owner = Owner(around.cluster, binding.metadata.namespace, binding.metadata.name)
     account = binding.spec.service_account
-    problem = _problem(account.name)
     request = Request(owner.namespace, around.namespace_labels, account.mode, binding.spec.access.session)
-    pairs = [(item, problem or _verdict(item, request, around)) for item in binding.spec.secrets]
+    pairs = [(item, _verdict(item, request, around)) for item in binding.spec.secrets]
     decisions = tuple(Decision(item.type.value, item.id, item.backend_ref.name, verdict) for item, verdict in pairs)
     held = frozenset(each.backend for each in decisions if isinstance(each.verdict, Held))
     grants = {
@@ -78,16 +75,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         for name in sorted({each.backend for each in decisions} - held)
         if (grant := _grant(name, owner, binding, pairs)) is not None
     }
-    return Plan(owner, account.name, decisions, grants, held, problem)
-
-
-def _problem(account: str) -> Refused | None:
-    if account == "default":
-        return Refused(
-            Reason.SERVICE_ACCOUNT_REFUSED,
-            "serviceAccount.name default is the account of every pod that names none: name one of its own",
-        )
-    return None
+    return Plan(owner, account.name, decisions, grants, held)
 
 
 def _verdict(item: SecretItem, request: Request, around: Surroundings) -> Admitted | Refused | Held:

@@ -5,7 +5,8 @@ not written again. Called by `airwarden.reconcile.bindings`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.conditions import (
@@ -31,7 +32,6 @@ _STALLING = frozenset(
         Reason.KEY_NOT_ALLOWED,
         Reason.KEY_INVALID,
         Reason.SESSION_NOT_ALLOWED,
-        Reason.SERVICE_ACCOUNT_REFUSED,
         Reason.SERVICE_ACCOUNT_TAKEN,
         Reason.NOT_OWNED,
         Reason.BACKEND_REJECTED,
@@ -84,6 +84,7 @@ def _condition(
 def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
     """Return the status after one pass over all stores."""
     previous = binding.status or Status()
+    parts = _steadied(previous, parts)
     secrets = tuple(_secret(decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
     generation = binding.metadata.generation
@@ -98,6 +99,25 @@ def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progre
         secrets=secrets,
         targets=targets(previous.targets, parts, now),
     )
+
+
+def _steadied(previous: Status, parts: Mapping[str, Progress]) -> dict[str, Progress]:
+    """Return the parts with the words of a lasting outage kept as they were first said.
+
+    The same outage shows as refused, timed out or reset by turns; each new wording would be a write per binding.
+    """
+    ready = previous.condition("Ready")
+    if ready is None or ready.status == "True":
+        return dict(parts)
+    return {name: _reworded(part, ready) for name, part in parts.items()}
+
+
+def _reworded(part: Progress, said: Condition) -> Progress:
+    fault = part.fault
+    if fault is None or not fault.retryable or fault.reason.word != said.reason:
+        return part
+    same = replace(fault, message=said.message)
+    return replace(part, fault=same, failed=dict.fromkeys(part.failed, same))
 
 
 def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Address], now: str) -> Status:
@@ -131,11 +151,9 @@ def deleting(binding_status: Status | None, generation: int, parts: Mapping[str,
     previous = binding_status or Status()
     faults = [part.fault for _, part in sorted(parts.items()) if part.fault is not None]
     if faults:
-        exit_hint = (
-            ". If that store is gone for good, delete its AirflowSecretBackend's bindings by removing the finalizer "
-            "airwarden.dev/revoke-access by hand; what the store still holds is then yours to remove"
-        )
-        verdict = Verdict(False, Reason.DELETION_BLOCKED, f"{faults[0].message}{exit_hint}", working=True)
+        parts = {name: _reworded_deletion(part, previous) for name, part in parts.items()}
+        message = _deletion_message(faults[0], previous)
+        verdict = Verdict(False, Reason.DELETION_BLOCKED, message, working=True)
     else:
         verdict = Verdict(False, Reason.DELETING, "access is being taken away", working=True)
     return previous.model_copy(
@@ -145,6 +163,30 @@ def deleting(binding_status: Status | None, generation: int, parts: Mapping[str,
             "targets": targets(previous.targets, parts, now),
         }
     )
+
+
+_EXIT: Final = (
+    "; if that store is gone for good, remove the finalizer airwarden.dev/revoke-access by hand: "
+    "what the store still holds is then yours to remove"
+)
+
+
+def _deletion_message(fault: Fault, previous: Status) -> str:
+    """Return why the deletion waits; the same outage keeps the words in which it was first said."""
+    said = previous.condition("Ready")
+    cause = f"{fault.reason.word}: "
+    if said is not None and said.reason == Reason.DELETION_BLOCKED.word and said.message.startswith(cause):
+        return said.message
+    return f"{cause}{fault.message}{_EXIT}"
+
+
+def _reworded_deletion(part: Progress, previous: Status) -> Progress:
+    """Keep the words of targets that wait for the same reason as before."""
+    if part.fault is None:
+        return part
+    said = {target.reason: target.message for target in previous.targets if target.message}
+    same = replace(part.fault, message=said.get(part.fault.reason.word, part.fault.message))
+    return replace(part, failed=dict.fromkeys(part.failed, same))
 
 
 def invalid(previous: Status | None, generation: int, message: str, now: str) -> Status:
@@ -288,8 +330,6 @@ def _obstacle(part: Progress | None) -> Fault | None:
 
 
 def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[SecretStatus]) -> Verdict:
-    if plan.problem is not None:
-        return Verdict(False, plan.problem.reason, plan.problem.message)
     obstacles = [fault for _, part in sorted(parts.items()) if (fault := _obstacle(part)) is not None]
     refused = [each.verdict for each in plan.decisions if isinstance(each.verdict, Refused)]
     waiting = [each.verdict for each in plan.decisions if not isinstance(each.verdict, Refused | Admitted)]

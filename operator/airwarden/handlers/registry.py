@@ -1,10 +1,11 @@
 """Which events of the cluster the operator listens to, and where they go.
 
-kopf is used for its watches and its start-up order: every kind is listed before the first handler runs,
-so that no binding is judged before its backend and namespace are known. Finalizers, retries and
+kopf is used for its watches and its start-up order: indexed kinds are listed before the first handler runs,
+so that no binding is judged before the backends, namespaces and accounts are known. Finalizers, retries and
 statuses are ours (docs/decisions/0003). Called by `airwarden.operator_process`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import kopf
@@ -21,10 +22,6 @@ def register(registry: kopf.OperatorRegistry, engine: Engine) -> None:
     backend = (GROUP, VERSION, BACKENDS)
     namespace = ("", "v1", "namespaces")
     account = ("", "v1", "serviceaccounts")
-
-    @kopf.index(*binding, id="bindings", registry=registry)
-    async def index_binding(body: kopf.Body, **_: Any) -> None:
-        engine.index_binding(body)
 
     @kopf.index(*backend, id="backends", registry=registry)
     async def index_backend(body: kopf.Body, **_: Any) -> None:
@@ -71,12 +68,28 @@ def register_login(registry: kopf.OperatorRegistry, kubeconfig: str | None) -> N
         )
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps no last-handled state: there are no change handlers, and building it costs a copy of each event."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:
+        """Return nothing to compare."""
+        del body, extra_fields
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's signature
+        """Return that nothing was kept."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Keep nothing."""
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Return kopf's settings: no bookkeeping on objects, no worker limit, no Events of its own."""
     settings = kopf.OperatorSettings()
     settings.persistence.finalizer = f"{GROUP}/unused"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.chunk_size = 500

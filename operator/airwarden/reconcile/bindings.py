@@ -179,8 +179,6 @@ class BindingReconciler:
 
     def _account_changes(self, wanted: Plan, recorded: Mapping[Address, str]) -> tuple[Progress, Fault | None]:
         """Return the cluster's part, from the watched accounts: looking costs no request."""
-        if wanted.problem is not None:
-            return Progress(CLUSTER, Changes()), Fault(wanted.problem.reason, wanted.problem.message, retryable=False)
         resource = accounts.desired(wanted.owner, wanted.account)
         known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
         digests = {resource.address: resource.digest}
@@ -288,6 +286,7 @@ class BindingReconciler:
             progress[CLUSTER] = account
         if all(each.complete for each in progress.values()):
             await self._tools.writer.remove_finalizer(binding_path(*entry.key), metadata)
+            self._tools.cache.release_binding(entry)
             return NEVER
         status = reports.deleting(previous, entry.generation, progress, self._now())
         if status != previous:

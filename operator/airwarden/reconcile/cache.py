@@ -7,11 +7,12 @@ kept as compact JSON: ten thousand of them as Python objects would not fit the m
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airwarden.api import FINALIZER
 from airwarden.providers.kubernetes.accounts import Account
+from airwarden.providers.kubernetes.objects import backends_of
 from airwarden.reconcile.queue import Key, Lane
 
 Body = Mapping[str, Any]
@@ -56,20 +57,12 @@ class Entry:
             version=int(metadata.get("resourceVersion", 0)),
             deleting=bool(metadata.get("deletionTimestamp")),
             finalized=FINALIZER in (metadata.get("finalizers") or ()),
-            backends=frozenset(_backends(spec, status)),
+            backends=backends_of(body),
             account=(spec.get("serviceAccount") or {}).get("name", ""),
             status=hash(status_text),
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
             text=json.dumps({"metadata": metadata, "spec": spec, "status": status}, separators=(",", ":")).encode(),
         )
-
-
-def _backends(spec: Body, status: Body) -> Iterable[str]:
-    for item in spec.get("secrets") or ():
-        yield (item.get("backendRef") or {}).get("name", "")
-    for target in status.get("targets") or ():
-        if name := target.get("backend", ""):
-            yield name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +98,12 @@ class Cache:
                 for value in values:
                     index[value].add(entry.key)
         return entry
+
+    def release_binding(self, entry: Entry) -> None:
+        """Note that our finalizer was taken off: the object is as good as gone, and nothing is left to do for it."""
+        known = self.bindings.get(entry.key)
+        if known is not None and known.uid == entry.uid:
+            self.bindings[entry.key] = replace(known, finalized=False)
 
     def forget_binding(self, key: Key, uid: str) -> bool:
         """Drop a binding that is gone; False when another one of that name has taken its place."""

@@ -93,11 +93,6 @@ class Engine:
 
     # What the cluster says.
 
-    def index_binding(self, body: Body) -> None:
-        """Take in a binding before anything is looked at: all kinds are listed before the first handler runs."""
-        if not self._live:
-            self._cache.learn_binding(body)
-
     def index_backend(self, body: Body) -> None:
         """Take in a backend before anything is looked at."""
         if not self._live:

@@ -5,6 +5,7 @@ One probe a backend finds out when a store is back and wakes its bindings. Start
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -117,25 +118,27 @@ class Probe:
             await self._sleep(quiet, next_check)
 
     async def _sleep(self, quiet: float, next_check: float) -> None:
-        """Wait for a nudge or the next check; after a write, let nudges for counters gather first."""
+        """Wait for the next check, which a nudge can hasten; after a write, let nudges for counters gather first."""
         loop = asyncio.get_running_loop()
         resume = loop.time() + quiet
-        while True:
-            until = resume if self._wake.is_set() and not self._check_due else next_check
-            left = until - loop.time()
+        recount = False
+        while not self._check_due:
+            left = (min(resume, next_check) if recount else next_check) - loop.time()
             if left <= 0:
                 break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
             if self._wake.is_set():
                 self._wake.clear()
-                if self._check_due:
+                recount = True
+                if self._may_go():
                     break
-                await asyncio.sleep(left)
-                break
-            try:
-                await asyncio.wait_for(self._wake.wait(), left)
-            except TimeoutError:
-                break
-        self._wake.clear()
+
+    def _may_go(self) -> bool:
+        """Tell whether the backend is being deleted and nobody seems to use it any more: it need not wait then."""
+        backend = self._tools.backends.known(self._name)
+        deleting = isinstance(backend, AirflowSecretBackend) and backend.metadata.deletion_timestamp is not None
+        return deleting and not self._tools.cache.using_backend(self._name)
 
     def _pause(self) -> float:
         pace = self._tools.pace
@@ -182,7 +185,8 @@ class Probe:
         path = backend_path(self._name)
         users = self._tools.cache.using_backend(self._name)
         if backend.metadata.deletion_timestamp is not None:
-            if not users:
+            # Memory may lag behind, above all right after a start: only a live list lets a backend go.
+            if not users and not await self._tools.writer.users_of_backend(self._name):
                 await self._tools.writer.remove_finalizer(path, backend.metadata)
                 return None
         elif FINALIZER not in backend.metadata.finalizers:

@@ -6,8 +6,9 @@ Called by the other modules of this folder only.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import config
@@ -59,6 +60,8 @@ class KubernetesApi:
         """Open the pool: with a kubeconfig's current context, or from inside a pod when it is None."""
         configuration = await load_configuration(kubeconfig)
         configuration.connection_pool_maxsize = 64
+        # No ambient proxies or .netrc: they cost a file read a request, and the kubeconfig says what is needed.
+        configuration.client_session_kwargs = {"trust_env": False}
         return cls(ApiClient(configuration), timeout)
 
     async def close(self) -> None:
@@ -68,6 +71,17 @@ class KubernetesApi:
     async def get(self, path: str) -> Json:
         """Read one object. Raises Absent."""
         return await self._request("GET", path)
+
+    async def pages(self, path: str, size: int = 500) -> AsyncIterator[Json]:
+        """Yield each object of a collection, read page by page."""
+        token = ""
+        while True:
+            found = await self.get(f"{path}?limit={size}" + (f"&continue={quote(token, safe='')}" if token else ""))
+            for each in found.get("items") or ():
+                yield each
+            token = (found.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
 
     async def post(self, path: str, body: Json) -> Json:
         """Create one object. Raises Conflict when it is there already."""

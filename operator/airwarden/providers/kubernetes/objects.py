@@ -3,6 +3,7 @@
 Called by `airwarden.reconcile`. Nothing is written to a store before the finalizer was acknowledged here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from airwarden.api import API_VERSION, BACKENDS, BINDINGS, FINALIZER
@@ -23,11 +24,13 @@ def backend_path(name: str) -> str:
     return f"/apis/{API_VERSION}/{BACKENDS}/{name}"
 
 
-def path_of(kind: str, metadata: Metadata) -> str:
-    """Return where the API server keeps an object of ours."""
-    if kind == "AirflowSecretBinding":
-        return binding_path(metadata.namespace, metadata.name)
-    return backend_path(metadata.name)
+def backends_of(body: Mapping[str, Any]) -> frozenset[str]:
+    """Return the backends that a binding names, and those in which its status records something."""
+    spec = body.get("spec") or {}
+    status = body.get("status") or {}
+    named = {(item.get("backendRef") or {}).get("name", "") for item in spec.get("secrets") or ()}
+    recorded = {target.get("backend", "") for target in status.get("targets") or ()}
+    return frozenset((named | recorded) - {""})
 
 
 class ObjectWriter:
@@ -48,6 +51,14 @@ class ObjectWriter:
                 {"op": "add", "path": where, "value": value},
             ],
         )
+
+    async def users_of_backend(self, name: str) -> list[str]:
+        """Return namespace/name of every binding that names the backend or has something recorded in it, read live."""
+        return [
+            f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+            async for body in self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}")
+            if name in backends_of(body)
+        ]
 
     async def remove_finalizer(self, path: str, metadata: Metadata) -> None:
         """Let the object go. Other finalizers stay."""

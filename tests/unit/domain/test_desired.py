@@ -1,0 +1,152 @@
+"""The plan: what is refused is left out, what is unknown is held, and no grant is wider than its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.fields import seconds
+from airwarden.api.reasons import Reason
+from airwarden.domain.desired import Held, Plan, Surroundings, plan
+from airwarden.domain.guardrails import Admitted, BackendView, Refused
+from airwarden.domain.resources import DynamicCredentials, StaticSecret
+from airwarden.providers.vault import policy
+from unit.domain import making
+from unit.domain.making import binding, item, rule, view
+
+
+def around(*backends: BackendView | tuple[str, Held], **more: object) -> Surroundings:
+    known: dict[str, BackendView | Held] = {}
+    for each in backends:
+        if isinstance(each, BackendView):
+            known[each.name] = each
+        else:
+            known[each[0]] = each[1]
+    recorded = more.get("recorded", frozenset())
+    assert isinstance(recorded, frozenset)
+    return Surroundings("c1", known, {}, recorded)
+
+
+def granted_keys(found: Plan, backend: str = "vault") -> set[str]:
+    grant = found.grants.get(backend)
+    return {each.key for each in grant.readable if isinstance(each, StaticSecret)} if grant else set()
+
+
+def test_what_is_refused_is_left_out_and_the_rest_stays() -> None:
+    found = plan(binding(item("team/a", "a"), item("other/b", "b")), around(view(rule())))
+    assert granted_keys(found) == {"team/a"}
+    assert [type(each.verdict) for each in found.decisions] == [Admitted, Refused]
+    assert found.held == frozenset()
+
+
+def test_without_any_admitted_secret_there_is_no_grant() -> None:
+    found = plan(binding(item("other/a", "a")), around(view(rule())))
+    assert found.grants == {}
+    assert plan(binding(item()), around(view())).grants == {}
+
+
+def test_the_account_default_never_gets_as_far_as_a_plan() -> None:
+    with pytest.raises(ValidationError, match="shared by every pod"):
+        binding(account="default")
+
+
+def test_an_unknown_backend_is_held_and_the_other_store_is_planned_as_usual() -> None:
+    found = plan(binding(item("team/a", "a"), item("team/b", "b", "missing")), around(view(rule())))
+    assert found.held == {"missing"}
+    assert set(found.grants) == {"vault"}
+    (held,) = [each.verdict for each in found.decisions if isinstance(each.verdict, Held)]
+    assert held.reason is Reason.BACKEND_NOT_FOUND
+
+
+def test_a_backend_that_cannot_be_read_is_held_with_its_own_reason() -> None:
+    why = Held(Reason.BACKEND_INVALID, "cannot be read")
+    found = plan(binding(item()), around(("vault", why)))
+    assert found.grants == {}
+    assert found.decisions[0].verdict == why
+
+
+def test_nothing_is_added_to_a_backend_that_is_being_deleted_but_what_is_there_stays() -> None:
+    going = view(rule(), deleting=True)
+    assert plan(binding(item()), around(going)).held == {"vault"}
+    assert granted_keys(plan(binding(item()), around(going, recorded=frozenset({"vault"})))) == {"team/db"}
+
+
+@pytest.mark.parametrize(
+    ("session", "ttl", "longest"),
+    [
+        ({}, 1800, 1800),
+        ({"maxTTL": "10m"}, 600, 600),
+        ({"ttl": "5m"}, 300, 1800),
+        ({"ttl": "5m", "maxTTL": "10m"}, 300, 600),
+    ],
+)
+def test_what_a_session_leaves_out_is_the_shortest_limit_of_the_rules_in_use(
+    session: Mapping[str, str], ttl: int, longest: int
+) -> None:
+    short = rule("short", keyPrefixes=["shared/"], session={"maxTTL": "30m"})
+    two = binding(item("team/a", "a"), item("shared/b", "b"), session=session)
+    grant = plan(two, around(view(rule(), short))).grants["vault"]
+    assert (grant.session.ttl, grant.session.max_ttl) == (ttl, longest)
+
+
+@given(making.bindings(), making.backends("vault"), making.backends("other"), making.labels)
+def test_no_grant_holds_more_or_lasts_longer_than_some_rule_for_each_secret(
+    declared: AirflowSecretBinding, one: BackendView, two: BackendView, labels: dict[str, str]
+) -> None:
+    stores = {"vault": one, "other": two}
+    found = plan(declared, Surroundings("c1", stores, labels))
+    for name, grant in found.grants.items():
+        admitted = [
+            each
+            for each, decision in zip(declared.spec.secrets, found.decisions, strict=True)
+            if decision.backend == name and isinstance(decision.verdict, Admitted)
+        ]
+        wanted = {
+            StaticSecret(each.key)
+            if each.key is not None
+            else DynamicCredentials(each.dynamic.engine, each.dynamic.role, "Dynamic")
+            for each in admitted
+            if each.key is not None or each.dynamic is not None
+        }
+        assert grant.readable == wanted
+        rules_in_use = {
+            decision.verdict.rule
+            for decision in found.decisions
+            if decision.backend == name and isinstance(decision.verdict, Admitted)
+        }
+        limits = [seconds(each.session.max_ttl) for each in stores[name].allow if each.name in rules_in_use]
+        assert 0 < grant.session.ttl <= grant.session.max_ttl <= min(limits)
+        assert grant.account == declared.spec.service_account.name
+        assert grant.owner.namespace == declared.metadata.namespace
+
+
+@given(making.bindings(("vault",)), making.backends("vault"), making.labels)
+def test_a_refused_key_never_stands_in_the_policy_and_every_granted_one_does(
+    declared: AirflowSecretBinding, backend: BackendView, labels: dict[str, str]
+) -> None:
+    found = plan(declared, Surroundings("c1", {"vault": backend}, labels))
+    grant = found.grants.get("vault")
+    text = ""
+    if grant is not None:
+        text = policy.render(grant.owner, policy.rules_for(grant.readable, mount="airflow", version=2))
+    for each, decision in zip(declared.spec.secrets, found.decisions, strict=True):
+        path = (
+            f"airflow/data/{each.key}" if each.dynamic is None else f"{each.dynamic.engine}/creds/{each.dynamic.role}"
+        )
+        twin = any(
+            isinstance(other.verdict, Admitted) and (same.key, same.dynamic) == (each.key, each.dynamic)
+            for same, other in zip(declared.spec.secrets, found.decisions, strict=True)
+        )
+        assert (f'path "{path}" {{' in text) is (isinstance(decision.verdict, Admitted) or twin)
+
+
+@given(making.bindings(), making.backends("vault"), st.booleans())
+def test_planning_is_the_same_each_time(declared: AirflowSecretBinding, backend: BackendView, known: bool) -> None:
+    stores = {"vault": backend} if known else {}
+    world = Surroundings("c1", stores, {})
+    assert plan(declared, world) == plan(declared, world)

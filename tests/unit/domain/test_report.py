@@ -1,0 +1,233 @@
+"""The status: honest, complete for kstatus, and equal to the one before when nothing is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.conditions import Condition, SecretState, Status, Target, TargetState
+from airwarden.api.reasons import Reason
+from airwarden.domain import report as reports
+from airwarden.domain.desired import Plan, Surroundings, plan
+from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
+from airwarden.domain.report import Verdict, conditions
+from airwarden.domain.resources import Action, Address, Changes, Claim, Conflict, Observed, Operation, Resource
+from unit.domain.making import binding, item, rule, view
+
+EARLY, LATE = "2031-05-01T10:00:00Z", "2031-05-01T11:00:00Z"
+POLICY = Resource(Address("vault", "Policy", "airwarden.c1.team.billing"), {"text": "p"})
+ACCOUNT = Resource(Address(CLUSTER, "ServiceAccount", "billing"), {"labels": "l"})
+DOWN = Fault(Reason.BACKEND_UNREACHABLE, "reading: Vault gave no answer")
+
+
+def planned(declared: AirflowSecretBinding | None = None) -> tuple[AirflowSecretBinding, Plan]:
+    declared = declared or binding(item())
+    return declared, plan(declared, Surroundings("c1", {"vault": view(rule())}, {}))
+
+
+def written(resource: Resource) -> Progress:
+    """Return the progress of a store in which the one resource was just made."""
+    operation = Operation(Action.CREATE, resource.address, resource, Observed(resource.address, None))
+    digests = {resource.address: resource.digest}
+    return Progress(resource.address.backend, Changes((operation,)), digests, (Done(operation, "id-1"),))
+
+
+def equal(resource: Resource) -> Progress:
+    """Return the progress of a store in which the one resource was found as it should be."""
+    found = Observed(resource.address, resource.fields, Claim.OURS, "id-1")
+    changes = Changes(present={resource.address: found})
+    return Progress(resource.address.backend, changes, {resource.address: resource.digest})
+
+
+def ready() -> AirflowSecretBinding:
+    """Return a binding whose status says that all is well since early."""
+    declared, wanted = planned()
+    status = reports.report(declared, wanted, {CLUSTER: written(ACCOUNT), "vault": written(POLICY)}, EARLY)
+    return declared.model_copy(update={"status": status})
+
+
+def said(found: Sequence[Condition]) -> dict[str, tuple[str, str]]:
+    return {each.type: (each.status, each.reason) for each in found}
+
+
+def test_when_all_is_acknowledged_the_binding_is_ready_and_each_target_is_recorded() -> None:
+    status = ready().status
+    assert status is not None
+    assert said(status.conditions) == {"Ready": ("True", "Ready")}
+    assert status.observed_generation == 1
+    assert status.summary.secrets == "1/1"
+    assert status.effective.rules == ("vault/own",)
+    assert [(each.kind, each.state, each.id, each.digest, each.last_applied_time) for each in status.targets] == [
+        ("ServiceAccount", TargetState.PRESENT, "id-1", ACCOUNT.digest, EARLY),
+        ("Policy", TargetState.PRESENT, "id-1", POLICY.digest, EARLY),
+    ]
+
+
+def test_a_later_look_that_finds_the_same_gives_an_equal_status() -> None:
+    before = ready()
+    _, wanted = planned()
+    again = reports.report(before, wanted, {CLUSTER: equal(ACCOUNT), "vault": equal(POLICY)}, LATE)
+    assert again == before.status
+
+
+def test_a_store_that_cannot_be_asked_leaves_what_is_known_of_it_as_it_was() -> None:
+    before = ready()
+    _, wanted = planned()
+    status = reports.report(before, wanted, {CLUSTER: equal(ACCOUNT), "vault": Progress("vault", fault=DOWN)}, LATE)
+    assert before.status is not None
+    assert status.targets == before.status.targets
+    assert said(status.conditions) == {
+        "Ready": ("False", "BackendUnreachable"),
+        "Reconciling": ("True", "BackendUnreachable"),
+    }
+    assert status.secrets[0].state is SecretState.FAILED
+
+
+def test_what_was_acknowledged_before_stays_ready_while_the_store_is_down() -> None:
+    before = ready()
+    _, wanted = planned()
+    unverified = Progress("vault", digests={POLICY.address: POLICY.digest}, unverified=True)
+    assert reports.report(before, wanted, {CLUSTER: equal(ACCOUNT), "vault": unverified}, LATE) == before.status
+    assert not unverified.complete
+
+
+def test_a_refusal_stalls_and_says_how_many_more_there_are() -> None:
+    declared, wanted = planned(binding(item("team/a", "a"), item("other/b", "b"), item("other/c", "c")))
+    status = reports.report(declared, wanted, {CLUSTER: written(ACCOUNT), "vault": written(POLICY)}, EARLY)
+    assert said(status.conditions) == {"Ready": ("False", "KeyNotAllowed"), "Stalled": ("True", "KeyNotAllowed")}
+    assert [each.state for each in status.secrets] == [SecretState.GRANTED, SecretState.REFUSED, SecretState.REFUSED]
+    assert status.conditions[0].message.endswith("(and 1 more: see status.secrets)")
+    assert status.summary.secrets == "1/3"
+
+
+def test_an_unknown_backend_waits_and_does_not_stall() -> None:
+    declared, wanted = planned(binding(item("team/a", "a", "missing")))
+    status = reports.report(declared, wanted, {CLUSTER: written(ACCOUNT)}, EARLY)
+    assert said(status.conditions) == {
+        "Ready": ("False", "BackendNotFound"),
+        "Reconciling": ("True", "BackendNotFound"),
+    }
+
+
+def test_something_foreign_under_our_name_is_not_ready_and_stalls() -> None:
+    declared, wanted = planned()
+    changes = Changes(conflicts=(Conflict(POLICY.address, "not made by this binding"),))
+    progress = Progress("vault", changes, {POLICY.address: POLICY.digest})
+    status = reports.report(declared, wanted, {CLUSTER: written(ACCOUNT), "vault": progress}, EARLY)
+    assert said(status.conditions) == {"Ready": ("False", "NotOwned"), "Stalled": ("True", "NotOwned")}
+    assert [each.kind for each in status.targets] == ["ServiceAccount"]
+    assert not progress.complete
+
+
+def test_a_failed_write_keeps_the_pending_record_and_a_failed_change_is_failed() -> None:
+    before, wanted = planned()
+    pending = reports.pending(before, wanted, [POLICY.address], EARLY)
+    operation = Operation(Action.CREATE, POLICY.address, POLICY, Observed(POLICY.address, None))
+    progress = Progress("vault", Changes((operation,)), failed={POLICY.address: DOWN}, fault=DOWN)
+    new = before.model_copy(update={"status": pending})
+    (target,) = reports.report(new, wanted, {CLUSTER: Progress(CLUSTER, Changes()), "vault": progress}, LATE).targets
+    assert (target.state, target.reason) == (TargetState.PENDING, "BackendUnreachable")
+    old = ready()
+    targets = reports.report(old, wanted, {CLUSTER: equal(ACCOUNT), "vault": progress}, LATE).targets
+    (failed,) = [each for each in targets if each.kind == "Policy"]
+    assert (failed.state, failed.digest) == (TargetState.FAILED, POLICY.digest)
+
+
+def test_pending_adds_to_the_record_and_claims_nothing_that_was_there_before() -> None:
+    before = ready()
+    _, wanted = planned()
+    other = Address("vault", "Role", POLICY.address.name)
+    status = reports.pending(before, wanted, [other], LATE)
+    assert [(each.kind, each.state) for each in status.targets] == [
+        ("ServiceAccount", TargetState.PRESENT),
+        ("Policy", TargetState.PRESENT),
+        ("Role", TargetState.PENDING),
+    ]
+    assert said(status.conditions) == {"Ready": ("False", "Pending"), "Reconciling": ("True", "Pending")}
+
+
+def test_only_what_is_about_to_be_made_and_is_not_recorded_needs_a_record() -> None:
+    create = Operation(Action.CREATE, POLICY.address, POLICY, Observed(POLICY.address, None))
+    delete = Operation(Action.DELETE, ACCOUNT.address, None, Observed(ACCOUNT.address, {}))
+    progress = Progress("vault", Changes((delete, create)))
+    assert needs_record(progress, frozenset()) == {POLICY.address}
+    assert needs_record(progress, frozenset({POLICY.address})) == frozenset()
+    assert needs_record(Progress("vault", fault=DOWN), frozenset()) == frozenset()
+
+
+def test_a_forged_entry_of_a_store_that_was_looked_at_is_dropped() -> None:
+    before = ready()
+    assert before.status is not None
+    forged = Target(backend="vault", kind="Policy", name="airwarden.c1.other.x", state=TargetState.PRESENT)
+    lying = before.model_copy(
+        update={"status": before.status.model_copy(update={"targets": (*before.status.targets, forged)})}
+    )
+    _, wanted = planned()
+    status = reports.report(lying, wanted, {CLUSTER: equal(ACCOUNT), "vault": equal(POLICY)}, LATE)
+    assert status == before.status
+
+
+def test_a_removal_that_failed_stays_on_the_record_with_its_reason() -> None:
+    before = ready()
+    assert before.status is not None
+    operation = Operation(Action.DELETE, POLICY.address, None, Observed(POLICY.address, {"text": "p"}))
+    progress = Progress("vault", Changes((operation,)), failed={POLICY.address: DOWN}, fault=DOWN)
+    status = reports.deleting(before.status, 2, {"vault": progress}, LATE)
+    assert said(status.conditions) == {
+        "Ready": ("False", "DeletionBlocked"),
+        "Reconciling": ("True", "DeletionBlocked"),
+    }
+    states = {each.kind: each.state for each in status.targets}
+    assert states == {"ServiceAccount": TargetState.PRESENT, "Policy": TargetState.REMOVING}
+    assert "Vault gave no answer" in status.conditions[0].message
+
+
+def test_an_unreadable_spec_stalls_and_keeps_the_record() -> None:
+    before = ready().status
+    status = reports.invalid(before, 2, "spec.secrets.0.key: …", LATE)
+    assert said(status.conditions) == {"Ready": ("False", "InvalidSpec"), "Stalled": ("True", "InvalidSpec")}
+    assert before is not None
+    assert status.targets == before.targets
+
+
+@pytest.mark.parametrize("status", [None, Status()])
+def test_a_lost_status_records_nothing(status: Status | None) -> None:
+    assert reports.recorded(status) == {}
+
+
+verdicts = st.builds(
+    Verdict,
+    st.booleans(),
+    st.sampled_from((Reason.READY, Reason.PENDING, Reason.NOT_OWNED)),
+    st.just("m"),
+    st.booleans(),
+).map(lambda each: Verdict(each.ready, each.reason, each.message, each.working and not each.ready))
+
+
+@given(st.lists(verdicts, min_size=1, max_size=6))
+def test_the_transition_time_moves_exactly_when_the_status_does(passed: list[Verdict]) -> None:
+    before: tuple[Condition, ...] = ()
+    for number, verdict in enumerate(passed):
+        now = f"2031-05-01T10:00:{number:02}Z"
+        after = conditions(before, verdict, number, now)
+        for each in after:
+            (old,) = [one for one in before if one.type == each.type] or [None]
+            moved = old is None or old.status != each.status
+            assert each.last_transition_time == (now if moved or old is None else old.last_transition_time)
+            assert each.observed_generation == number
+        before = after
+
+
+@given(verdicts)
+def test_every_condition_set_can_be_read_by_kstatus(verdict: Verdict) -> None:
+    found = {each.type: each.status for each in conditions((), verdict, 1, EARLY)}
+    assert found["Ready"] == ("True" if verdict.ready else "False")
+    # In progress, failed and done exclude each other; a condition that does not apply is left out.
+    assert set(found) - {"Ready"} == set() if verdict.ready else {"Reconciling"} if verdict.working else {"Stalled"}
+    if not verdict.ready:
+        assert ("Reconciling" in found) is verdict.working
+        assert ("Stalled" in found) is not verdict.working
