@@ -1,28 +1,64 @@
 """`python -m plane up | down | status | binaries`: a plane that stays, behind `make up` and `make down`.
 
-`up` writes `.local/env` (KUBECONFIG, VAULT_ADDR, VAULT_TOKEN) and the record of
-its processes; `down` ends exactly these. Run with `tests` on PYTHONPATH.
+`up` starts the operator too and writes `.local/env` (KUBECONFIG, VAULT_ADDR,
+VAULT_TOKEN, PATH) and the record of its processes; `down` ends exactly these. Run with `tests` on PYTHONPATH.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from plane import state
+from plane import quickstart, state
 from plane.binaries import BINARIES, REPOSITORY, find_binaries
 from plane.control_plane import ControlPlane, Plane
 from plane.errors import PlaneError
+from plane.operator import ACCOUNT, AUDIENCE, NAMESPACE, OperatorProcess, Options, install, set_up_vault
 from plane.vault_admin import prepare_store
 
 LOCAL = REPOSITORY / ".local"
+CLUSTER = "local"
+TOKEN_SECONDS = 30 * 24 * 3600
 
 
-def start_extras(plane: Plane) -> list[state.KeptProcess]:
-    """Start what `up` runs beside the servers, and return it: the operator's place is here."""
+def start_extras(plane: Plane, folder: Path) -> list[state.KeptProcess]:
+    """Start what `up` runs beside the servers, and return it: the operator, and the quickstart ready to be applied."""
     prepare_store(plane)
-    return []
+    quickstart.write_secrets(plane)
+    quickstart.write_overlay(folder / "quickstart", plane.vault_address)
+    install(plane)
+    set_up_vault(plane, quickstart.backend(plane.vault_address), CLUSTER)
+    operator = OperatorProcess(plane, Options(cluster=CLUSTER, log_level="info"))
+    try:
+        operator.start()
+        _write_lasting_token(plane, operator)
+    except BaseException:
+        operator.kill()
+        raise
+    print(f"The operator runs as cluster {CLUSTER}; its log: {operator.log}")
+    return [state.KeptProcess("operator", operator.pid, str(plane.data_dir))]
+
+
+def _write_lasting_token(plane: Plane, operator: OperatorProcess) -> None:
+    """Replace the operator's store token by one that lasts: no kubelet renews it while the plane is kept."""
+    waiting = operator.tokens / f".{AUDIENCE}"
+    waiting.touch(mode=0o600)
+    waiting.write_text(plane.service_account_token(NAMESPACE, ACCOUNT, AUDIENCE, TOKEN_SECONDS))
+    waiting.rename(operator.tokens / AUDIENCE)
+
+
+def _environment(plane: Plane) -> dict[str, str]:
+    """Return what a shell needs: the plane's addresses, and its programs first on PATH."""
+    programs = (Path(sys.executable), plane.binaries.kubectl, plane.binaries.vault)
+    folders = dict.fromkeys(str(program.parent) for program in programs)
+    return {
+        "KUBECONFIG": str(plane.kubeconfig),
+        "VAULT_ADDR": plane.vault_address,
+        "VAULT_TOKEN": plane.vault_token,
+        "PATH": os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)]),
+    }
 
 
 def up(folder: Path) -> int:
@@ -37,14 +73,10 @@ def up(folder: Path) -> int:
     control = ControlPlane(detached=True)
     plane = control.start()
     extras: list[state.KeptProcess] = []
-    environment = {
-        "KUBECONFIG": str(plane.kubeconfig),
-        "VAULT_ADDR": plane.vault_address,
-        "VAULT_TOKEN": plane.vault_token,
-    }
+    environment = _environment(plane)
     try:
         state.save(folder, state.describe(plane, extras), environment)
-        extras = start_extras(plane)
+        extras = start_extras(plane, folder)
         state.save(folder, state.describe(plane, extras), environment)
     except BaseException:
         state.end(folder, state.describe(plane, extras))
@@ -52,6 +84,7 @@ def up(folder: Path) -> int:
         raise
     print(f"The plane is up after {plane.start_seconds:.1f} s: API server {plane.api_url}, Vault {plane.vault_address}")
     print(f"Use it with: source {folder / 'env'}    Stop it with: make down")
+    print(f"Then, for a start: kubectl apply -k {folder / 'quickstart'}")
     return 0
 
 
@@ -80,6 +113,7 @@ def status(folder: Path) -> int:
 
 def binaries(folder: Path) -> int:
     """Find or build the binaries and print their paths: what a first run spends its minutes on."""
+    del folder
     found = find_binaries()
     for binary in BINARIES:
         print(getattr(found, binary.name.replace("-", "_")))

@@ -60,6 +60,8 @@ class Outcome:
     """Airflow's own words for a refusal; they hide the cause."""
     cause: str = ""
     """Vault's words, from the exception that Airflow's was raised from."""
+    request: str = ""
+    """The request that Vault refused, as method and path: the login, or the read."""
 
 
 def airflow_folder() -> Path:
@@ -129,7 +131,6 @@ def _run_reader(request: dict[str, Any], home: str) -> dict[str, Any]:
     if done.returncode != 0 or not lines:
         raise PlaneError(f"Airflow's reader ended with status {done.returncode}:\n{done.stderr.strip()[-2000:]}")
     outcome: dict[str, Any] = json.loads(lines[-1])
-    outcome.pop("kind", None)
     return {name: value for name, value in outcome.items() if value is not None}
 
 
@@ -144,17 +145,21 @@ def _uv(say: Say, *arguments: str) -> None:
         environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
     began = time.monotonic()
     with subprocess.Popen([str(uv), "--quiet", *arguments], env=environment, stdin=subprocess.DEVNULL) as process:
-        while True:
-            try:
-                status = process.wait(SAY_EVERY)
-                break
-            except subprocess.TimeoutExpired:
-                say(f"plane: installing Airflow: {time.monotonic() - began:.0f} s")
-    if status != 0:
+        while not _ended(process):
+            say(f"plane: installing Airflow: {time.monotonic() - began:.0f} s")
+    if process.returncode != 0:
         raise PlaneError(
             "Airflow could not be installed (see above). Check the network and the package index that pip uses, "
             "then run the same command again; what was fetched is kept"
         )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(SAY_EVERY)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 @contextmanager

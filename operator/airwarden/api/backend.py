@@ -6,36 +6,28 @@ Owned by the platform team; read by `airwarden.domain.guardrails` and the store'
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from airwarden.api.binding import AccountMode, MountName, RoleName
+from airwarden.api.binding import MAX_NAME, AccountMode
 from airwarden.api.conditions import Condition, StatusModel
-from airwarden.api.fields import (
-    DNS_LABEL,
-    DOT_SEGMENT,
-    KEY_PREFIX,
-    MOUNT,
-    ROLE_PREFIX,
-    Duration,
-    Model,
-    Namespace,
-    ObjectName,
-    Unique,
-    excludes,
-    matches,
-    none_of,
-    rule,
-    schema,
-)
+from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
 from airwarden.api.metadata import Metadata
-
-_ADDRESS = r"^https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$"
-API_SERVER_AUDIENCES = (
-    "https://kubernetes.default.svc",
-    "https://kubernetes.default.svc.cluster.local",
-    "kubernetes.default.svc",
-    "api",
+from airwarden.api.texts import (
+    Address,
+    Audience,
+    ConfigMapKeyName,
+    KeyPrefix,
+    LabelName,
+    LabelValue,
+    MountName,
+    OwnAudience,
+    RoleName,
+    RolePrefix,
+    RuleName,
+    ServerName,
+    VaultNamespace,
 )
+
 _SOME_NAMESPACE = "names or selector must be given: a rule for no namespace admits nothing"
 _EMPTY_SELECTOR = (
     "an empty selector is refused, since elsewhere in Kubernetes it means every namespace: name at least one label"
@@ -43,40 +35,10 @@ _EMPTY_SELECTOR = (
 _VAULT_MISSING = "vault must be given for type Vault"
 _MAKE_NEW = "is immutable; make a new backend instead"
 
-KeyPrefix = Annotated[
-    str,
-    StringConstraints(max_length=256),
-    matches(
-        KEY_PREFIX,
-        "must end with a slash and have no other empty segment, such as {namespace}/ or shared/connections/; "
-        "{namespace} may stand only as the whole first segment, "
-        "and a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
-    ),
-    excludes(DOT_SEGMENT, "must not have . or .. as a segment"),
-]
-RolePrefix = Annotated[
-    str,
-    StringConstraints(max_length=256),
-    matches(
-        ROLE_PREFIX,
-        "must be {namespace}. or a literal prefix of letters, digits and . _ - that ends with a dot, such as shared.",
-    ),
-]
-Audience = Annotated[
-    str,
-    StringConstraints(max_length=253),
-    matches(r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", "must begin with a letter or digit and hold only these and . _ : / -"),
-    none_of(
-        API_SERVER_AUDIENCES,
-        "must not be an audience of the API server: Vault could then use a task's token against the cluster; "
-        "choose one of its own, such as vault",
-    ),
-]
-LabelValue = Annotated[
-    str,
-    StringConstraints(max_length=63),
-    matches(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "must be a label value: letters, digits and inner - _ ."),
-]
+_NAME = (
+    f"metadata.name must have at most {MAX_NAME} characters and no dot: "
+    "it is the last part of the names of policies and roles in the stores"
+)
 
 
 class BackendType(StrEnum):
@@ -96,11 +58,7 @@ class ConfigMapKey(Model):
 
     name: ObjectName
     """Name of the ConfigMap."""
-    key: Annotated[
-        str,
-        StringConstraints(max_length=253),
-        matches(r"^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits and - _ ."),
-    ] = "ca.crt"
+    key: ConfigMapKeyName = "ca.crt"
     """Key that holds PEM certificates."""
 
 
@@ -114,11 +72,7 @@ class CABundleReference(Model):
 class TLS(Model):
     """How the store's certificate is checked. It is always checked."""
 
-    server_name: Annotated[
-        str,
-        StringConstraints(max_length=253),
-        matches(r"^[A-Za-z0-9.-]*$", "must be a host name, such as vault.example"),
-    ] = ""
+    server_name: ServerName = ""
     """Name expected in the certificate, where it differs from the address."""
     ca_bundle_ref: CABundleReference | None = None
     """Certificates to trust. Default: those of the operator's image."""
@@ -131,14 +85,7 @@ class KubernetesLogin(Model):
     """Mount of the Kubernetes auth method."""
     role: RoleName
     """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
-    audience: Annotated[
-        str,
-        StringConstraints(max_length=253),
-        matches(
-            r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-            "must begin with a letter or digit and hold only these and . _ -, since it names a file",
-        ),
-    ] = "vault"
+    audience: OwnAudience = "vault"
     """Audience of the projected token; the operator reads the token file of that name."""
 
 
@@ -181,24 +128,9 @@ class KV(Model):
 class VaultBackend(Model):
     """A HashiCorp Vault."""
 
-    address: Annotated[
-        str,
-        StringConstraints(max_length=512),
-        matches(
-            _ADDRESS,
-            "must be http:// or https://, a host and perhaps a port, without user, path or query, "
-            "such as https://vault.example:8200",
-        ),
-    ]
+    address: Address
     """URL without path, for example https://vault.example:8200."""
-    namespace: Annotated[
-        str,
-        StringConstraints(max_length=256),
-        matches(
-            f"^({MOUNT.strip('^$')})?$",
-            "must be the path of a Vault namespace without a leading or trailing slash, such as team/airflow",
-        ),
-    ] = ""
+    namespace: VaultNamespace = ""
     """Vault Enterprise namespace. Immutable."""
     mode: Literal["Roles"] = "Roles"
     """Roles: one ACL policy and one auth role per binding."""
@@ -242,10 +174,7 @@ class LabelSelector(Model):
     """Namespaces by label. An empty selector is refused: elsewhere it means all."""
 
     match_labels: Annotated[
-        dict[
-            Annotated[str, StringConstraints(min_length=1, max_length=316)],
-            LabelValue,
-        ],
+        dict[LabelName, LabelValue],
         Field(max_length=8, default_factory=dict),
     ]
     """Labels that the namespace must all carry; at least one."""
@@ -303,11 +232,7 @@ class SessionRule(Model):
 class AllowRule(Model):
     """What some namespaces may be given. A secret needs one rule that admits it wholly."""
 
-    name: Annotated[
-        str,
-        StringConstraints(max_length=63),
-        matches(DNS_LABEL, "must be lower-case letters, digits and inner dashes, such as own-tree"),
-    ]
+    name: RuleName
     """Name of the rule, shown where it admits or refuses."""
     namespaces: Namespaces
     """Which namespaces the rule speaks of."""
@@ -418,3 +343,15 @@ class AirflowSecretBackend(Model):
     """What is declared: a store, how to log in to it, and the guardrails."""
     status: BackendStatus | None = None
     """What Airwarden last saw of the store. Written by Airwarden alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule(f"size(self.metadata.name) <= {MAX_NAME} && !self.metadata.name.contains('.')", _NAME)
+        )
+    )
+
+    @model_validator(mode="after")
+    def _plain_name(self) -> Self:
+        if len(self.metadata.name) > MAX_NAME or "." in self.metadata.name:
+            raise ValueError(_NAME)
+        return self

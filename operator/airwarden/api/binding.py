@@ -6,29 +6,12 @@ Written by binding authors in their own namespace; read by `airwarden.domain.des
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from airwarden.api.conditions import Status
-from airwarden.api.fields import (
-    AIRFLOW_ID,
-    DOT_SEGMENT,
-    DURATION,
-    KEY,
-    MOUNT,
-    ROLE,
-    Duration,
-    Model,
-    ObjectName,
-    Unique,
-    cel_text,
-    excludes,
-    matches,
-    none_of,
-    rule,
-    schema,
-    seconds,
-)
+from airwarden.api.fields import DURATION, Duration, Model, ObjectName, Unique, cel_text, none_of, rule, schema, seconds
 from airwarden.api.metadata import Metadata
+from airwarden.api.texts import AirflowID, Key, MountName, RoleName
 
 MAX_SECRETS = 64
 MAX_NAME = 63
@@ -38,36 +21,6 @@ _NAME_LENGTH = (
     f"metadata.name must have at most {MAX_NAME} characters: "
     "it becomes a label value, and part of the names of policies and roles in the stores"
 )
-
-MountName = Annotated[
-    str,
-    StringConstraints(max_length=128),
-    matches(
-        MOUNT,
-        "must be the path of a mount: segments of letters, digits and . _ - between single slashes, "
-        "none beginning with a dot, such as database or team/database",
-    ),
-]
-RoleName = Annotated[
-    str,
-    StringConstraints(max_length=256),
-    matches(ROLE, "must be a role name: letters, digits and . _ -, the first and last one a letter, digit or _"),
-]
-AirflowID = Annotated[
-    str,
-    StringConstraints(max_length=250),
-    matches(AIRFLOW_ID, "must be an id that Airflow accepts: letters, digits, underscore, dot and dash"),
-]
-Key = Annotated[
-    str,
-    StringConstraints(max_length=512),
-    matches(
-        KEY,
-        "must be segments between single slashes, without a leading or trailing slash, such as "
-        "airflow-prod/connections/warehouse; a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
-    ),
-    excludes(DOT_SEGMENT, "must not have . or .. as a segment"),
-]
 
 
 class SecretType(StrEnum):

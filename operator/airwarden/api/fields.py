@@ -157,6 +157,11 @@ Namespace = Annotated[
     StringConstraints(max_length=63),
     matches(DNS_LABEL, "must be the name of a namespace: lower-case letters, digits and inner dashes"),
 ]
+BackendName = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    matches(DNS_LABEL, "must be the name of an AirflowSecretBackend: lower-case letters, digits and inner dashes"),
+]
 ObjectName = Annotated[
     str,
     StringConstraints(max_length=253),

@@ -1,17 +1,17 @@
-"""The reference pages for readers, generated from the models and the reasons: `docs/reference/` is never edited by hand.
+"""The reference pages, generated from the models and the reasons: `docs/reference/` is never edited by hand.
 
 Called by `airwarden crds` and by the check that fails when the files differ.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from airwarden.api import API_VERSION, generated
 from airwarden.api.crd import KINDS, Kind
 from airwarden.api.reasons import Reason
-from airwarden.api.schema import Node, structural
+from airwarden.api.schema import Node, Rule, structural
 
 _HEADER: Final = "<!-- Generated from airwarden.api by `airwarden crds`; do not edit. -->\n"
 _PLURALS: Final = {"object": "objects", "string": "strings", "integer": "integers", "boolean": "booleans"}
@@ -50,8 +50,12 @@ def differences(directory: Path) -> list[str]:
 
 def _reasons_page() -> str:
     explained = sorted((each.value for each in Reason), key=lambda each: each.word)
-    parts = (f"## {each.word}\n\n{each.cause}\n\n**What to do:** {each.next_step}\n" for each in explained)
+    parts = (f"## {each.word}\n\n{_text(each.cause)}\n\n{_advice(each.next_step)}\n" for each in explained)
     return "\n".join([_REASONS_INTRODUCTION, *parts])
+
+
+def _advice(next_step: str) -> str:
+    return _text(next_step) if next_step.startswith("Nothing to do") else f"**What to do:** {_text(next_step)}"
 
 
 def _api_page() -> str:
@@ -64,13 +68,11 @@ def _kind_section(kind: Kind) -> Iterator[str]:
     yield f"## {kind.name}\n"
     yield f"{_text(root.description)}\n"
     yield f"{where}; kubectl knows it as `{kind.plural}` and `{kind.short}`.\n"
-    for each in root.rules:
-        yield f"{_sentence(each.message)}\n"
+    yield from (f"{_said(each, ())}\n" for each in root.rules)
     for name, child in root.properties.items():
         yield f"### {kind.name}: {name}\n"
         yield f"{_text(child.description)}\n"
-        for each in child.rules:
-            yield f"{_sentence(each.message)}\n"
+        yield from (f"{_said(each, child.properties)}\n" for each in child.rules)
         yield "| Field | Type | Default | Description | Rules |"
         yield "| --- | --- | --- | --- | --- |"
         yield from _rows(child, name, with_defaults=name != "status")
@@ -81,7 +83,7 @@ def _rows(node: Node, path: str, *, with_defaults: bool) -> Iterator[str]:
     for name, child in node.properties.items():
         place = f"{path}.{name}"
         default = "*required*" if name in node.required else _default(child) if with_defaults else ""
-        cells = (f"`{place}`", _type(child), default, _text(child.description), "<br>".join(_rules(child)))
+        cells = (f"`{place}`", _type(child), default, _cell(child.description), "<br>".join(_rules(name, child)))
         yield f"| {' | '.join(cells)} |"
         inner, suffix = (child.items, "[]") if child.items is not None else (child, "")
         yield from _rows(inner, place + suffix, with_defaults=with_defaults)
@@ -102,18 +104,20 @@ def _default(node: Node) -> str:
     return f"`{node.default if isinstance(node.default, str) else json.dumps(node.default)}`"
 
 
-def _rules(node: Node) -> Iterator[str]:
+def _rules(name: str, node: Node) -> Iterator[str]:
+    """Return each rule as a sentence."""
     if node.enum:
-        yield _sentence("one of " + ", ".join(f"`{each}`" for each in node.enum), escape=False)
+        yield f"One of {', '.join(f'`{each}`' for each in node.enum)}."
     yield from _limits(node)
     if node.list_map_keys:
-        yield _sentence(f"one entry for each {' and '.join(node.list_map_keys)}")
+        *most, last = node.list_map_keys
+        yield f"One entry for each {', '.join(most)}{' and ' if most else ''}{last}."
     elif node.extensions.get("x-kubernetes-list-type") == "set":
         yield "No value twice."
-    yield from (_sentence(each.message) for each in node.rules)
+    yield from (_said(each, (name, *node.properties)) for each in node.rules)
     for part, inner in (("entry", node.items), ("value", node.values)):
         if inner is not None:
-            yield from (f"Each {part}: {rule[0].lower()}{rule[1:]}" for rule in _rules(inner))
+            yield from (f"Each {part}: {rule[0].lower()}{rule[1:]}" for rule in _rules("", inner))
 
 
 def _limits(node: Node) -> Iterator[str]:
@@ -132,9 +136,16 @@ def _limits(node: Node) -> Iterator[str]:
             yield f"At least {low}{unit}."
 
 
-def _sentence(text: str, *, escape: bool = True) -> str:
-    shown = _text(text) if escape else text
-    return f"{shown[0].upper()}{shown[1:]}."
+def _said(rule: Rule, fields: Iterable[str]) -> str:
+    """Return the message of a rule as a sentence, in which a field at its beginning is still one."""
+    first, _, rest = rule.message.partition(" ")
+    if "." in first or first in fields:
+        return f"`{first}` {_text(rest)}."
+    return f"{first[0].upper()}{_text(rule.message[1:])}."
+
+
+def _cell(text: str) -> str:
+    return " ".join(_text(text).split())
 
 
 def _text(text: str) -> str:

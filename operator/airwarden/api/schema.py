@@ -167,7 +167,7 @@ def _as(kind: type[T], value: Json, where: str) -> T:
     """Return the value typed, or say that the schema is not what it is taken for."""
     origin = getattr(kind, "__origin__", kind)
     if not isinstance(value, origin) or (isinstance(value, bool) and origin is int):
-        raise UnknownConstruct(f"{where}: {value!r} where a {origin.__name__} is expected")
+        raise UnknownConstruct(f"{where}: {value!r} where {origin.__name__} is expected")
     return cast("T", value)
 
 

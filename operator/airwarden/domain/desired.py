@@ -113,7 +113,7 @@ def _grant(
     ttl = seconds(asked.ttl) if asked.ttl else max_ttl
     return Grant(
         backend=backend,
-        owner=owner,
+        owner=owner.at(backend),
         account=binding.spec.service_account.name,
         readable=frozenset(_readable(item) for item, _ in admitted),
         session=Session(ttl, max_ttl),

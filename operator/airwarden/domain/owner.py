@@ -4,26 +4,28 @@ Used by the planner, by each store's provider for its marks, and by the sweep.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 CLUSTER: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 PREFIX: Final = "airwarden"
+_MARK = re.compile(r"airwarden\.dev/owner cluster=(\S+) namespace=(\S+) binding=(\S+) backend=(\S+)")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One binding of one cluster.
+    """One binding of one cluster; with ``backend``, what it has in one store.
 
-    Neither a cluster nor a namespace may hold a dot, so `name_in_store` is the name of one owner only.
-    Raises ValueError for a part that Kubernetes would not accept.
+    Neither a cluster, a namespace nor a backend may hold a dot, so `name_in_store` is the name of one owner
+    only, also where two backends lie in one store. Raises ValueError for a part that Kubernetes would not accept.
     """
 
     cluster: str
     namespace: str
     binding: str
+    backend: str = ""
 
     def __post_init__(self) -> None:
         if CLUSTER.fullmatch(self.cluster) is None:
@@ -34,21 +36,34 @@ class Owner:
             raise ValueError(f"{self.namespace!r} is not the name of a namespace")
         if _SUBDOMAIN.fullmatch(self.binding) is None:
             raise ValueError(f"{self.binding!r} is not the name of a binding")
+        if self.backend and _LABEL.fullmatch(self.backend) is None:
+            raise ValueError(f"{self.backend!r} is not the name of a backend")
+
+    def at(self, backend: str) -> Self:
+        """Return the same binding as the owner of what it has in one backend."""
+        return replace(self, backend=backend)
 
     @property
     def name_in_store(self) -> str:
-        """The name of everything that this binding has in a store, ``airwarden.c1.team.billing``."""
-        return f"{PREFIX}.{self.cluster}.{self.namespace}.{self.binding}"
+        """The name of everything that this binding has in a backend, ``airwarden.c1.team.billing.vault``."""
+        if not self.backend:
+            raise ValueError(f"{self} has no name in a store without a backend")
+        return f"{PREFIX}.{self.cluster}.{self.namespace}.{self.binding}.{self.backend}"
 
     @property
     def mark(self) -> str:
         """The ownership mark, for a comment, description or tag of a store."""
-        return f"airwarden.dev/owner cluster={self.cluster} namespace={self.namespace} binding={self.binding}"
+        if not self.backend:
+            raise ValueError(f"{self} has no mark in a store without a backend")
+        return (
+            f"airwarden.dev/owner cluster={self.cluster} namespace={self.namespace} "
+            f"binding={self.binding} backend={self.backend}"
+        )
 
     @classmethod
     def from_mark(cls, text: str) -> Self | None:
         """Read a mark back; None for anything else, also for a mark with more or less in it."""
-        found = re.fullmatch(r"airwarden\.dev/owner cluster=(\S+) namespace=(\S+) binding=(\S+)", text)
+        found = _MARK.fullmatch(text)
         if found is None:
             return None
         try:

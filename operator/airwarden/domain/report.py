@@ -23,6 +23,7 @@ from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.guardrails import Admitted, Refused
+from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Fault, Progress
 from airwarden.domain.resources import Address
 
@@ -214,7 +215,8 @@ def targets(previous: Sequence[Target], parts: Mapping[str, Progress], now: str)
             kept.update(_unseen(before, backend))
         else:
             kept.update(_seen(before, part, now))
-    kept.update({address: target for address, target in before.items() if address.backend not in parts})
+    if CLUSTER not in parts:
+        kept.update(_unseen(before, CLUSTER))
     return tuple(kept[address] for address in sorted(kept))
 
 
@@ -277,6 +279,20 @@ def _address(target: Target) -> Address:
 def recorded(status: Status | None) -> dict[Address, str]:
     """Return the digest last written at each recorded address; empty for what is only Pending."""
     return {_address(target): target.digest for target in (status or Status()).targets}
+
+
+def derived(found: Mapping[Address, str], owner: Owner, account: str) -> dict[Address, str]:
+    """Leave out what stands in a status under a name that the binding does not derive: it was not written by us."""
+    return {address: digest for address, digest in found.items() if address.name == _derived(address, owner, account)}
+
+
+def _derived(address: Address, owner: Owner, account: str) -> str | None:
+    if address.backend == CLUSTER:
+        return account
+    try:
+        return owner.at(address.backend).name_in_store
+    except ValueError:  # not even the name of a backend: forged
+        return None
 
 
 def _effective(plan: Plan) -> Effective:

@@ -23,7 +23,7 @@ from airwarden.domain.diff import diff
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
-from airwarden.domain.resources import Address, Changes
+from airwarden.domain.resources import Action, Address, Changes, Operation
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.events import Event, EventPoster
@@ -125,11 +125,12 @@ class BindingReconciler:
         return await self._pass(binding)
 
     async def _pass(self, binding: AirflowSecretBinding) -> Next:
-        recorded = reports.recorded(binding.status)
+        owner = Owner(self._tools.cluster, binding.metadata.namespace, binding.metadata.name)
+        recorded = reports.derived(reports.recorded(binding.status), owner, binding.spec.service_account.name)
         names = {item.backend_ref.name for item in binding.spec.secrets} | {each.backend for each in recorded}
         opened = await self._open(names - {CLUSTER})
         wanted = plan(binding, self._surroundings(binding, opened, recorded))
-        account, fault = self._account_changes(wanted, recorded)
+        account, fault = await self._account_changes(wanted, recorded)
         looked = await asyncio.gather(
             *(self._look(name, wanted, opened[name], recorded) for name in sorted(names - {CLUSTER}))
         )
@@ -177,20 +178,27 @@ class BindingReconciler:
             return parts.held(name, found)
         return await parts.observe(found, wanted, recorded)
 
-    def _account_changes(self, wanted: Plan, recorded: Mapping[Address, str]) -> tuple[Progress, Fault | None]:
-        """Return the cluster's part, from the watched accounts: looking costs no request."""
+    async def _account_changes(self, wanted: Plan, recorded: Mapping[Address, str]) -> tuple[Progress, Fault | None]:
+        """Return the cluster's part, from the watched accounts: looking costs no request.
+
+        Only an account that is on the record and not watched is read: it was deleted, or never was ours.
+        """
         resource = accounts.desired(wanted.owner, wanted.account)
         known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
+        if known is None and resource.address in recorded:
+            known = await self._tools.accounts.read(wanted.owner, wanted.account)
+        found = known.observed(wanted.owner) if known is not None else accounts.absent(wanted.account)
         digests = {resource.address: resource.digest}
-        if known is None:
-            found = accounts.absent(wanted.account)
-        else:
-            found = known.observed(wanted.owner)
-            try:
-                accounts.refuse_foreign(known, wanted.owner, known.uid if resource.address in recorded else "")
-            except (NotOwned, ServiceAccountTaken) as error:
-                fault = Fault(error.reason, error.message, retryable=False)
-                return Progress(CLUSTER, Changes(), fault=fault), fault
+        try:
+            if known is not None:
+                uid = self._recorded_uid(wanted.owner, resource.address)
+                accounts.refuse_foreign(known, wanted.owner, uid)
+        except (NotOwned, ServiceAccountTaken) as error:
+            fault = Fault(error.reason, error.message, retryable=False)
+            # What is on the record stays there, so that the next look reads the account again.
+            kept = (Operation(Action.UPDATE, resource.address, resource, found),)
+            changes = Changes(kept if resource.address in recorded else ())
+            return Progress(CLUSTER, changes, failed={resource.address: fault}, fault=fault), fault
         changes = diff((resource,), {resource.address: found}, recorded, (resource.address,))
         return Progress(CLUSTER, changes, digests), None
 
@@ -210,7 +218,7 @@ class BindingReconciler:
             return part
         done: list[Done] = []
         for operation in part.changes.operations:
-            uid = self._recorded_uid(wanted, operation.address)
+            uid = self._recorded_uid(wanted.owner, operation.address)
             try:
                 written, account = await self._tools.accounts.apply(wanted.owner, operation, uid)
             except AirwardenError as error:
@@ -222,8 +230,8 @@ class BindingReconciler:
             done.append(Done(operation, written.id))
         return replace(part, done=tuple(done))
 
-    def _recorded_uid(self, wanted: Plan, address: Address) -> str:
-        entry = self._tools.cache.bindings.get((wanted.owner.namespace, wanted.owner.binding))
+    def _recorded_uid(self, owner: Owner, address: Address) -> str:
+        entry = self._tools.cache.bindings.get((owner.namespace, owner.binding))
         status = Status.model_validate(entry.load()["status"]) if entry is not None else Status()
         found = (
             each.id
@@ -272,8 +280,8 @@ class BindingReconciler:
         raw = entry.load()
         metadata = Metadata.model_validate(raw["metadata"])
         previous = Status.model_validate(raw["status"])
-        recorded = reports.recorded(previous)
         owner = Owner(self._tools.cluster, *entry.key)
+        recorded = reports.derived(reports.recorded(previous), owner, entry.account)
         opened = await self._open(entry.backends - {CLUSTER, ""})
         progress = {
             each.backend: each
@@ -282,7 +290,7 @@ class BindingReconciler:
             )
         }
         if all(each.complete for each in progress.values()):
-            account = await self._remove_account(owner, raw, recorded)
+            account = await self._remove_account(owner, entry.account)
             progress[CLUSTER] = account
         if all(each.complete for each in progress.values()):
             await self._tools.writer.remove_finalizer(binding_path(*entry.key), metadata)
@@ -307,32 +315,19 @@ class BindingReconciler:
             return parts.held(name, found).progress
         return await parts.write(await parts.observe_removal(found, owner, recorded), creating=False)
 
-    async def _remove_account(
-        self, owner: Owner, raw: Mapping[str, object], recorded: Mapping[Address, str]
-    ) -> Progress:
-        """Remove the accounts that are this binding's by their labels, read live one by one."""
-        spec = raw["spec"] if isinstance(raw["spec"], Mapping) else {}
-        declared = str((spec.get("serviceAccount") or {}).get("name", ""))
-        names = {declared, *(each.name for each in recorded if each.backend == CLUSTER)} - {""}
-        done: list[Done] = []
-        operations = []
-        for name in sorted(names):
-            try:
-                live = await self._tools.accounts.read(owner, name)
-                found = live.observed(owner) if live is not None else accounts.absent(name)
-                changes = diff((), {found.address: found}, {}, (found.address,))
-                for operation in changes.operations:
-                    operations.append(operation)
-                    written, _ = await self._tools.accounts.apply(owner, operation, "")
-                    done.append(Done(operation, written.id))
-            except AirwardenError as error:
-                return Progress(
-                    CLUSTER,
-                    Changes(tuple(operations)),
-                    done=tuple(done),
-                    fault=Fault.of(error, doing=f"deleting service account {owner.namespace}/{name}"),
-                )
-        return Progress(CLUSTER, Changes(tuple(operations)), done=tuple(done))
+    async def _remove_account(self, owner: Owner, name: str) -> Progress:
+        """Remove the account, read live, if it is this binding's by its labels or is the very one that we made."""
+        try:
+            live = await self._tools.accounts.read(owner, name)
+            found = live.observed(owner) if live is not None else accounts.absent(name)
+            made = live is not None and accounts.is_ours(live, owner, self._recorded_uid(owner, found.address))
+            changes = diff((), {found.address: found}, {found.address: ""} if made else {}, (found.address,))
+            for operation in changes.operations:
+                await self._tools.accounts.apply(owner, operation)
+        except AirwardenError as error:
+            fault = Fault.of(error, doing=f"deleting service account {owner.namespace}/{name}")
+            return Progress(CLUSTER, Changes(), fault=fault)
+        return Progress(CLUSTER, Changes())
 
     async def _write_status(self, metadata: Metadata, status: Status) -> Status:
         path = binding_path(metadata.namespace, metadata.name)

@@ -24,7 +24,8 @@ class Breaker:
     def guard(self) -> None:
         """Raise the last failure while the store counts as down."""
         if self.open and self._error is not None:
-            raise self._error
+            # A new one each time: one exception raised again and again would pile up tracebacks.
+            raise type(self._error)(self._error.message, retry_after=self._error.retry_after)
 
     def succeeded(self) -> bool:
         """Note an answer; True when that ended an outage."""

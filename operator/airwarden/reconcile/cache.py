@@ -48,7 +48,7 @@ class Entry:
         metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
         spec = body.get("spec") or {}
         status = body.get("status") or {}
-        status_text = json.dumps(status, sort_keys=True, separators=(",", ":"))
+        status_text = json.dumps(status, sort_keys=True, separators=(",", ":"))  # sorted: it is compared
         conditions = status.get("conditions") or []
         return cls(
             key=(metadata.get("namespace", ""), metadata["name"]),
@@ -61,8 +61,12 @@ class Entry:
             account=(spec.get("serviceAccount") or {}).get("name", ""),
             status=hash(status_text),
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
-            text=json.dumps({"metadata": metadata, "spec": spec, "status": status}, separators=(",", ":")).encode(),
+            text=f'{{"metadata":{_compact(metadata)},"spec":{_compact(spec)},"status":{status_text}}}'.encode(),
         )
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,11 @@ class Cache:
 
     def learn_binding(self, body: Body) -> Entry:
         """Take in a binding, unless a newer state is known; return what was read from ``body`` itself."""
+        metadata = body["metadata"]
+        known = self.bindings.get((metadata.get("namespace", ""), metadata["name"]))
+        if known is not None and known.version == int(metadata.get("resourceVersion", 0)):
+            return known  # most events tell of our own writes, whose answers were read already
         entry = Entry.read(body)
-        known = self.bindings.get(entry.key)
-        if known is not None and known.version == entry.version:
-            return known
         if known is None or known.version < entry.version:
             if known is not None:
                 self._unlink(known)

@@ -12,7 +12,7 @@ from airwarden.domain.diff import diff
 from airwarden.domain.errors import AirwardenError, Rejected
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
-from airwarden.domain.resources import Action, Address, Changes, Observed, Operation, Resource
+from airwarden.domain.resources import Action, Address, Observed, Operation, Resource
 from airwarden.reconcile.backends import Runtime
 
 Recorded = Mapping[Address, str]
@@ -44,15 +44,13 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded) -> Part:
     desired = runtime.store.render(grant) if grant is not None else ()
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
     digests = {resource.address: resource.digest for resource in desired}
-    if not desired and not here:
-        return Part(Progress(runtime.name, Changes()), runtime)
-    return await _observe(runtime, plan.owner, desired, here, digests)
+    return await _observe(runtime, plan.owner.at(runtime.name), desired, here, digests)
 
 
 async def observe_removal(runtime: Runtime, owner: Owner, recorded: Recorded) -> Part:
     """Look at everything that the owner could have in the store, in order to remove it."""
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
-    return await _observe(runtime, owner, (), here, {})
+    return await _observe(runtime, owner.at(runtime.name), (), here, {})
 
 
 async def _observe(
@@ -78,7 +76,7 @@ def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
     if part.runtime is None or part.observed is None:
         return part
     here = {address: digest for address, digest in recorded.items() if address.backend == part.runtime.name}
-    changes = diff((), part.observed, here, part.runtime.store.addresses(plan.owner))
+    changes = diff((), part.observed, here, part.runtime.store.addresses(plan.owner.at(part.runtime.name)))
     return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why))
 
 

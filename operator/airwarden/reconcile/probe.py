@@ -31,6 +31,8 @@ log = structlog.get_logger("airwarden.backends")
 
 _STATUS_PAUSE = 5.0
 """Seconds between two writes of a backend's counters (design section 10)."""
+_COUNTING_PAUSE = 1.0
+"""Seconds between two counts of the bindings: each looks at all of them, and each pass of one asks for it."""
 _NAMED = 5
 """How many bindings a message names before it says how many more there are."""
 
@@ -114,7 +116,7 @@ class Probe:
             written = await self._keep_status()
             if written is None:
                 return
-            quiet = _STATUS_PAUSE if written else 0.0
+            quiet = _STATUS_PAUSE if written else _COUNTING_PAUSE
             await self._sleep(quiet, next_check)
 
     async def _sleep(self, quiet: float, next_check: float) -> None:

@@ -77,7 +77,7 @@ def backend_of(address: str, **vault: object) -> AirflowSecretBackend:
 def grant(binding: str, *readable: Readable, account: str = "billing", ttl: int = 900) -> Grant:
     """Return a grant of the tests' namespace."""
     items = frozenset(readable or (StaticSecret(f"{NAMESPACE}/connections/{binding}"),))
-    return Grant(BACKEND, Owner(CLUSTER, NAMESPACE, binding), account, items, Session(ttl, 1800))
+    return Grant(BACKEND, Owner(CLUSTER, NAMESPACE, binding, BACKEND), account, items, Session(ttl, 1800))
 
 
 async def create(store: VaultStore, wanted: Grant) -> tuple[Resource, ...]:

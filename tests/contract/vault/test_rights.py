@@ -75,7 +75,7 @@ def test_a_fuzzed_policy_gives_exactly_what_was_declared(bench: Bench) -> None:
         for key in seeded_keys(rng, 2):
             readable.add(DynamicCredentials("database", key.replace("/", "."), rng.choice(("Dynamic", "Static"))))
         rules = policy.rules_for(readable, mount=KV, version=2)
-        text = policy.render(Owner("c1", "team", "fuzz"), rules)
+        text = policy.render(Owner("c1", "team", "fuzz", "vault"), rules)
         declared = {rule.path: [rule.capability] for rule in rules}
         # Vault takes a slash off the end of what it is asked, so those are the declared paths again.
         others = {each for path in declared for each in neighbours(path)} | set(FORBIDDEN)
@@ -95,7 +95,7 @@ def test_a_hostile_key_is_refused_or_means_itself_alone(bench: Bench) -> None:
         key = "".join(rng.choices(CHARACTERS + HOSTILE * 2, k=rng.randint(1, 6)))
         try:
             text = policy.render(
-                Owner("c1", "team", "fuzz"), policy.rules_for([StaticSecret(key)], mount=KV, version=2)
+                Owner("c1", "team", "fuzz", "vault"), policy.rules_for([StaticSecret(key)], mount=KV, version=2)
             )
         except ValueError:
             continue
@@ -315,7 +315,7 @@ def leases(bench: Bench) -> Iterator[str]:
 def test_a_reader_renews_and_revokes_its_own_leases_and_no_others(bench: Bench, leases: str) -> None:
     vault = bench.plane.vault
     rules = policy.rules_for([DynamicCredentials(leases, "team.ro", "Dynamic")], mount=KV, version=2)
-    vault.request("PUT", "sys/policies/acl/leaser", {"policy": policy.render(Owner("c1", "team", "leaser"), rules)})
+    vault.request("PUT", "sys/policies/acl/leaser", {"policy": policy.render(Owner("c1", "team", "leaser", "vault"), rules)})
     made = vault.request("POST", "auth/token/create", {"policies": ["leaser"], "no_default_policy": True})
     token = made["auth"]["client_token"]
     own = vault.request("GET", f"{leases}/creds/team.ro", token=token)["lease_id"]

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airwarden.api.backend import AllowRule, LabelSelector
-from airwarden.api.binding import SecretItem, Session
+from airwarden.api.binding import AccountMode, SecretItem, Session
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
-from airwarden.domain.guardrails import Admitted, BackendView, Refused, judge
+from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, judge
 from unit.domain import making
 from unit.domain.making import dynamic_item, item, request, rule, view
 
@@ -168,7 +168,7 @@ def test_all_labels_of_a_selector_must_be_there(labels: dict[str, str], admitted
 
 def test_while_the_labels_are_unknown_a_selector_is_not_judged_but_a_name_is() -> None:
     selecting = rule("by-label", namespaces={"selector": {"matchLabels": {"tenant": "a"}}})
-    unknown = making.Request("team", None, making.AccountMode.MANAGED, Session())
+    unknown = Request("team", None, AccountMode.MANAGED, Session())
     assert judge(item(), unknown, view(selecting)) is None
     assert judge(item(), unknown, view(selecting, rule())) == Admitted("own", 3600)
     assert isinstance(judge(item("other/db"), unknown, view(rule())), Refused)
@@ -191,7 +191,8 @@ def test_a_rule_without_the_operation_or_the_account_mode_admits_nothing() -> No
     ],
 )
 def test_a_session_above_the_rule_s_is_refused_and_never_shortened(session: dict[str, str], admitted: bool) -> None:
-    found = judge(item(), request(**session), view(rule(session={"maxTTL": "30m"})))
+    asked = Request("team", {}, AccountMode.MANAGED, Session.model_validate(session))
+    found = judge(item(), asked, view(rule(session={"maxTTL": "30m"})))
     if admitted:
         assert found == Admitted("own", 1800)
     else:

@@ -12,7 +12,7 @@ from unit.domain.making import GRAMMAR
 
 _labels = st.from_regex(r"[ab]([-ab]{0,3}[ab])?", fullmatch=True)
 _dotted = st.lists(_labels, min_size=1, max_size=3).map(".".join)
-owners = st.builds(Owner, _labels, _labels, _dotted)
+owners = st.builds(Owner, _labels, _labels, _dotted, _labels)
 
 
 @given(owners, owners)

@@ -19,7 +19,7 @@ from airwarden.domain.resources import Action, Address, Changes, Claim, Conflict
 from unit.domain.making import binding, item, rule, view
 
 EARLY, LATE = "2031-05-01T10:00:00Z", "2031-05-01T11:00:00Z"
-POLICY = Resource(Address("vault", "Policy", "airwarden.c1.team.billing"), {"text": "p"})
+POLICY = Resource(Address("vault", "Policy", "airwarden.c1.team.billing.vault"), {"text": "p"})
 ACCOUNT = Resource(Address(CLUSTER, "ServiceAccount", "billing"), {"labels": "l"})
 DOWN = Fault(Reason.BACKEND_UNREACHABLE, "reading: Vault gave no answer")
 
@@ -215,9 +215,8 @@ def test_the_transition_time_moves_exactly_when_the_status_does(passed: list[Ver
         now = f"2031-05-01T10:00:{number:02}Z"
         after = conditions(before, verdict, number, now)
         for each in after:
-            (old,) = [one for one in before if one.type == each.type] or [None]
-            moved = old is None or old.status != each.status
-            assert each.last_transition_time == (now if moved or old is None else old.last_transition_time)
+            old = next((one for one in before if one.type == each.type and one.status == each.status), None)
+            assert each.last_transition_time == (old.last_transition_time if old else now)
             assert each.observed_generation == number
         before = after
 

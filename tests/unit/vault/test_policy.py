@@ -12,12 +12,12 @@ from airwarden.providers.vault import policy
 from airwarden.providers.vault.policy import PathRule
 from airwarden.providers.vault.store import key_grammar
 
-OWNER = Owner("c1", "team", "billing")
+OWNER = Owner("c1", "team", "billing", "vault")
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~@:=,-"
 segments = st.text(CHARACTERS, min_size=1, max_size=12).filter(lambda each: each not in (".", ".."))
 paths = st.lists(segments, min_size=1, max_size=5).map("/".join)
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
-owners = st.builds(Owner, names, names, st.lists(names, min_size=1, max_size=3).map(".".join))
+owners = st.builds(Owner, names, names, st.lists(names, min_size=1, max_size=3).map(".".join), names)
 readables: st.SearchStrategy[Readable] = st.one_of(
     st.builds(StaticSecret, paths),
     st.builds(DynamicCredentials, paths, segments, st.sampled_from(("Dynamic", "Static"))),
@@ -30,7 +30,7 @@ def text_of(*readable: Readable, version: int = 2) -> str:
 
 def test_a_binding_of_one_key_and_one_dynamic_role_is_rendered_as_documented() -> None:
     assert text_of(StaticSecret("team/db"), DynamicCredentials("database", "team.ro", "Dynamic")) == (
-        "# airwarden.dev/owner cluster=c1 namespace=team binding=billing\n"
+        "# airwarden.dev/owner cluster=c1 namespace=team binding=billing backend=vault\n"
         "# Written by Airwarden. A change made here is undone: change the binding instead.\n"
         'path "airflow/data/team/db" {\n  capabilities = ["read"]\n}\n'
         'path "auth/token/lookup-self" {\n  capabilities = ["read"]\n}\n'

@@ -11,7 +11,7 @@ from airwarden.domain.resources import Grant, Session
 from airwarden.providers.vault import role
 from airwarden.providers.vault.role import JSONValue
 
-GRANT = Grant("vault", Owner("c1", "team", "billing"), "billing-sa", frozenset(), Session(900, 5400))
+GRANT = Grant("vault", Owner("c1", "team", "billing", "vault"), "billing-sa", frozenset(), Session(900, 5400))
 DESIRED = role.desired_fields(GRANT, "vault")
 READ: dict[str, JSONValue] = {  # as Vault 1.21 returns the role that was written
     "alias_name_source": "serviceaccount_uid",
@@ -25,7 +25,7 @@ READ: dict[str, JSONValue] = {  # as Vault 1.21 returns the role that was writte
     "token_no_default_policy": True,
     "token_num_uses": 0,
     "token_period": 0,
-    "token_policies": ["airwarden.c1.team.billing"],
+    "token_policies": ["airwarden.c1.team.billing.vault"],
     "token_ttl": 900,
     "token_type": "service",
 }
@@ -38,7 +38,7 @@ def test_every_field_is_sent_lists_of_one_as_texts_and_numbers_as_texts() -> Non
         "bound_service_account_namespace_selector": "",
         "audience": "vault",
         "alias_name_source": "serviceaccount_uid",
-        "token_policies": "airwarden.c1.team.billing",
+        "token_policies": "airwarden.c1.team.billing.vault",
         "token_ttl": "15m",
         "token_max_ttl": "1h30m",
         "token_explicit_max_ttl": "0",
@@ -59,7 +59,7 @@ def test_what_vault_returns_of_it_is_equal() -> None:
     [
         {"token_bound_cidrs": None},
         {"token_ttl": "900"},
-        {"token_policies": ["airwarden.c1.team.billing", "airwarden.c1.team.billing"]},
+        {"token_policies": ["airwarden.c1.team.billing.vault", "airwarden.c1.team.billing.vault"]},
         {"policies": [], "ttl": 0, "max_ttl": 0, "period": 0, "num_uses": 0, "bound_cidrs": None},
         {"a_field_of_tomorrow": True},
     ],
@@ -79,7 +79,7 @@ def test_other_forms_of_the_same_are_equal(same: Mapping[str, JSONValue]) -> Non
         {"audience": None},
         {"audience": "other"},
         {"alias_name_source": "serviceaccount_name"},
-        {"token_policies": ["airwarden.c1.team.billing", "admin"]},
+        {"token_policies": ["airwarden.c1.team.billing.vault", "admin"]},
         {"token_policies": []},
         {"token_policies": None},
         {"token_ttl": 901},
@@ -101,8 +101,8 @@ def test_other_forms_of_the_same_are_equal(same: Mapping[str, JSONValue]) -> Non
         {"token_ttl": True},
         {"token_ttl": [900]},
         {"audience": ["vault"]},
-        {"token_policies": "airwarden.c1.team.billing,admin"},
-        {"token_policies": {"airwarden.c1.team.billing": True}},
+        {"token_policies": "airwarden.c1.team.billing.vault,admin"},
+        {"token_policies": {"airwarden.c1.team.billing.vault": True}},
     ],
 )
 def test_every_widening_and_narrowing_is_a_difference(change: Mapping[str, JSONValue]) -> None:

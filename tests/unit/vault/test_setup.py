@@ -45,7 +45,7 @@ def setup(*namespaces: Mapping[str, object], extra: tuple[str, ...] = (), **vaul
 def test_the_policy_admits_every_field_that_is_sent_and_leaves_only_lifetimes_and_accounts_open() -> None:
     text = setup(NAMED).policy_text
     fields = role.desired_fields(
-        Grant("vault", Owner("c1", "team-a", "b"), "sa", frozenset(), Session(900, 3600)), "vault"
+        Grant("vault", Owner("c1", "team-a", "b", "vault"), "sa", frozenset(), Session(900, 3600)), "vault"
     )
     block = text[text.index("allowed_parameters") : text.index("denied_parameters")]
     assert {line.split('"')[1] for line in block.splitlines() if '" = ' in line} == set(fields)

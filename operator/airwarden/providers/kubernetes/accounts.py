@@ -4,6 +4,7 @@ Ours are known from a label-selected watch, so that looking at one costs no requ
 `airwarden.reconcile.bindings` for the cluster's part of a plan.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,13 +14,14 @@ from airwarden.domain.errors import NamespaceTerminating, NotOwned, ServiceAccou
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER
 from airwarden.domain.resources import Action, Address, Claim, Observed, Operation, Resource
-from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
+from airwarden.providers.kubernetes.api import FIELD_MANAGER, Absent, Conflict, Json, KubernetesApi
 from airwarden.providers.ports import Written
 
 KIND: Final = "ServiceAccount"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 BINDING: Final = f"{GROUP}/binding"
 CLUSTER_LABEL: Final = f"{GROUP}/cluster"
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 SELECTOR: Final = f"{BINDING},{CLUSTER_LABEL}"
 """What the operator watches: accounts that some binding made."""
 
@@ -34,6 +36,8 @@ class Account:
     resource_version: str
     labels: Mapping[str, str]
     automount: bool | None
+    written_by_us: bool = False
+    """Whether the API server remembers a write by our field manager."""
 
     @classmethod
     def read(cls, body: Mapping[str, object]) -> "Account":
@@ -53,6 +57,7 @@ class Account:
                 if key in (MANAGED_BY, BINDING, CLUSTER_LABEL)
             },
             automount=automount if isinstance(automount, bool) else None,
+            written_by_us=any(each.get("manager") == FIELD_MANAGER for each in metadata.get("managedFields") or ()),
         )
 
     def observed(self, owner: Owner) -> Observed:
@@ -62,11 +67,15 @@ class Account:
         )
 
     def claim(self, owner: Owner) -> Claim:
-        """Return whose the account is by its labels."""
+        """Return whose the account is by its namespace and labels."""
         mine = _labels(owner)
-        if all(self.labels.get(key) == mine[key] for key in (BINDING, CLUSTER_LABEL)):
+        if self.namespace == owner.namespace and all(
+            self.labels.get(key) == mine[key] for key in (BINDING, CLUSTER_LABEL)
+        ):
             return Claim.OURS
-        return Claim.FOREIGN if BINDING in self.labels else Claim.UNMARKED
+        # A lost label is no other owner's; one that says something else is.
+        other = any(self.labels.get(key, mine[key]) != mine[key] for key in (BINDING, CLUSTER_LABEL))
+        return Claim.FOREIGN if other else Claim.UNMARKED
 
 
 def address(name: str) -> Address:
@@ -97,7 +106,7 @@ class Accounts:
         except Absent:
             return None
 
-    async def apply(self, owner: Owner, operation: Operation, recorded_uid: str) -> tuple[Written, Account | None]:
+    async def apply(self, owner: Owner, operation: Operation, recorded_uid: str = "") -> tuple[Written, Account | None]:
         """Do one operation. Raises NotOwned or ServiceAccountTaken for an account that is not this binding's."""
         name = operation.address.name
         if operation.action is Action.DELETE:
@@ -106,7 +115,7 @@ class Accounts:
         if operation.action is Action.CREATE:
             made = await self._create(owner, name, recorded_uid)
         else:
-            made = await self._correct(owner, name)
+            made = await self._correct(owner, name, operation.observed.id)
         return Written(made.uid), made
 
     async def _create(self, owner: Owner, name: str, recorded_uid: str) -> Account:
@@ -121,7 +130,7 @@ class Accounts:
         refuse_foreign(found, owner, recorded_uid)
         if found.observed(owner).fields == desired(owner, name).fields:
             return found
-        return await self._correct(owner, name)
+        return await self._correct(owner, name, found.uid)
 
     async def _create_again(self, owner: Owner, name: str) -> Account:
         """The account went between the POST and the GET: one more try, then the next pass decides."""
@@ -130,8 +139,16 @@ class Accounts:
         except Conflict:
             raise NotOwned(f"service account {owner.namespace}/{name} comes and goes: find out who makes it") from None
 
-    async def _correct(self, owner: Owner, name: str) -> Account:
-        return Account.read(await self._api.apply(_path(owner.namespace, name), _manifest(owner, name)))
+    async def _correct(self, owner: Owner, name: str, uid: str) -> Account:
+        """Set the account right, but only the very one that was looked at: the uid makes it a precondition."""
+        manifest = _manifest(owner, name)
+        manifest["metadata"]["uid"] = uid
+        try:
+            return Account.read(await self._api.apply(_path(owner.namespace, name), manifest))
+        except Conflict:
+            raise NotOwned(
+                f"service account {owner.namespace}/{name} was made anew by somebody else and was not changed"
+            ) from None
 
     async def _delete(self, owner: Owner, name: str, uid: str) -> None:
         try:
@@ -142,13 +159,23 @@ class Accounts:
             ) from None
 
 
-def refuse_foreign(found: Account, owner: Owner, recorded_uid: str) -> None:
-    """Raise unless the account carries this binding's labels, or is the very one that we made."""
+def is_ours(found: Account, owner: Owner, recorded_uid: str) -> bool:
+    """Tell whether the account carries this binding's labels, or lost some and is the very one that we made.
+
+    That a status names its uid is no proof, since others may write statuses: the API server must remember
+    a write of ours as well, which nobody can forge who may not write the account itself.
+    """
     claim = found.claim(owner)
-    if claim is Claim.OURS or (claim is Claim.UNMARKED and recorded_uid and found.uid == recorded_uid):
+    lost = claim is Claim.UNMARKED and bool(recorded_uid) and found.uid == recorded_uid and found.written_by_us
+    return claim is Claim.OURS or lost
+
+
+def refuse_foreign(found: Account, owner: Owner, recorded_uid: str) -> None:
+    """Raise unless the account is this binding's."""
+    if is_ours(found, owner, recorded_uid):
         return
     where = f"service account {found.namespace}/{found.name}"
-    if claim is Claim.FOREIGN:
+    if found.claim(owner) is Claim.FOREIGN:
         raise ServiceAccountTaken(
             f"{where} belongs to binding {found.labels.get(BINDING)}: "
             "put the secrets into that binding, or name another account"
@@ -178,4 +205,7 @@ def _collection(namespace: str) -> str:
 
 
 def _path(namespace: str, name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        # Names come from statuses too, which others may write: one must not lead to another path.
+        raise ValueError(f"{name!r} is not the name of a service account")
     return f"{_collection(namespace)}/{name}"

@@ -1,0 +1,144 @@
+"""The texts that users write, each an allow-list with a message that says what is allowed.
+
+Used by the models of both kinds.
+"""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from airwarden.api.fields import (
+    AIRFLOW_ID,
+    DNS_LABEL,
+    DOT_SEGMENT,
+    KEY,
+    KEY_PREFIX,
+    MOUNT,
+    ROLE,
+    ROLE_PREFIX,
+    excludes,
+    matches,
+    none_of,
+)
+
+API_SERVER_AUDIENCES = (
+    "https://kubernetes.default.svc",
+    "https://kubernetes.default.svc.cluster.local",
+    "kubernetes.default.svc",
+    "api",
+)
+"""What the usual clusters call themselves. A token for one of them would serve against the cluster."""
+_NO_DOTS = "must not have . or .. as a segment"
+
+MountName = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    matches(
+        MOUNT,
+        "must be the path of a mount: segments of letters, digits and . _ - between single slashes, "
+        "none beginning with a dot, such as database or team/database",
+    ),
+]
+RoleName = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(ROLE, "must be a role name: letters, digits, dots, dashes and underscores, no dot or dash first or last"),
+]
+AirflowID = Annotated[
+    str,
+    StringConstraints(max_length=250),
+    matches(AIRFLOW_ID, "must be an id that Airflow accepts: letters, digits, underscores, dots and dashes"),
+]
+Key = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    matches(
+        KEY,
+        "must be segments between single slashes, without a leading or trailing slash, such as "
+        "airflow-prod/connections/warehouse; a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
+    ),
+    excludes(DOT_SEGMENT, _NO_DOTS),
+]
+KeyPrefix = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(
+        KEY_PREFIX,
+        "must end with a slash and have no other empty segment, such as {namespace}/ or shared/connections/; "
+        "{namespace} may stand only as the whole first segment, "
+        "and a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
+    ),
+    excludes(DOT_SEGMENT, _NO_DOTS),
+]
+RolePrefix = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(
+        ROLE_PREFIX,
+        "must be {namespace}. or a literal prefix, in letters, digits, dots, dashes and underscores, "
+        "that ends with a dot: without it the namespace team would also reach the roles of team-b",
+    ),
+]
+RuleName = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    matches(DNS_LABEL, "must be lower-case letters, digits and inner dashes, such as own-tree"),
+]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=316)]
+LabelValue = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    matches(
+        r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+        "must be a label value: letters and digits, between them also dashes, underscores and dots",
+    ),
+]
+Audience = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        "must begin with a letter or digit, and besides these hold only dots, underscores, colons, slashes and dashes",
+    ),
+    none_of(
+        API_SERVER_AUDIENCES,
+        "must not be an audience of the API server: Vault could then use a task's token against the cluster; "
+        "choose one of its own, such as vault",
+    ),
+]
+OwnAudience = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "must begin with a letter or digit, and besides these hold only dots, underscores and dashes, "
+        "since it names the token's file",
+    ),
+]
+Address = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    matches(
+        r"^https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$",
+        "must be http:// or https://, a host and perhaps a port, without user, path or query, "
+        "such as https://vault.example:8200",
+    ),
+]
+VaultNamespace = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(
+        f"^({MOUNT.strip('^$')})?$",
+        "must be the path of a Vault namespace without a leading or trailing slash, such as team/airflow",
+    ),
+]
+ServerName = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    matches(r"^[A-Za-z0-9.-]*$", "must be a host name, such as vault.example"),
+]
+ConfigMapKeyName = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    matches(r"^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits, dashes, underscores and dots"),
+]

@@ -1,0 +1,441 @@
+"""A cluster and a store in memory, for tests of the reconciler that run in milliseconds.
+
+The cluster stands in for the API server below the operator's own writers, and the store implements
+`airwarden.providers.ports.Store`. Both write into one journal, so that tests see the order of all
+requests, and both can fail or break off at any one of them. The store also holds the operator to its
+promise: nothing is made before the finalizer is there and the object is on the record.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from airwarden.api import FINALIZER
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import (
+    Action,
+    Address,
+    Claim,
+    DynamicCredentials,
+    FieldValue,
+    Grant,
+    Observed,
+    Operation,
+    Resource,
+)
+from airwarden.providers.kubernetes.accounts import Account, Accounts
+from airwarden.providers.kubernetes.api import FIELD_MANAGER, Absent, Conflict, Json, KubernetesApi
+from airwarden.providers.kubernetes.events import EventPoster
+from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
+from airwarden.providers.ports import Health, Store, Written
+from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.bindings import BindingReconciler, Next, Tools
+from airwarden.reconcile.cache import Cache, NamespaceView
+from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.queue import Key
+from unit.domain.making import GRAMMAR
+
+CLUSTER = "c1"
+KEY: Key = ("team", "billing")
+
+
+class Killed(BaseException):
+    """The process ended here: nothing of it goes on, no handler of ours may catch it."""
+
+
+When = Literal["before", "after"]
+
+
+@dataclass
+class Journal:
+    """Every request in order, and where one is to go wrong."""
+
+    lines: list[str] = field(default_factory=list)
+    fail_at: int = 0
+    when: When = "before"
+    error: BaseException | None = None
+
+    def begin(self, line: str) -> None:
+        """Note a request that is about to act."""
+        self.lines.append(line)
+        if self.when == "before":
+            self._fail()
+
+    def end(self) -> None:
+        """Note that it has acted, and its answer is on the way."""
+        if self.when == "after":
+            self._fail()
+
+    def _fail(self) -> None:
+        if self.error is not None and len(self.lines) == self.fail_at:
+            raise self.error
+
+    def kinds(self) -> list[str]:
+        """Return the lines that changed something, without Events."""
+        return [line for line in self.lines if not line.startswith(("GET", "observe", "EVENT"))]
+
+
+class FakeApi(KubernetesApi):
+    """Objects by path, with uids, versions, generations, finalizers and JSON patches."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.objects: dict[str, Json] = {}
+        self.events: list[Json] = []
+        self._journal = journal
+        self._version = 100
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Write an object as a user does."""
+        before = self.objects.get(path)
+        made = copy.deepcopy(dict(body))
+        metadata = made.setdefault("metadata", {})
+        metadata.setdefault("uid", before["metadata"]["uid"] if before else f"uid-{self._version}")
+        generation = before["metadata"].get("generation", 0) if before else 0
+        changed = before is None or before.get("spec") != made.get("spec")
+        metadata["generation"] = generation + changed
+        return self._keep(path, made)
+
+    def change(self, path: str, mutate: Callable[[Json], object]) -> Json:
+        """Change an object in place as a user does."""
+        body = copy.deepcopy(self.objects[path])
+        mutate(body)
+        return self.put(path, body)
+
+    async def get(self, path: str) -> Json:
+        self._journal.begin(f"GET {path}")
+        found = self._existing(path)
+        self._journal.end()
+        return found
+
+    async def post(self, path: str, body: Json) -> Json:
+        if path.endswith("/events"):
+            self._journal.begin("EVENT")
+            self.events.append(body)
+            self._journal.end()
+            return body
+        self._journal.begin(f"POST {path}")
+        where = f"{path}/{body['metadata']['name']}"
+        if where in self.objects:
+            raise Conflict("already exists")
+        made = self.put(where, {**body, "metadata": {**body["metadata"], "managedFields": _MANAGED}})
+        self._journal.end()
+        return made
+
+    async def patch(self, path: str, operations: Sequence[Json]) -> Json:
+        self._journal.begin(f"PATCH {_said(path, operations)}")
+        body = copy.deepcopy(self._existing(path.removesuffix("/status")))
+        for each in operations:
+            _apply(body, each)
+        kept = self._keep(path.removesuffix("/status"), body)
+        self._journal.end()
+        return kept
+
+    async def apply(self, path: str, body: Json) -> Json:
+        self._journal.begin(f"APPLY {path}")
+        before = self.objects.get(path)
+        uid = body["metadata"].get("uid")
+        if uid is not None and (before is None or before["metadata"]["uid"] != uid):
+            raise Conflict("uid mismatch")
+        merged = copy.deepcopy(before) if before is not None else {"metadata": {}}
+        merged["metadata"] |= {key: value for key, value in body["metadata"].items() if key != "labels"}
+        merged["metadata"]["labels"] = {**merged["metadata"].get("labels", {}), **body["metadata"].get("labels", {})}
+        merged["metadata"]["managedFields"] = _MANAGED
+        merged |= {key: value for key, value in body.items() if key != "metadata"}
+        kept = self.put(path, merged)
+        self._journal.end()
+        return kept
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        self._journal.begin(f"DELETE {path}")
+        found = self.objects.get(path)
+        if found is not None:
+            if found["metadata"]["uid"] != uid:
+                raise Conflict("uid mismatch")
+            del self.objects[path]
+        self._journal.end()
+
+    def _existing(self, path: str) -> Json:
+        if path not in self.objects:
+            raise Absent(path)
+        return copy.deepcopy(self.objects[path])
+
+    def _keep(self, path: str, body: Json) -> Json:
+        self._version += 1
+        body["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[path] = body
+        if body["metadata"].get("deletionTimestamp") and not body["metadata"].get("finalizers"):
+            del self.objects[path]
+        return copy.deepcopy(body)
+
+
+_MANAGED = [{"manager": FIELD_MANAGER, "operation": "Apply"}]
+
+
+def _said(path: str, operations: Sequence[Json]) -> str:
+    """Return a patch in few words: which object, and what of it."""
+    if not path.endswith("/status"):
+        return f"{path.rsplit('/', 1)[1]} finalizer {'off' if operations[-1]['op'] == 'remove' else 'on'}"
+    status = operations[-1]["value"]
+    ready = next(each for each in status["conditions"] if each["type"] == "Ready")
+    return f"{path.split('/')[-2]} status {ready['reason']}"
+
+
+def _apply(body: Json, operation: Json) -> None:
+    *parents, last = operation["path"].strip("/").split("/")
+    place: Any = body
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    if operation["op"] == "test":
+        found = place[int(last)] if isinstance(place, list) else place.get(last)
+        if found != operation["value"]:
+            raise Conflict("test failed")
+    elif operation["op"] == "remove":
+        del place[int(last) if isinstance(place, list) else last]
+    elif last == "-":
+        place.append(operation["value"])
+    else:
+        place[last] = operation["value"]
+
+
+class FakeStore:
+    """Two objects a binding, like Vault's, in a dictionary."""
+
+    grammar = GRAMMAR
+    enforces_session_ttl = True
+
+    def __init__(self, name: str, journal: Journal, api: FakeApi) -> None:
+        self.name = name
+        self.contents: dict[Address, Mapping[str, FieldValue]] = {}
+        self.foreign: set[Address] = set()
+        self.errors: dict[str, Exception] = {}
+        """By step: observe, or action and kind, as in ``Delete Policy``."""
+        self.warnings: tuple[str, ...] = ()
+        self.closed = False
+        self._journal = journal
+        self._api = api
+
+    def render(self, grant: Grant) -> tuple[Resource, ...]:
+        policy, role = self.addresses(grant.owner)
+        readable = tuple(sorted(_shown(each) for each in grant.readable))
+        return (
+            Resource(policy, {"owner": str(grant.owner), "paths": readable}),
+            Resource(role, {"account": grant.account, "ttl": grant.session.ttl, "max_ttl": grant.session.max_ttl}),
+        )
+
+    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+        return tuple(Address(self.name, kind, owner.at(self.name).name_in_store) for kind in ("Policy", "Role"))
+
+    async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
+        self._journal.begin(f"observe {self.name}{' one by one' if known else ''}")
+        self._raise("observe")
+        asked = tuple(addresses)
+        assert set(asked) <= set(self.addresses(owner)), "only what the owner derives may be looked at"
+        found = {each: Observed(each, self.contents.get(each), self._claim(each)) for each in asked}
+        self._journal.end()
+        return found
+
+    async def apply(self, operation: Operation) -> Written:
+        self._journal.begin(f"{operation.action} {operation.address.kind} in {self.name}")
+        self._raise(f"{operation.action} {operation.address.kind}")
+        if operation.action is Action.DELETE:
+            self.contents.pop(operation.address, None)
+        else:
+            assert operation.resource is not None
+            self._hold_to_promise(operation.address)
+            self.contents[operation.address] = operation.resource.fields
+        self._journal.end()
+        return Written(warnings=self.warnings)
+
+    async def check(self) -> Health:
+        self._raise("check")
+        return Health("store-1", "1.0", (), ("Static",))
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _claim(self, address: Address) -> Claim:
+        if address not in self.contents:
+            return Claim.UNMARKED
+        return Claim.FOREIGN if address in self.foreign else Claim.OURS
+
+    def _raise(self, step: str) -> None:
+        if step in self.errors:
+            raise self.errors[step]
+
+    def _hold_to_promise(self, address: Address) -> None:
+        """Fail unless the binding has our finalizer and the address on its record before this write."""
+        _, _, namespace, rest = address.name.split(".", 3)
+        name = rest.removesuffix(f".{address.backend}")
+        body = self._api.objects[binding_path(namespace, name)]
+        assert FINALIZER in body["metadata"].get("finalizers", ()), "written before the finalizer was acknowledged"
+        targets = body.get("status", {}).get("targets", ())
+        recorded = {(each["backend"], each["kind"], each["name"]) for each in targets}
+        assert (address.backend, address.kind, address.name) in recorded, "written before it was recorded"
+
+
+def _shown(readable: object) -> str:
+    if isinstance(readable, DynamicCredentials):
+        return f"{readable.engine}:{readable.role}"
+    return str(getattr(readable, "key", readable))
+
+
+def backend_body(
+    name: str = "vault", prefixes: Sequence[str] = ("{namespace}/",), version: int = 1, **spec: Any
+) -> Json:
+    """Return an AirflowSecretBackend as the API server sends it."""
+    rule = {"name": "own", "namespaces": {"names": ["team"]}, "keyPrefixes": list(prefixes)}
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": str(version), "generation": version},
+        "spec": {
+            "type": "Vault",
+            "vault": {
+                "address": "https://vault.test:8200",
+                "login": {"kubernetes": {"role": "airwarden"}},
+                "kv": {"mount": "airflow"},
+                "workloadLogin": {"kubernetes": {"audience": "vault"}},
+            },
+            "allow": [rule] if prefixes else [],
+            **spec,
+        },
+    }
+
+
+class Bench:
+    """One operator's reconciler on a fake cluster and fake stores. `restart` is a new process on the same world."""
+
+    def __init__(self, backends: Sequence[str] = ("vault",)) -> None:
+        self.journal = Journal()
+        self.api = FakeApi(self.journal)
+        self.stores = {name: FakeStore(name, self.journal, self.api) for name in backends}
+        self.backend_bodies = {name: backend_body(name) for name in backends}
+        self.now = datetime(2031, 5, 1, tzinfo=UTC)
+        self.failing: list[str] = []
+        self.namespace_labels: dict[str, str] | None = {}
+        self.restart()
+
+    @property
+    def store(self) -> FakeStore:
+        """The only store, or the first."""
+        return next(iter(self.stores.values()))
+
+    def restart(self) -> None:
+        """Forget everything that only memory held, and list the cluster anew."""
+        self.cache = Cache()
+        self.backends = Backends(self._open, self.failing.append)
+        for body in self.backend_bodies.values():
+            self.backends.learn(body)
+        if self.namespace_labels is not None:
+            self.cache.namespaces["team"] = NamespaceView(self.namespace_labels, terminating=False)
+        tools = Tools(
+            cluster=CLUSTER,
+            cache=self.cache,
+            backends=self.backends,
+            writer=ObjectWriter(self.api),
+            accounts=Accounts(self.api),
+            events=EventPoster(self.api),
+            metrics=Metrics(),
+            clock=self._tick,
+        )
+        self.reconciler = BindingReconciler(tools)
+
+    def watch(self) -> None:
+        """Let the operator hear what the cluster has now, as its watches would."""
+        path = binding_path(*KEY)
+        if path in self.api.objects:
+            self.cache.learn_binding(self.api.objects[path])
+        else:
+            self.cache.forget_binding(KEY, "")
+        labelled = {
+            (each.namespace, each.name): each
+            for path, body in self.api.objects.items()
+            if "/serviceaccounts/" in path and len((each := Account.read(body)).labels) >= 2
+        }
+        self.cache.accounts.clear()
+        self.cache.accounts.update(labelled)
+
+    async def look(self) -> Next:
+        """Do one pass on what the cluster has now."""
+        self.watch()
+        return await self.reconciler.reconcile(KEY)
+
+    async def settle(self, passes: int = 8) -> None:
+        """Look until a pass changes nothing, as the engine does with retries."""
+        for _ in range(passes):
+            before = len(self.journal.kinds())
+            await self.look()
+            if len(self.journal.kinds()) == before:
+                return
+        raise AssertionError(f"no rest after {passes} passes: {self.journal.kinds()}")
+
+    def declare(self, *keys: str, account: str = "billing", backend: str = "vault", **spec: Any) -> None:
+        """Create the binding, or edit its spec."""
+        path = binding_path(*KEY)
+        secrets = [
+            {"type": "Connection", "id": f"id{number}", "backendRef": {"name": backend}, "key": key}
+            for number, key in enumerate(keys)
+        ]
+        wanted = {"serviceAccount": {"name": account}, "secrets": secrets, **spec}
+        if path in self.api.objects:
+            self.api.change(path, lambda body: body.update(spec=wanted))
+        else:
+            self.api.put(path, {"metadata": {"name": KEY[1], "namespace": KEY[0]}, "spec": wanted})
+
+    def tighten(self, name: str = "vault") -> None:
+        """Take the backend's rules away."""
+        version = int(self.backend_bodies[name]["metadata"]["resourceVersion"]) + 1
+        self.backend_bodies[name] = backend_body(name, (), version)
+        self.backends.learn(self.backend_bodies[name])
+
+    def delete(self) -> None:
+        """Delete the binding as a user does: it stays until its finalizers are gone."""
+        path = binding_path(*KEY)
+        if self.api.objects[path]["metadata"].get("finalizers"):
+            stamp = "2031-05-01T00:00:00Z"
+            self.api.change(path, lambda body: body["metadata"].update(deletionTimestamp=stamp))
+        else:
+            del self.api.objects[path]
+
+    @property
+    def binding(self) -> Json:
+        """The binding as the cluster has it."""
+        return self.api.objects[binding_path(*KEY)]
+
+    @property
+    def ready(self) -> tuple[str, str]:
+        """Status and reason of Ready."""
+        found = next(each for each in self.binding["status"]["conditions"] if each["type"] == "Ready")
+        return found["status"], found["reason"]
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """State of each recorded target, by kind."""
+        return {each["kind"]: each["state"] for each in self.binding["status"].get("targets", ())}
+
+    def account(self, name: str = "billing") -> Json | None:
+        """Return a service account of the namespace."""
+        return self.api.objects.get(f"/api/v1/namespaces/team/serviceaccounts/{name}")
+
+    def world(self) -> str:
+        """Return everything that counts at the end, to compare two ways there: no times, uids or versions."""
+        paths = sorted(self.api.objects)
+        stores = {
+            f"{address}": dict(fields) for each in self.stores.values() for address, fields in each.contents.items()
+        }
+        status = copy.deepcopy(self.api.objects.get(binding_path(*KEY), {}).get("status", {}))
+        for each in (*status.get("conditions", ()), *status.get("targets", ())):
+            for volatile in ("lastTransitionTime", "lastAppliedTime", "id"):
+                each.pop(volatile, None)
+        return json.dumps({"paths": paths, "stores": stores, "status": status}, sort_keys=True, indent=1)
+
+    def _tick(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    async def _open(self, backend: AirflowSecretBackend) -> Store:
+        return self.stores[backend.metadata.name]
