@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from airwarden import __version__
-from airwarden.api import crd
+from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
@@ -94,19 +94,23 @@ def print_settings() -> None:
 @app.command()
 def crds(
     directory: Annotated[Path | None, typer.Option(help="Write the files here; default: print them.")] = None,
-    check: Annotated[bool, typer.Option(help="Fail when the files in the directory differ.")] = False,
+    reference_directory: Annotated[
+        Path | None, typer.Option("--reference", help="Write the reference pages here as well.")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Write nothing; fail when files there are not as generated.")] = False,
 ) -> None:
-    """Print or write the CustomResourceDefinitions."""
-    if directory is None:
+    """Print or write the CustomResourceDefinitions, and the reference pages that come from the same models."""
+    if directory is None and reference_directory is None:
         for text in crd.crd_files().values():
             sys.stdout.write(text)
         return
-    if check:
-        differences = crd.differences(directory)
-        if differences:
-            raise _fail(f"not as generated: {', '.join(differences)}; run airwarden crds --directory {directory}")
-        return
-    crd.write(directory)
+    for generated, where in ((crd, directory), (reference, reference_directory)):
+        if where is None:
+            continue
+        if not check:
+            generated.write(where)
+        elif different := generated.differences(where):
+            raise _fail(f"not as generated in {where}: {', '.join(different)}; run the same without --check")
 
 
 @app.command("vault-setup")

@@ -74,7 +74,18 @@ def set_up_logging(level: LogLevel, form: LogFormat) -> None:
 
 
 def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: object) -> object:
+    """Return the value fit to be rendered, whatever it holds: the renderer would take the text of any object."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(str(key)): _redacted(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(each) for each in value]
+    return redact(value if isinstance(value, str) else repr(value))
 
 
 class Ports:

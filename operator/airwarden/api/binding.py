@@ -9,7 +9,19 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from airwarden.api.conditions import Status
-from airwarden.api.fields import DURATION, Duration, Model, ObjectName, Unique, cel_text, none_of, rule, schema, seconds
+from airwarden.api.fields import (
+    DURATION,
+    BackendName,
+    Duration,
+    Model,
+    ObjectName,
+    Unique,
+    cel_text,
+    none_of,
+    rule,
+    schema,
+    seconds,
+)
 from airwarden.api.metadata import Metadata
 from airwarden.api.texts import AirflowID, Key, MountName, RoleName
 
@@ -47,7 +59,7 @@ class DynamicKind(StrEnum):
 class BackendReference(Model):
     """Names an AirflowSecretBackend."""
 
-    name: ObjectName
+    name: BackendName
     """Name of the cluster-scoped AirflowSecretBackend."""
 
 

@@ -41,6 +41,10 @@ _STALLING = frozenset(
 """Reasons that time alone does not mend."""
 
 
+_NAMED: Final = 5
+"""How many backends a column names before it says how many more there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the Ready condition says."""
@@ -95,7 +99,7 @@ def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progre
         effective=_effective(plan),
         summary=Summary(
             secrets=f"{sum(each.state is SecretState.GRANTED for each in secrets)}/{len(secrets)}",
-            backends=", ".join(sorted(plan.backends))[:1024],
+            backends=_names(plan.backends),
         ),
         secrets=secrets,
         targets=targets(previous.targets, parts, now),
@@ -141,7 +145,7 @@ def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Addre
             "targets": tuple(kept[address] for address in sorted(kept)),
             "summary": Summary(
                 secrets=previous.summary.secrets or f"0/{len(plan.decisions)}",
-                backends=", ".join(sorted(plan.backends))[:1024],
+                backends=_names(plan.backends),
             ),
         }
     )
@@ -274,6 +278,12 @@ def _present(old: Target | None, address: Address, digest: str, found_id: str, n
 
 def _address(target: Target) -> Address:
     return Address(target.backend, target.kind, target.name)
+
+
+def _names(backends: Iterable[str]) -> str:
+    found = sorted(backends)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
 
 
 def recorded(status: Status | None) -> dict[Address, str]:

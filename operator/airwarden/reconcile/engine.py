@@ -34,6 +34,8 @@ _LONGEST_RETRY = 60.0
 _LONGEST_REMOVAL_RETRY = 15.0
 _GONE_RETRY = 0.2
 """Seconds after a write that met a newer object; usually its event has come by then."""
+_GONE_RETRIES = 3
+"""How often in a row that is so; a write that is refused for another reason must not be tried so fast for ever."""
 
 
 class Engine:
@@ -276,6 +278,12 @@ class Engine:
         timer = self._timers.pop(entry.key, None)
         if timer is not None:
             timer.cancel()
+        self._queue(entry, urgency)
+
+    def _queue(self, entry: Entry, urgency: Urgency) -> None:
+        if self._lanes.idle:
+            # Time in which nothing waited is not time without progress.
+            self._progress = time.monotonic()
         self._lanes.submit(entry.key, entry.backends, urgency)
 
     async def _work(self, key: Key, urgency: Urgency) -> None:
@@ -332,7 +340,8 @@ class Engine:
         longest = _LONGEST_REMOVAL_RETRY if removal and not following.waiting else _LONGEST_RETRY
         delay = min(longest, _FIRST_RETRY * 2 ** min(attempt - 1, 8)) * random.uniform(0.5, 1.0)  # noqa: S311 - spread
         if following.after is not None:
-            delay = max(following.after, 0.0) if following.after < _FIRST_RETRY else max(delay, following.after)
+            soon = following.after < _FIRST_RETRY and attempt <= _GONE_RETRIES
+            delay = following.after if soon else max(delay, following.after)
         self._later(key, delay, Urgency.REMOVAL if removal else min(urgency, Urgency.CHANGE, key=lambda each: -each))
 
     def _later(self, key: Key, delay: float, urgency: Urgency) -> None:
@@ -345,7 +354,7 @@ class Engine:
         self._timers.pop(key, None)
         entry = self._cache.bindings.get(key)
         if entry is not None:
-            self._lanes.submit(key, entry.backends, urgency)
+            self._queue(entry, urgency)
 
     def _lose_binding(self, key: Key, uid: str) -> None:
         entry = self._cache.bindings.get(key)

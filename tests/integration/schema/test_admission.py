@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from airwarden.api import crd
-from integration.schema import objects
+from integration.schema import objects, refusals
 from plane.control_plane import Plane
 from plane.errors import PlaneHTTPError
 from plane.waiting import wait_for
@@ -47,8 +47,8 @@ def space(api: Plane) -> str:
     return "schema"
 
 
-@pytest.mark.parametrize("refusal", objects.REFUSALS, ids=lambda each: each.name)
-def test_a_bad_object_is_refused_in_plain_words(api: Plane, refusal: objects.Refusal) -> None:
+@pytest.mark.parametrize("refusal", refusals.REFUSALS, ids=lambda each: each.name)
+def test_a_bad_object_is_refused_in_plain_words(api: Plane, refusal: refusals.Refusal) -> None:
     body = refusal.body()
     said = _refused(api, "POST", f"{_path(body)}?{STRICT}", body)
     assert refusal.said in said
@@ -57,8 +57,8 @@ def test_a_bad_object_is_refused_in_plain_words(api: Plane, refusal: objects.Ref
     assert "evaluation error" not in said
 
 
-@pytest.mark.parametrize("change", objects.IMMUTABLE, ids=lambda each: each.name)
-def test_what_is_immutable_cannot_be_changed(api: Plane, space: str, change: objects.Refusal) -> None:
+@pytest.mark.parametrize("change", refusals.IMMUTABLE, ids=lambda each: each.name)
+def test_what_is_immutable_cannot_be_changed(api: Plane, space: str, change: refusals.Refusal) -> None:
     body = objects.valid(change.kind)
     body["metadata"]["name"] = "immutable"
     if change.kind == "binding":

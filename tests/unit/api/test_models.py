@@ -10,13 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
-from integration.schema import objects
+from integration.schema import objects, refusals
 
 MODELS: dict[str, type[BaseModel]] = {"binding": AirflowSecretBinding, "backend": AirflowSecretBackend}
 
 
-@pytest.mark.parametrize("refusal", objects.REFUSALS, ids=lambda each: each.name)
-def test_the_models_refuse_what_admission_refuses(refusal: objects.Refusal) -> None:
+@pytest.mark.parametrize("refusal", refusals.REFUSALS, ids=lambda each: each.name)
+def test_the_models_refuse_what_admission_refuses(refusal: refusals.Refusal) -> None:
     said = refusal.said_by_model or refusal.said
     with pytest.raises(ValidationError, match=re.escape(said)):
         MODELS[refusal.kind].model_validate(refusal.body())

@@ -73,11 +73,6 @@ FORGERIES: dict[str, Callable[[Bench], dict[str, str]]] = {
     "an account with a query": lambda _: {"backend": "", "kind": "ServiceAccount", "name": "x?watch=true"},
     "an account that is a dot": lambda _: {"backend": "", "kind": "ServiceAccount", "name": "."},
     "something of a backend that cannot be": lambda _: {"backend": "No.Such/Backend", "kind": "Policy", "name": MINE},
-    "its own name in a backend that does not exist": lambda _: {
-        "backend": "gone",
-        "kind": "Policy",
-        "name": "airwarden.c1.team.billing.gone",
-    },
     "something of a backend that does not exist": lambda _: {"backend": "gone", "kind": "Policy", "name": THEIRS},
 }
 
@@ -174,3 +169,15 @@ async def test_nothing_is_added_to_a_backend_that_is_being_deleted_whatever_the_
     bench.api.change(binding_path(*KEY), lambda each: each.update(status=forge_status))
     await bench.settle()
     assert bench.store.contents == {}
+
+
+async def test_a_forged_record_in_a_backend_that_is_gone_blocks_nothing_but_the_forger_s_own_deletion(
+    bench: Bench,
+) -> None:
+    before = others(bench)
+    forge(bench, {"backend": "gone", "kind": "Policy", "name": "airwarden.c1.team.billing.gone"})
+    bench.delete()
+    await bench.settle()
+    assert bench.ready == ("False", "DeletionBlocked")
+    assert not any(each.name == MINE for each in bench.store.contents)
+    assert others(bench) == before

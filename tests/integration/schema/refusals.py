@@ -1,0 +1,313 @@
+"""The table of objects that must be refused, and of changes to existing ones.
+
+One table for both guards: `test_admission.py` holds the API server to it, `tests/unit/api/test_models.py`
+the models, since an object may be older than its schema.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from integration.schema.objects import Json, Kind, Remove, changed, rule, secret, valid
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A valid object with one value changed, and words that the refusal must have."""
+
+    name: str
+    kind: Kind
+    path: str
+    """Where the value goes: names and positions with dots between them."""
+    value: Any
+    said: str
+    said_by_model: str = ""
+    """What the model says, where the API server has words of its own for it."""
+
+    def body(self) -> Json:
+        return changed(valid(self.kind), self.path, self.value)
+
+
+_KEY = "spec.secrets.0.key"
+_PREFIX = "spec.allow.0.keyPrefixes"
+_ROLE_PREFIX = "spec.allow.0.dynamic.0.rolePrefixes"
+_WRONG_KEY = "must be segments between single slashes"
+_WRONG_PREFIX = "must end with a slash"
+_DOTS = "must not have . or .. as a segment"
+_ONE_PLACE = "exactly one of key and dynamic must be given"
+_DURATION = "must be a duration longer than zero"
+_AUDIENCE = "must not be an audience of the API server"
+
+_KEYS = [
+    Refusal(f"key {what}", "binding", _KEY, key, said)
+    for what, key, said in (
+        ("empty", "", _WRONG_KEY),
+        ("with a star", "team-a/*", _WRONG_KEY),
+        ("with a plus", "team-a/+/warehouse", _WRONG_KEY),
+        ("with .. in it", "team-a/../team-b/warehouse", _DOTS),
+        ("with .. first", "../team-b/warehouse", _DOTS),
+        ("with .. last", "team-a/..", _DOTS),
+        ("that is ..", "..", _DOTS),
+        ("with . in it", "team-a/./warehouse", _DOTS),
+        ("with an empty segment", "team-a//warehouse", _WRONG_KEY),
+        ("with a leading slash", "/team-a/warehouse", _WRONG_KEY),
+        ("with a trailing slash", "team-a/warehouse/", _WRONG_KEY),
+        ("with a percent", "team-a/%2e%2e/warehouse", _WRONG_KEY),
+        ("with a question mark", "team-a/warehouse?version=1", _WRONG_KEY),
+        ("with a hash", "team-a/warehouse#1", _WRONG_KEY),
+        ("with a backslash", "team-a\\warehouse", _WRONG_KEY),
+        ("with a double quote", 'team-a/"warehouse', _WRONG_KEY),
+        ("with a single quote", "team-a/'warehouse", _WRONG_KEY),
+        ("with a newline", "team-a/ware\nhouse", _WRONG_KEY),
+        ("with a last newline", "team-a/warehouse\n", _WRONG_KEY),
+        ("with .. before a last newline", "team-a/..\n", _WRONG_KEY),
+        ("with a carriage return", "team-a/warehouse\r", _WRONG_KEY),
+        ("with a template", "team-a/{{identity.entity.id}}", _WRONG_KEY),
+        ("with a placeholder", "{namespace}/warehouse", _WRONG_KEY),
+        ("with a control character", "team-a/ware\x07house", _WRONG_KEY),
+        ("with a delete character", "team-a/warehouse\x7f", _WRONG_KEY),
+        ("with a blank", "team-a/ware house", _WRONG_KEY),
+        ("with a letter beyond ASCII", "team-a/wärehouse", _WRONG_KEY),
+        ("with a wide solidus", "team-a\uff0fwarehouse", _WRONG_KEY),
+        ("with a right-to-left mark", "team-a/\u202ewarehouse", _WRONG_KEY),
+    )
+]
+
+_KEY_PREFIXES = [
+    Refusal(f"key prefix {what}", "backend", _PREFIX, [prefix], said)
+    for what, prefix, said in (
+        ("without a trailing slash", "shared", _WRONG_PREFIX),
+        ("empty", "", _WRONG_PREFIX),
+        ("that is a slash", "/", _WRONG_PREFIX),
+        ("with a leading slash", "/shared/", _WRONG_PREFIX),
+        ("with an empty segment", "shared//common/", _WRONG_PREFIX),
+        ("with a star", "shared/*/", _WRONG_PREFIX),
+        ("with .. in it", "shared/../team-b/", _DOTS),
+        ("with . first", "./shared/", _DOTS),
+        ("with {namespace} in a later segment", "shared/{namespace}/", _WRONG_PREFIX),
+        ("with {namespace} and more in a segment", "{namespace}-shared/", _WRONG_PREFIX),
+        ("with more before {namespace}", "x{namespace}/", _WRONG_PREFIX),
+        ("with {namespace} without a slash", "{namespace}", _WRONG_PREFIX),
+        ("with an unknown placeholder", "{serviceAccount}/", _WRONG_PREFIX),
+        ("with a template", "{{namespace}}/", _WRONG_PREFIX),
+    )
+]
+
+_ROLE_PREFIXES = [
+    Refusal(f"role prefix {what}", "backend", _ROLE_PREFIX, [prefix], "must be {namespace}. or a literal prefix")
+    for what, prefix in (
+        ("without a trailing dot", "{namespace}"),
+        ("with a dash after {namespace}", "{namespace}-"),
+        ("with {namespace} later", "shared.{namespace}."),
+        ("that is a dot", "."),
+        ("with a slash", "shared/"),
+        ("with a star", "*."),
+    )
+]
+
+_DURATION_FIELDS: tuple[tuple[Kind, str], ...] = (
+    ("binding", "spec.access.session.ttl"),
+    ("binding", "spec.access.session.maxTTL"),
+    ("backend", "spec.allow.0.session.maxTTL"),
+    ("backend", "spec.drift.interval"),
+    ("backend", "spec.requests.timeout"),
+)
+_DURATIONS = [
+    Refusal(f"{path.rpartition('.')[2]} {value or 'empty'}", kind, path, value, _DURATION)
+    for kind, path in _DURATION_FIELDS
+    for value in ("", "0s", "0h0m", "-15m", "15", "1.5h", "15m ", "10ms", "1s1h", "15m\n", "soon")
+]
+
+_AUDIENCES = [
+    Refusal(f"audience {value}", "backend", "spec.vault.workloadLogin.kubernetes.audience", value, _AUDIENCE)
+    for value in (
+        "https://kubernetes.default.svc",
+        "https://kubernetes.default.svc.cluster.local",
+        "kubernetes.default.svc",
+        "api",
+    )
+]
+
+_SECRET_FIELDS = [
+    Refusal("a secret with key and dynamic", "binding", "spec.secrets.1.key", "team-a/reporting", _ONE_PLACE),
+    Refusal("a secret with neither key nor dynamic", "binding", _KEY, Remove(), _ONE_PLACE),
+    Refusal("the same type and id twice", "binding", "spec.secrets", [secret(), secret(key="b")], "Duplicate value"),
+    *(
+        Refusal(f"id {id_!r}", "binding", "spec.secrets.0.id", id_, "must be an id that Airflow accepts")
+        for id_ in ("", "ware house", "ware/house", "warehouse*", "wärehouse", "warehouse\n", "{{ id }}")
+    ),
+    Refusal("no secrets", "binding", "spec.secrets", [], "at least 1 item"),
+    Refusal("65 secrets", "binding", "spec.secrets", [secret(f"s{each}") for each in range(65)], "at most 64 items"),
+    Refusal("a key that is too long", "binding", _KEY, "k" * 513, "may not be more than 512", "at most 512"),
+    Refusal(
+        "a type of secret that is unknown",
+        "binding",
+        "spec.secrets.0.type",
+        "Password",
+        'supported values: "Connection", "Variable", "Config"',
+        "'Connection', 'Variable' or 'Config'",
+    ),
+    Refusal("a role with a slash", "binding", "spec.secrets.1.dynamic.role", "../root", "must be a role name"),
+    Refusal("a role with a template", "binding", "spec.secrets.1.dynamic.role", "{{name}}", "must be a role name"),
+    Refusal("an engine with ..", "binding", "spec.secrets.1.dynamic.engine", "../sys", "must be the path of a mount"),
+    Refusal("an engine with a slash", "binding", "spec.secrets.1.dynamic.engine", "db/", "must be the path of a mount"),
+    Refusal(
+        "a backend's wrong name",
+        "binding",
+        "spec.secrets.0.backendRef.name",
+        "Vault_1",
+        "must be the name of an AirflowSecretBackend",
+    ),
+]
+
+_BINDING_FIELDS = [
+    Refusal("the account default", "binding", "spec.serviceAccount.name", "default", "shared by every pod"),
+    Refusal("an account's wrong name", "binding", "spec.serviceAccount.name", "a:b", "must be an object name"),
+    Refusal("a name of 64", "binding", "metadata.name", "b" * 64, "metadata.name must have at most 63 characters"),
+    Refusal("a name of 253", "binding", "metadata.name", "b" * 253, "metadata.name must have at most 63 characters"),
+    Refusal("ttl above maxTTL", "binding", "spec.access.session.ttl", "2h", "ttl must not be longer than maxTTL"),
+    Refusal(
+        "ttl a second above maxTTL", "binding", "spec.access.session.ttl", "90m1s", "ttl must not be longer than maxTTL"
+    ),
+    Refusal("an unknown field", "binding", "spec.secret", [], "unknown field", "Extra inputs are not permitted"),
+    Refusal(
+        "an unknown field deep down",
+        "binding",
+        "spec.access.session.max",
+        "1h",
+        "unknown field",
+        "Extra inputs are not",
+    ),
+]
+
+_BACKEND_FIELDS = [
+    Refusal("a backend's name of 64", "backend", "metadata.name", "b" * 64, "metadata.name must have at most 63"),
+    Refusal("a backend's name with a dot", "backend", "metadata.name", "vault.eu", "characters and no dot"),
+    Refusal("no settings for the type", "backend", "spec.vault", Remove(), "vault must be given for type Vault"),
+    Refusal("an empty selector", "backend", "spec.allow.0.namespaces.selector", {}, "an empty selector is refused"),
+    Refusal(
+        "a selector without labels",
+        "backend",
+        "spec.allow.0.namespaces.selector",
+        {"matchLabels": {}},
+        "an empty selector is refused",
+    ),
+    Refusal(
+        "a label without a name",
+        "backend",
+        "spec.allow.0.namespaces.selector",
+        {"matchLabels": {"": "x"}},
+        "each name must have 1 to 316 characters",
+        "at least 1 character",
+    ),
+    Refusal(
+        "a label's wrong value",
+        "backend",
+        "spec.allow.0.namespaces.selector",
+        {"matchLabels": {"team": "a b"}},
+        "must be a label value",
+    ),
+    Refusal("no namespaces", "backend", "spec.allow.0.namespaces", {}, "a rule for no namespace admits nothing"),
+    Refusal(
+        "an empty list of namespaces", "backend", "spec.allow.0.namespaces", {"names": []}, "a rule for no namespace"
+    ),
+    Refusal("a star for namespaces", "backend", "spec.allow.0.namespaces.names", ["*"], "must be the name of a names"),
+    Refusal("two rules of one name", "backend", "spec.allow", [rule(), rule()], "Duplicate value"),
+    Refusal("a prefix twice", "backend", _PREFIX, ["shared/", "shared/"], "Duplicate value"),
+    Refusal("an engine twice", "backend", "spec.allow.0.dynamic", rule()["dynamic"] * 2, "Duplicate value"),
+    Refusal("33 rules", "backend", "spec.allow", [rule(f"r{each}") for each in range(33)], "at most 32 items"),
+    Refusal("a rule with a wrong name", "backend", "spec.allow.0.name", "Own tree", "must be lower-case letters"),
+    Refusal("no operations", "backend", "spec.allow.0.operations", [], "at least 1 item"),
+    Refusal(
+        "an operation that does not work yet",
+        "backend",
+        "spec.allow.0.operations",
+        ["RotateNative"],
+        'supported values: "Read"',
+        "Input should be 'Read'",
+    ),
+    Refusal("a type that does not work yet", "backend", "spec.type", "Conjur", 'supported values: "Vault"', "'Vault'"),
+    Refusal("an audience with a blank", "backend", "spec.vault.workloadLogin.kubernetes.audience", "a b", "must begin"),
+    Refusal(
+        "no audience",
+        "backend",
+        "spec.vault.workloadLogin.kubernetes.audience",
+        Remove(),
+        "audience: Required value",
+        "audience\n  Field required",
+    ),
+    *(
+        Refusal(f"address {value}", "backend", "spec.vault.address", value, "must be http:// or https://")
+        for value in (
+            "vault.example:8200",
+            "ftp://vault.example",
+            "https://user:word@vault.example",
+            "https://vault.example/v1",
+            "https://vault.example?x=1",
+            "https://vault.example\n",
+        )
+    ),
+    Refusal(
+        "a Vault namespace with ..", "backend", "spec.vault.namespace", "team/../root", "path of a Vault namespace"
+    ),
+    Refusal("a mount with ..", "backend", "spec.vault.kv.mount", "airflow/../sys", "must be the path of a mount"),
+    Refusal(
+        "a file name with a slash",
+        "backend",
+        "spec.vault.login.kubernetes.audience",
+        "../token",
+        "since it names the token's file",
+    ),
+    Refusal(
+        "too many requests at once",
+        "backend",
+        "spec.requests.maxConcurrent",
+        65,
+        "less than or equal to 64",
+    ),
+]
+
+REFUSALS: tuple[Refusal, ...] = (
+    *_KEYS,
+    *_SECRET_FIELDS,
+    *_BINDING_FIELDS,
+    *_DURATIONS,
+    *_KEY_PREFIXES,
+    *_ROLE_PREFIXES,
+    *_AUDIENCES,
+    *_BACKEND_FIELDS,
+)
+
+IMMUTABLE: tuple[Refusal, ...] = (
+    Refusal(
+        "the account", "binding", "spec.serviceAccount.name", "other", "serviceAccount.name is immutable; make a new"
+    ),
+    Refusal("the engine's mount", "backend", "spec.vault.kv.mount", "other", "vault.kv.mount is immutable"),
+    Refusal(
+        "the login's mount",
+        "backend",
+        "spec.vault.workloadLogin.kubernetes.mount",
+        "other",
+        "vault.workloadLogin.kubernetes.mount is immutable",
+    ),
+    Refusal(
+        "the login's mount by leaving it to its default",
+        "backend",
+        "spec.vault.workloadLogin.kubernetes.mount",
+        Remove(),
+        "vault.workloadLogin.kubernetes.mount is immutable",
+    ),
+    Refusal("the Vault namespace", "backend", "spec.vault.namespace", "other", "vault.namespace is immutable"),
+    Refusal(
+        "the Vault namespace by emptying it", "backend", "spec.vault.namespace", "", "vault.namespace is immutable"
+    ),
+    Refusal(
+        "the Vault namespace by removing it",
+        "backend",
+        "spec.vault.namespace",
+        Remove(),
+        "vault.namespace is immutable",
+    ),
+)
+"""Changes of an existing object, which only the API server can see."""

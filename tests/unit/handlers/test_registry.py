@@ -1,0 +1,70 @@
+"""What is registered with kopf, where, and what its settings keep it from doing."""
+
+from __future__ import annotations
+
+import ast
+import operator as standard
+import subprocess
+import sys
+from pathlib import Path
+
+import kopf
+import pytest
+
+from airwarden.handlers.registry import kopf_settings, register
+from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.metrics import Metrics
+from plane.binaries import REPOSITORY
+from unit.reconcile.fakes import Bench
+
+SOURCE = REPOSITORY / "operator"
+
+
+@pytest.fixture
+def registry() -> kopf.OperatorRegistry:
+    """Return a registry with all handlers of one engine."""
+    bench = Bench()
+    found = kopf.OperatorRegistry()
+    register(found, Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics()))
+    return found
+
+
+def test_handlers_go_into_the_given_registry_and_not_into_the_global_one(registry: kopf.OperatorRegistry) -> None:
+    everything = kopf.get_default_registry()
+    assert list(everything._watching.get_all_handlers()) == []
+    assert list(everything._indexing.get_all_handlers()) == []
+    assert {each.id for each in registry._watching.get_all_handlers()} == {
+        "binding",
+        "backend",
+        "namespace",
+        "account",
+    }
+
+
+def test_kopf_stores_nothing_on_objects_because_no_handler_is_of_its_changing_kind(
+    registry: kopf.OperatorRegistry,
+) -> None:
+    assert list(registry._changing.get_all_handlers()) == []
+    assert list(registry._spawning.get_all_handlers()) == []
+
+
+def test_no_handler_ever_sees_secrets(registry: kopf.OperatorRegistry) -> None:
+    handlers = [*registry._watching.get_all_handlers(), *registry._indexing.get_all_handlers()]
+    watched = {each.selector.any_name or each.selector.plural for each in handlers if each.selector is not None}
+    assert watched == {"airflowsecretbindings", "airflowsecretbackends", "namespaces", "serviceaccounts"}
+
+
+def test_kopf_neither_limits_workers_nor_posts_events_nor_scans() -> None:
+    settings = kopf_settings()
+    assert settings.queueing.worker_limit is None
+    assert settings.posting.enabled is False
+    assert settings.scanning.disabled is True
+
+
+def test_the_source_root_does_not_shadow_the_standard_library() -> None:
+    assert not (SOURCE / "__init__.py").exists()
+    assert Path(str(standard.__file__)).parent == Path(str(ast.__file__)).parent
+    code = "import operator, sys; sys.exit(not hasattr(operator, 'itemgetter'))"
+    for path in (SOURCE, REPOSITORY):
+        done = subprocess.run([sys.executable, "-c", code], cwd=path, check=False)
+        assert done.returncode == 0

@@ -1,0 +1,290 @@
+"""Who is looked at, how urgently, and when again: judged from memory, without a request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airwarden.domain.errors import ClusterFailed, ObjectGone, Unreachable
+from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
+from airwarden.reconcile.bindings import Next
+from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.probe import Pace, ProbeTools
+from airwarden.reconcile.queue import Key, Urgency
+from unit.reconcile.fakes import KEY, Bench, backend_body
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let all that can go on go on, until something holds."""
+    for _ in range(10_000):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never held")
+
+
+class Seat:
+    """An engine on a fake world. Its passes are real; what it looked at, and how urgently, is on record."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.looks: list[tuple[Key, Urgency]] = []
+        self.errors: list[Exception] = []
+        bench = self.bench
+        self.metrics = Metrics()
+        self.engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, self.metrics)
+        work = self.engine._lanes._work
+
+        async def note(key: Key, urgency: Urgency) -> None:
+            self.looks.append((key, urgency))
+            await work(key, urgency)
+
+        reconcile = bench.reconciler.reconcile
+
+        async def fail_first(key: Key) -> Next:
+            if self.errors:
+                raise self.errors.pop(0)
+            return await reconcile(key)
+
+        bench.reconciler.reconcile = fail_first  # type: ignore[method-assign]
+        self.engine._lanes._work = note
+
+    def hear(self, kind: str | None = "MODIFIED") -> None:
+        """Bring the binding's event, and those of the accounts."""
+        self.engine.see_binding(kind, self.bench.binding)
+        account = self.bench.account()
+        if account is not None:
+            self.engine.see_account("MODIFIED", account)
+
+    async def rest(self) -> None:
+        """Let everything that is queued be done."""
+        await until(lambda: self.engine.idle)
+
+    def delay(self) -> float:
+        """Return in how many seconds the binding is looked at again."""
+        return self.engine._timers[KEY].when() - asyncio.get_running_loop().time()
+
+
+@pytest.fixture
+async def seat() -> AsyncIterator[Seat]:
+    """Return an engine that has settled one binding; what it looked at is forgotten."""
+    made = Seat()
+    made.engine.see_backend("ADDED", made.bench.backend_bodies["vault"])
+    made.bench.declare("team/db")
+    made.hear("ADDED")
+    await made.rest()
+    made.hear()
+    await made.rest()
+    made.looks.clear()
+    made.bench.journal.lines.clear()
+    yield made
+    await made.engine.stop(0)
+
+
+async def test_the_echo_of_our_own_writes_is_not_looked_at(seat: Seat) -> None:
+    for _ in range(3):
+        seat.hear()
+    await seat.rest()
+    assert seat.looks == []
+    assert seat.bench.ready == ("True", "Ready")
+
+
+async def test_an_edit_is_a_change_and_a_deletion_a_removal(seat: Seat) -> None:
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    await seat.rest()
+    seat.bench.delete()
+    seat.hear()
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.CHANGE), (KEY, Urgency.REMOVAL)]
+
+
+async def test_a_status_that_somebody_else_wrote_is_set_right(seat: Seat) -> None:
+    seat.bench.api.change(binding_path(*KEY), lambda body: body.pop("status"))
+    seat.hear()
+    await seat.rest()
+    assert len(seat.looks) == 1
+    assert seat.bench.ready == ("True", "Ready")
+
+
+async def test_a_rule_that_takes_something_away_is_as_urgent_as_a_removal(seat: Seat) -> None:
+    seat.engine.see_backend("MODIFIED", backend_body("vault", (), 2))
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.REMOVAL)]
+    assert seat.bench.store.contents == {}
+
+
+async def test_a_rule_that_changes_nothing_for_a_binding_costs_it_no_look(seat: Seat) -> None:
+    seat.engine.see_backend("MODIFIED", backend_body("vault", ("{namespace}/", "shared/"), 2))
+    await seat.rest()
+    assert seat.looks == []
+
+
+async def test_a_namespace_s_labels_wake_only_those_for_whom_they_matter(seat: Seat) -> None:
+    def namespace(**labels: str) -> dict[str, Any]:
+        return {"metadata": {"name": "team", "labels": labels}}
+
+    seat.engine.see_namespace("MODIFIED", namespace(tenant="a"))
+    await seat.rest()
+    assert seat.looks == []
+    selecting = backend_body("vault", version=2)
+    selecting["spec"]["allow"][0]["namespaces"] = {"selector": {"matchLabels": {"tenant": "a"}}}
+    seat.engine.see_backend("MODIFIED", selecting)
+    seat.engine.see_namespace("MODIFIED", namespace(tenant="b"))
+    await seat.rest()
+    assert seat.looks[-1] == (KEY, Urgency.REMOVAL)
+    assert seat.bench.store.contents == {}
+
+
+async def test_an_account_that_goes_is_made_again_at_once(seat: Seat) -> None:
+    account = seat.bench.account()
+    assert account is not None
+    del seat.bench.api.objects["/api/v1/namespaces/team/serviceaccounts/billing"]
+    seat.engine.see_account("DELETED", account)
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.CHANGE)]
+    assert seat.bench.account() is not None
+
+
+async def test_what_is_said_during_a_pass_is_looked_at_after_it(seat: Seat) -> None:
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    await asyncio.sleep(0)
+    seat.engine.see_backend("MODIFIED", backend_body("vault", (), 2))
+    await seat.rest()
+    assert seat.bench.store.contents == {}
+    assert seat.bench.ready == ("False", "KeyNotAllowed")
+
+
+async def test_after_success_the_next_look_is_a_drift_check_spread_over_the_interval(seat: Seat) -> None:
+    assert 450 <= seat.delay() <= 750
+
+
+async def test_failures_are_tried_again_later_and_later_but_within_a_minute(seat: Seat) -> None:
+    delays = []
+    for _ in range(9):
+        seat.errors.append(ClusterFailed("500"))
+        seat.engine._due(KEY, Urgency.CHANGE)
+        await seat.rest()
+        delays.append(seat.delay())
+    assert 0.4 <= delays[0] <= 1.0
+    assert all(delay <= 60.0 for delay in delays)
+    assert delays[-1] >= 29.0
+
+
+async def test_a_write_that_met_a_newer_object_is_tried_again_soon_but_not_for_ever_so(seat: Seat) -> None:
+    delays = []
+    for _ in range(12):
+        seat.errors.append(ObjectGone("changed"))
+        seat.engine._due(KEY, Urgency.CHANGE)
+        await seat.rest()
+        delays.append(seat.delay())
+    assert delays[0] <= 0.3
+    assert delays[-1] >= 10.0, "a status that the API server refuses must not be tried five times a second for ever"
+
+
+async def test_a_removal_is_tried_again_sooner_than_a_change(seat: Seat) -> None:
+    seat.bench.delete()
+    seat.hear()
+    for _ in range(9):
+        seat.errors.append(ClusterFailed("500"))
+        seat.engine._due(KEY, Urgency.REMOVAL)
+        await seat.rest()
+    seat.errors.clear()
+    assert KEY not in seat.engine._timers or seat.delay() <= 15.0
+
+
+async def test_bindings_that_wait_for_a_store_are_looked_at_when_it_is_back(seat: Seat) -> None:
+    seat.bench.store.errors["observe"] = Unreachable("no answer")
+    for number in range(4):
+        seat.bench.declare("team/db", f"team/more{number}")
+        seat.hear()
+        await seat.rest()
+    seat.looks.clear()
+    seat.bench.store.errors.clear()
+    runtime = seat.bench.backends.runtime("vault")
+    assert runtime is not None
+    assert runtime.breaker.open
+    runtime.breaker.succeeded()
+    seat.engine.backend_recovered("vault")
+    await seat.rest()
+    assert seat.looks
+    assert seat.bench.ready == ("True", "Ready")
+
+
+async def test_while_a_store_counts_as_down_a_pass_sends_it_nothing(seat: Seat) -> None:
+    seat.bench.store.errors["observe"] = Unreachable("no answer")
+    for number in range(3):
+        seat.bench.declare("team/db", f"team/more{number}")
+        seat.hear()
+        await seat.rest()
+    seat.bench.journal.lines.clear()
+    seat.bench.declare("team/db", "team/last")
+    seat.hear()
+    await seat.rest()
+    assert not any("observe" in line or "Policy" in line for line in seat.bench.journal.lines)
+
+
+async def test_a_binding_that_is_gone_is_forgotten_with_its_timer(seat: Seat) -> None:
+    body = seat.bench.binding
+    seat.engine.see_binding("DELETED", body)
+    assert KEY not in seat.engine._timers
+    assert KEY not in seat.bench.cache.bindings
+    await seat.rest()
+
+
+async def test_a_pass_that_ends_in_a_bug_is_tried_again_and_the_others_go_on(seat: Seat) -> None:
+    seat.errors.append(RuntimeError("a bug"))
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    await seat.rest()
+    assert seat.delay() <= 1.0
+    seat.engine._due(KEY, Urgency.CHANGE)
+    await seat.rest()
+    assert seat.bench.ready == ("True", "Ready")
+
+
+async def test_health_counts_only_the_time_in_which_something_waited(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert seat.engine.stalled_seconds() == 0.0
+    later = time.monotonic() + 3600
+    monkeypatch.setattr("airwarden.reconcile.engine.time.monotonic", lambda: later)
+    assert seat.engine.stalled_seconds() == 0.0
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    assert not seat.engine.idle
+    assert seat.engine.stalled_seconds() < 1.0, "an hour without work is no hour without progress"
+    monkeypatch.setattr("airwarden.reconcile.engine.time.monotonic", lambda: later + 400)
+    assert seat.engine.stalled_seconds() >= 400
+    await seat.rest()
+
+
+async def test_a_probe_writes_the_backend_s_status_and_stops_with_the_engine() -> None:
+    bench = Bench()
+    engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics())
+    body = backend_body(version=2)
+    path = "/apis/airwarden.dev/v1alpha1/airflowsecretbackends/vault"
+    made = bench.api.put(path, body)
+    tools = ProbeTools(
+        bench.cache,
+        bench.backends,
+        ObjectWriter(bench.api),
+        Metrics(),
+        engine.backend_recovered,
+        lambda: datetime(2031, 5, 1, tzinfo=UTC),
+        Pace(),
+    )
+    engine.start(tools)
+    engine.see_backend("ADDED", made)
+    await until(lambda: "status" in bench.api.objects[path])
+    conditions = {each["type"]: each["status"] for each in bench.api.objects[path]["status"]["conditions"]}
+    assert conditions == {"Ready": "True", "Reachable": "True", "Authorized": "True"}
+    await engine.stop(0)
+    assert bench.store.closed
