@@ -3,6 +3,7 @@
 Called by `airwarden run`. Everything is handed on by value; nothing here decides anything.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,12 +16,14 @@ from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter
+from airwarden.providers.kubernetes.surroundings import SurroundingsReader
 from airwarden.providers.opening import Opening
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.priming import look_back, prime
 from airwarden.reconcile.probe import ProbeTools
 from airwarden.settings import Settings
 from airwarden.telemetry import Ports
@@ -63,19 +66,26 @@ async def run(settings: Settings) -> None:
     register(registry, engine)
     register_login(registry, kubeconfig)
 
+    reader = SurroundingsReader(api)
+    looking_back: list[asyncio.Task[None]] = []
+
     @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:
         engine.start(probe_tools)
         port = await ports.start(settings)
+        looking_back.append(asyncio.get_running_loop().create_task(look_back(engine, reader), name="look back"))
         log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:
+        for task in looking_back:
+            task.cancel()
         await engine.stop(settings.shutdown_seconds)
         await ports.stop()
         log.info("stopped")
 
     try:
+        await prime(engine, reader)
         await kopf.operator(registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True)
     finally:
         await api.close()

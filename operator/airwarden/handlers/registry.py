@@ -1,8 +1,7 @@
 """Which events of the cluster the operator listens to, and where they go.
 
-kopf is used for its watches and its start-up order: indexed kinds are listed before the first handler runs,
-so that no binding is judged before the backends, namespaces and accounts are known. Finalizers, retries and
-statuses are ours (docs/decisions/0003). Called by `airwarden.operator_process`.
+kopf is used for its watches. Finalizers, retries and statuses are ours, and so is the order at start
+(docs/decisions/0003). Called by `airwarden.operator_process`.
 """
 
 from collections.abc import Iterable
@@ -22,18 +21,6 @@ def register(registry: kopf.OperatorRegistry, engine: Engine) -> None:
     backend = (GROUP, VERSION, BACKENDS)
     namespace = ("", "v1", "namespaces")
     account = ("", "v1", "serviceaccounts")
-
-    @kopf.index(*backend, id="backends", registry=registry)
-    async def index_backend(body: kopf.Body, **_: Any) -> None:
-        engine.index_backend(body)
-
-    @kopf.index(*namespace, id="namespaces", registry=registry)
-    async def index_namespace(body: kopf.Body, **_: Any) -> None:
-        engine.index_namespace(body)
-
-    @kopf.index(*account, id="accounts", registry=registry)
-    async def index_account(body: kopf.Body, **_: Any) -> None:
-        engine.index_account(body)
 
     @kopf.on.event(*binding, id="binding", registry=registry)
     async def see_binding(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name

@@ -100,6 +100,10 @@ class Backends:
         """Return the backend as declared; Held when it cannot be read, None when there is none."""
         return self._known.get(name)
 
+    def names(self) -> set[str]:
+        """Return the names of all backends that are known."""
+        return set(self._known)
+
     def runtime(self, name: str) -> Runtime | None:
         """Return the open store, without opening it."""
         return self._runtimes.get(name)

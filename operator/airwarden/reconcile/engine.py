@@ -77,7 +77,7 @@ class Engine:
 
     @property
     def live(self) -> bool:
-        """True when all kinds are listed and the first event was taken in."""
+        """True when everything that bindings depend on is known."""
         return self._live
 
     def stalled_seconds(self) -> float:
@@ -95,24 +95,36 @@ class Engine:
 
     # What the cluster says.
 
-    def index_backend(self, body: Body) -> None:
+    def know_backend(self, body: Body) -> None:
         """Take in a backend before anything is looked at."""
-        if not self._live:
-            self._backends.learn(body)
+        self._backends.learn(body)
 
-    def index_namespace(self, body: Body) -> None:
+    def know_namespace(self, body: Body) -> None:
         """Take in a namespace before anything is looked at."""
-        if not self._live:
-            self._cache.namespaces[body["metadata"]["name"]] = _namespace(body)
+        self._cache.namespaces[body["metadata"]["name"]] = _namespace(body)
 
-    def index_account(self, body: Body) -> None:
+    def know_account(self, body: Body) -> None:
         """Take in a service account of ours before anything is looked at."""
-        if not self._live:
-            self._cache.learn_account(Account.read(body))
+        self._cache.learn_account(Account.read(body))
+
+    def go_live(self) -> None:
+        """Note that everything that bindings depend on is known."""
+        self._live = True
+
+    def known_backends(self) -> set[str]:
+        """Return the names of all backends that are known."""
+        return self._backends.names()
+
+    def known_namespaces(self) -> set[str]:
+        """Return the names of all namespaces that are known."""
+        return set(self._cache.namespaces)
+
+    def known_accounts(self) -> set[Key]:
+        """Return namespace and name of all accounts of ours that are known."""
+        return set(self._cache.accounts)
 
     def see_binding(self, kind: str | None, body: Body) -> None:
         """A binding appeared, changed or went."""
-        self._live = True
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
         if kind == "DELETED":
@@ -124,7 +136,6 @@ class Engine:
 
     def see_backend(self, kind: str | None, body: Body) -> None:
         """A backend appeared, changed or went."""
-        self._live = True
         name = body["metadata"]["name"]
         if kind == "DELETED":
             self._backends.forget(name)
@@ -151,7 +162,6 @@ class Engine:
 
     def see_namespace(self, kind: str | None, body: Body) -> None:
         """A namespace appeared, got other labels, or went."""
-        self._live = True
         name = body["metadata"]["name"]
         before = self._cache.namespaces.get(name)
         after = None if kind == "DELETED" else _namespace(body)
@@ -164,7 +174,6 @@ class Engine:
 
     def see_account(self, kind: str | None, body: Body) -> None:
         """A service account of ours appeared, changed, or lost our label or its life."""
-        self._live = True
         account = Account.read(body)
         key = (account.namespace, account.name)
         before = self._cache.accounts.get(key)

@@ -8,7 +8,7 @@ Called by the other modules of this folder only.
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import config
@@ -72,11 +72,12 @@ class KubernetesApi:
         """Read one object. Raises Absent."""
         return await self._request("GET", path)
 
-    async def pages(self, path: str, size: int = 500) -> AsyncIterator[Json]:
-        """Yield each object of a collection, read page by page."""
+    async def pages(self, path: str, selector: str = "", size: int = 500) -> AsyncIterator[Json]:
+        """Yield each object of a collection, read page by page; with a selector only those with such labels."""
         token = ""
         while True:
-            found = await self.get(f"{path}?limit={size}" + (f"&continue={quote(token, safe='')}" if token else ""))
+            query = {"limit": str(size), "labelSelector": selector, "continue": token}
+            found = await self.get(f"{path}?{urlencode({key: value for key, value in query.items() if value})}")
             for each in found.get("items") or ():
                 yield each
             token = (found.get("metadata") or {}).get("continue") or ""
