@@ -72,20 +72,21 @@ async def run(settings: Settings) -> None:
     @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:
         engine.start(probe_tools)
-        port = await ports.start(settings)
         looking_back.append(asyncio.get_running_loop().create_task(look_back(engine, reader), name="look back"))
-        log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:
         for task in looking_back:
             task.cancel()
         await engine.stop(settings.shutdown_seconds)
-        await ports.stop()
         log.info("stopped")
 
     try:
+        # Before the cluster is listed: an API server that is down at the start must not fail the liveness probe.
+        port = await ports.start(settings)
+        log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
         await prime(engine, reader)
         await kopf.operator(registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True)
     finally:
+        await ports.stop()
         await api.close()

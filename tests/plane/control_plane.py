@@ -25,7 +25,7 @@ from plane.vault_server import VaultServer
 
 READY_DEADLINE = 60.0
 START_TRIES = 3
-TMPFS = Path("/dev/shm")
+TMPFS = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 TMPFS_NEEDED = 2 << 30  # a container's 64 MiB would be full with the first etcd segment
 
 

@@ -99,8 +99,11 @@ class Proxy:
 
     def __init__(self, upstream: str, ca: str | None = None, pair: KeyPair | None = None) -> None:
         self.requests: list[Request] = []
+        self.answers: dict[int, bytes] = {}
+        """What came back to each request, by its number; watches are left out."""
         self.behaviour: Behaviour = pass_all
         self._numbering = threading.Lock()
+        self._ended = threading.Event()
         self._server = _Server(self, upstream, ca)
         if pair is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -117,9 +120,14 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         if isinstance(self.behaviour, Stop):
             self.behaviour.release()
+        self._ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._server.close_connections()
+
+    def pause(self, seconds: float) -> None:
+        """Keep a request waiting, as a slow server would; for use in a behaviour. The proxy's end ends it."""
+        self._ended.wait(seconds)
 
     def mark(self) -> int:
         """Return a position: `since` it gives the requests after it."""
@@ -205,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.request(self.command, self.path, body or None, headers)
             answer = upstream.getresponse()
             if fate is Fate.PASS:
-                self._answer(answer)
+                self._answer(answer, request)
                 return
             text = answer.read()
             if isinstance(behaviour, Stop):
@@ -219,9 +227,9 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    def _answer(self, answer: http.client.HTTPResponse) -> None:
+    def _answer(self, answer: http.client.HTTPResponse, request: Request) -> None:
         if answer.getheader("Transfer-Encoding", "").lower() != "chunked":
-            text = answer.read()
+            self.server.proxy.answers[request.number] = text = answer.read()
             self._head(answer, len(text))
             self.wfile.write(text)
             return

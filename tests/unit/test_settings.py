@@ -4,10 +4,11 @@ import inspect
 from pathlib import Path
 
 import pytest
-from airwarden import cli
-from airwarden.settings import Settings, manual
 from pydantic import ValidationError
 from typer.testing import CliRunner
+
+from airwarden import cli
+from airwarden.settings import Settings, manual
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
@@ -23,7 +24,7 @@ def test_the_page_is_as_generated() -> None:
 def test_the_environment_is_read_under_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRWARDEN_CLUSTER", "prod-eu1")
     monkeypatch.setenv("AIRWARDEN_METRICS_PORT", "9100")
-    settings = Settings()  # type: ignore[call-arg] - read from the environment
+    settings = Settings()  # type: ignore[call-arg]
     assert (settings.cluster, settings.metrics_port) == ("prod-eu1", 9100)
 
 

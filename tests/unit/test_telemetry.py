@@ -20,7 +20,10 @@ def restored_logging() -> Iterator[None]:
     """Put logging back as it was after each test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in logging.root.manager.loggerDict}
     yield
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()

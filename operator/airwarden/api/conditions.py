@@ -43,14 +43,7 @@ class TargetState(StrEnum):
     PENDING = "Pending"
     PRESENT = "Present"
     FAILED = "Failed"
-    DRIFTED = "Drifted"
     REMOVING = "Removing"
-
-
-class Origin(StrEnum):
-    """How the object came to be ours."""
-
-    CREATED = "Created"
 
 
 class Target(StatusModel):
@@ -66,8 +59,6 @@ class Target(StatusModel):
     """The store's own id, where it gives one; for a service account its uid."""
     state: TargetState
     """Pending is recorded before the first write, so that a crash leaks nothing."""
-    origin: Origin = Origin.CREATED
-    """Created by Airwarden."""
     reason: Annotated[str, Field(max_length=256)] = ""
     """Why the state is not Present."""
     message: Annotated[str, Field(max_length=4096)] = ""

@@ -150,16 +150,6 @@ class Reason(Enum):
         "The operator's RBAC does not cover a request that it needs.",
         "Apply manifests/ again; the message names the verb and the resource.",
     )
-    REVOKED = Explanation(
-        "Revoked",
-        "Access that was given before is no longer allowed and was taken away.",
-        "The secret's own reason says which rule decides.",
-    )
-    REMOVED = Explanation(
-        "Removed",
-        "Access was taken away and the object is gone.",
-        "Nothing to do.",
-    )
     AUTHORIZED = Explanation(
         "Authorized",
         "The operator's login holds and has the rights that it needs.",

@@ -35,6 +35,8 @@ class Written:
 class Store(Protocol):
     """One secret store, as one backend describes it."""
 
+    settings: object
+    """What it was opened with: compared to tell whether the same backend would be opened otherwise now."""
     grammar: KeyGrammar
     """Which keys the store has."""
     enforces_session_ttl: bool

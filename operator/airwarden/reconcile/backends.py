@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 from airwarden.api.backend import AirflowSecretBackend
@@ -20,6 +21,7 @@ from airwarden.providers.ports import Store
 from airwarden.reconcile.breaker import Breaker
 from airwarden.reconcile.wording import complaints
 
+log = structlog.get_logger("airwarden.backends")
 Opener = Callable[[AirflowSecretBackend], Awaitable[Store]]
 
 
@@ -125,9 +127,19 @@ class Backends:
                 self._runtimes[name] = Runtime(known, store, self._failing)
             return self._runtimes[name]
 
-    def reopen(self, name: str) -> None:
-        """Close the store; the next use opens it anew, with the CA bundle as it then is."""
-        self._retire(name)
+    async def refresh(self, name: str) -> None:
+        """Open the store anew if that would now give another one: its CA bundle may have changed."""
+        runtime = self._runtimes.get(name)
+        if runtime is None:
+            return
+        try:
+            store = await self._opener(runtime.backend)
+        except AirwardenError as error:
+            log.warning("backend cannot be opened anew", backend=name, reason=error.reason.word, error=error.message)
+            return
+        if store.settings != runtime.store.settings:
+            self._retire(name)
+        await store.close()
 
     async def close(self) -> None:
         """Close all stores: each login is revoked."""

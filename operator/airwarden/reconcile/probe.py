@@ -161,6 +161,7 @@ class Probe:
         except AirwardenError as error:
             self._finding, self._failures = Finding(error=error), self._failures + 1
             found.breaker.failed(error)
+            await self._tools.backends.refresh(self._name)
             return
         recovered = self._failures > 0 or found.breaker.open
         self._finding, self._failures = Finding(health=health), 0

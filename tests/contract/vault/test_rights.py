@@ -315,7 +315,9 @@ def leases(bench: Bench) -> Iterator[str]:
 def test_a_reader_renews_and_revokes_its_own_leases_and_no_others(bench: Bench, leases: str) -> None:
     vault = bench.plane.vault
     rules = policy.rules_for([DynamicCredentials(leases, "team.ro", "Dynamic")], mount=KV, version=2)
-    vault.request("PUT", "sys/policies/acl/leaser", {"policy": policy.render(Owner("c1", "team", "leaser", "vault"), rules)})
+    vault.request(
+        "PUT", "sys/policies/acl/leaser", {"policy": policy.render(Owner("c1", "team", "leaser", "vault"), rules)}
+    )
     made = vault.request("POST", "auth/token/create", {"policies": ["leaser"], "no_default_policy": True})
     token = made["auth"]["client_token"]
     own = vault.request("GET", f"{leases}/creds/team.ro", token=token)["lease_id"]

@@ -199,8 +199,8 @@ async def test_an_address_of_another_is_neither_read_nor_written(store: VaultSto
 
 
 async def test_long_names_are_taken(store: VaultStore) -> None:
-    """As long as a file name of the plane's storage may be; other storages take longer ones."""
-    wanted = grant(".".join(["a" * 50] * 4))
+    """A name with a namespace-like, dotted binding of 63 characters; all parts at their longest are 234."""
+    wanted = grant(".".join(["a" * 15] * 3 + ["b" * 15]))
     await create(store, wanted)
     assert await actions(store, wanted) == []
     await remove(store, wanted.owner)

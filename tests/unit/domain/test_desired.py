@@ -136,9 +136,7 @@ def test_a_refused_key_never_stands_in_the_policy_and_every_granted_one_does(
         text = policy.render(grant.owner, policy.rules_for(grant.readable, mount="airflow", version=2))
     places = [place(each) for each in declared.spec.secrets]
     admitted = {
-        path
-        for path, decision in zip(places, found.decisions, strict=True)
-        if isinstance(decision.verdict, Admitted)
+        path for path, decision in zip(places, found.decisions, strict=True) if isinstance(decision.verdict, Admitted)
     }
     assert {path for path in places if f'path "{path}" {{' in text} == admitted
 

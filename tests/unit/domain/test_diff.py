@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from airwarden.domain.diff import diff
 from airwarden.domain.resources import Action, Address, Changes, Claim, Observed, Resource
 
-POLICY, ROLE, EXTRA = (Address("vault", kind, "airwarden.c1.team.billing.vault") for kind in ("Policy", "Role", "Extra"))
+POLICY, ROLE, EXTRA = (
+    Address("vault", kind, "airwarden.c1.team.billing.vault") for kind in ("Policy", "Role", "Extra")
+)
 OURS = (POLICY, ROLE, EXTRA)
 FORGED = Address("vault", "Policy", "airwarden.c1.other.billing.vault")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from plane.binaries import BINARIES, TOOLS, Binary, cache_folder, find_binaries, module_key, pinned_version
 from plane.building import build_binaries
 from plane.errors import PlaneError

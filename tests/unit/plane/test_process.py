@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from plane.errors import PlaneError
 from plane.process import ServerProcess, command_line, kill_recorded, recorded_pids
 from plane.reaper import start_reaper

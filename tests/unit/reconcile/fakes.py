@@ -207,6 +207,7 @@ class FakeStore:
     """Two objects a binding, like Vault's, in a dictionary."""
 
     grammar = GRAMMAR
+    settings: object = "as declared"
     enforces_session_ttl = True
 
     def __init__(self, name: str, journal: Journal, api: FakeApi) -> None:

@@ -181,3 +181,36 @@ async def test_a_forged_record_in_a_backend_that_is_gone_blocks_nothing_but_the_
     assert bench.ready == ("False", "DeletionBlocked")
     assert not any(each.name == MINE for each in bench.store.contents)
     assert others(bench) == before
+
+
+async def test_an_account_swapped_between_look_and_correction_is_not_taken_over(bench: Bench) -> None:
+    where = f"{ACCOUNTS}/billing"
+    bench.api.change(where, lambda body: body.update(automountServiceAccountToken=True))
+    bench.watch()
+    del bench.api.objects[where]
+    swapped = bench.api.put(where, {"metadata": {"name": "billing", "namespace": "team"}})
+    await bench.reconciler.reconcile(KEY)
+    assert bench.account() == swapped
+    assert bench.ready == ("False", "NotOwned")
+    assert not any(each.name == MINE for each in bench.store.contents)
+
+
+async def test_an_account_swapped_between_look_and_deletion_is_not_deleted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = f"{ACCOUNTS}/billing"
+    bench.delete()
+    read = bench.api.get
+
+    async def swapping(path: str) -> dict[str, Any]:
+        found = await read(path)
+        if path == where:
+            del bench.api.objects[where]
+            bench.api.put(where, {"metadata": {"name": "billing", "namespace": "team", "uid": "another"}})
+        return found
+
+    monkeypatch.setattr(bench.api, "get", swapping)
+    await bench.look()
+    account = bench.account()
+    assert account is not None
+    assert account["metadata"]["uid"] == "another"

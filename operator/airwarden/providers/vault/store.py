@@ -59,6 +59,7 @@ class VaultStore:
     def __init__(self, connection: Connection, layout: Layout, clock: Callable[[], float] = time.monotonic) -> None:
         self.client = VaultClient(connection, clock)
         self.layout = layout
+        self.settings: object = (connection, layout)
         self.grammar: KeyGrammar = key_grammar(layout.kv_version)
         self._role_path = f"auth/{layout.auth_mount}/role"
         self._policies = SharedListing(lambda: self._names("sys/policies/acl"), clock)

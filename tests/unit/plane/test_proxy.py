@@ -1,0 +1,113 @@
+"""The proxy of the fault tests: it numbers, passes on, cuts, loses, truncates and holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+from plane.proxy import Fate, Proxy, Request, Stop
+
+BODY = b"x" * 1000
+
+
+class Upstream(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.acted.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(200)
+        if self.path == "/stream":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in (b"one\n", b"two\n"):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+            return
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    do_LIST = do_GET  # noqa: N815 - the base class looks for this name
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Log nothing."""
+
+
+@pytest.fixture
+def acted() -> list[str]:
+    """Return the paths that reached the server behind."""
+    return []
+
+
+@pytest.fixture
+def proxy(acted: list[str]) -> Iterator[Proxy]:
+    """Return a proxy in front of a small server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    server.acted = acted  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    with Proxy(f"http://127.0.0.1:{server.server_address[1]}") as made:
+        yield made
+    server.shutdown()
+    server.server_close()
+
+
+def ask(proxy: Proxy, path: str = "/a", method: str = "GET") -> requests.Response:
+    return requests.request(method, proxy.address + path, timeout=5)
+
+
+def test_requests_pass_in_order_and_are_numbered(proxy: Proxy, acted: list[str]) -> None:
+    with requests.Session() as session:
+        assert [session.get(proxy.address + path, timeout=5).content for path in ("/a", "/b?c=d")] == [BODY, BODY]
+    assert ask(proxy, "/list", "LIST").status_code == 200
+    assert [(each.number, each.what) for each in proxy.requests] == [(1, "GET /a"), (2, "GET /b"), (3, "LIST /list")]
+    assert acted == ["/a", "/b?c=d", "/list"]
+    assert proxy.since(2) == [proxy.requests[2]]
+
+
+def test_a_stream_is_passed_on(proxy: Proxy) -> None:
+    assert ask(proxy, "/stream").text.split() == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("fate", "acts"), [(Fate.CUT, False), (Fate.RESET, False), (Fate.LOSE, True), (Fate.TRUNCATE, True)]
+)
+def test_what_breaks_off_before_does_not_act_and_what_breaks_off_after_does(
+    proxy: Proxy, acted: list[str], fate: Fate, acts: bool
+) -> None:
+    proxy.behaviour = lambda _: fate
+    with pytest.raises(requests.RequestException):
+        ask(proxy)
+    assert bool(acted) is acts
+    proxy.behaviour = lambda _: Fate.PASS
+    assert ask(proxy).content == BODY
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_stop_holds_the_chosen_request_and_only_it(proxy: Proxy, acted: list[str], after: bool) -> None:
+    def chosen(request: Request) -> bool:
+        return request.path == "/b"
+
+    proxy.behaviour = stop = Stop(chosen, after=after)
+    failures: list[Exception] = []
+
+    def client() -> None:
+        try:
+            ask(proxy, "/b")
+        except requests.RequestException as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=client)
+    asking.start()
+    assert stop.reached.wait(5)
+    assert ("/b" in acted) is after
+    assert ask(proxy, "/a").content == BODY
+    stop.release()
+    asking.join(5)
+    assert len(failures) == 1
+    assert ask(proxy, "/b").content == BODY
