@@ -24,7 +24,7 @@ def test_the_page_is_as_generated() -> None:
 def test_the_environment_is_read_under_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRWARDEN_CLUSTER", "prod-eu1")
     monkeypatch.setenv("AIRWARDEN_METRICS_PORT", "9100")
-    settings = Settings()  # type: ignore[call-arg]
+    settings = Settings()
     assert (settings.cluster, settings.metrics_port) == ("prod-eu1", 9100)
 
 

@@ -162,12 +162,12 @@ class VaultBackend(Model):
 class Requests(Model):
     """How hard the operator may press the store."""
 
-    timeout: Duration = "5s"
-    """Longest wait for one answer."""
-    max_concurrent: Annotated[int, Field(ge=1, le=64)] = 16
-    """Requests under way at once."""
-    per_second: Annotated[int, Field(ge=1, le=5000)] = 500
-    """Requests a second, over all bindings."""
+    timeout: Duration | None = None
+    """Longest wait for one answer. Default: the store's own; Vault: 5s."""
+    max_concurrent: Annotated[int | None, Field(ge=1, le=64)] = None
+    """Requests under way at once. Default: the store's own; Vault: 16."""
+    per_second: Annotated[int | None, Field(ge=1, le=5000)] = None
+    """Requests a second, over all bindings. Default: the store's own; Vault: 500."""
 
 
 class LabelSelector(Model):
@@ -253,8 +253,8 @@ class AllowRule(Model):
 class Drift(Model):
     """How often the store is compared with the bindings. Differences are corrected."""
 
-    interval: Duration = "10m"
-    """Time between two checks of one binding, spread over the interval."""
+    interval: Duration | None = None
+    """Time between two checks of one binding, spread over the interval. Default: the store's own; Vault: 10m."""
 
 
 class BackendSpec(Model):
@@ -274,7 +274,9 @@ class BackendSpec(Model):
     drift: Drift = Drift()
     """How often the store is compared with the bindings."""
 
-    model_config = ConfigDict(json_schema_extra=schema(rule("self.type != 'Vault' || has(self.vault)", _VAULT_MISSING)))
+    model_config = ConfigDict(
+        json_schema_extra=schema(rule("(self.type == 'Vault') == has(self.vault)", _VAULT_MISSING))
+    )
 
     @model_validator(mode="after")
     def _settings_of_type(self) -> Self:

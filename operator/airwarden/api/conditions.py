@@ -6,7 +6,7 @@ Built by `airwarden.domain.report` and `airwarden.reconcile.backends`, written b
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from airwarden.api.fields import schema
@@ -37,6 +37,15 @@ class Condition(StatusModel):
     """When status last changed, RFC 3339."""
 
 
+def _open(states: type[StrEnum], otherwise: StrEnum) -> BeforeValidator:
+    """Read a word that this release does not know as ``otherwise``.
+
+    After a rollback a status may hold words of the newer release; it must neither stop the operator nor a deletion.
+    """
+    known = frozenset(each.value for each in states)
+    return BeforeValidator(lambda word: word if word in known else otherwise)
+
+
 class TargetState(StrEnum):
     """How far one object in a store or the cluster is."""
 
@@ -57,7 +66,7 @@ class Target(StatusModel):
     """Name in the store."""
     id: Annotated[str, Field(max_length=512)] = ""
     """The store's own id, where it gives one; for a service account its uid."""
-    state: TargetState
+    state: Annotated[TargetState, _open(TargetState, TargetState.FAILED)]
     """Pending is recorded before the first write, so that a crash leaks nothing."""
     reason: Annotated[str, Field(max_length=256)] = ""
     """Why the state is not Present."""
@@ -85,7 +94,7 @@ class SecretStatus(StatusModel):
     """Connection, Variable or Config."""
     id: Annotated[str, Field(max_length=250)]
     """The Airflow id."""
-    state: SecretState
+    state: Annotated[SecretState, _open(SecretState, SecretState.FAILED)]
     """Granted, Refused, Pending or Failed."""
     rule: Annotated[str, Field(max_length=63)] = ""
     """The backend's allow rule that admits it."""
@@ -130,12 +139,12 @@ class Status(StatusModel):
     """Counts for the printer columns."""
     secrets: Annotated[
         tuple[SecretStatus, ...],
-        Field(max_length=64, json_schema_extra=schema(list_type="map", list_map_keys=["type", "id"])),
+        Field(max_length=128, json_schema_extra=schema(list_type="map", list_map_keys=["type", "id"])),
     ] = ()
     """What became of each declared secret."""
     targets: Annotated[
         tuple[Target, ...],
-        Field(max_length=256, json_schema_extra=schema(list_type="map", list_map_keys=["backend", "kind", "name"])),
+        Field(max_length=512, json_schema_extra=schema(list_type="map", list_map_keys=["backend", "kind", "name"])),
     ] = ()
     """What Airwarden keeps for this binding, also what it is still to remove."""
 

@@ -39,6 +39,8 @@ class Store(Protocol):
     """What it was opened with: compared to tell whether the same backend would be opened otherwise now."""
     grammar: KeyGrammar
     """Which keys the store has."""
+    drift_interval: float
+    """Seconds between two checks of one binding where the backend does not say."""
     enforces_session_ttl: bool
     """Whether the store ends a login when its time is over."""
 

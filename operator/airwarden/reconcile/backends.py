@@ -38,7 +38,8 @@ class Runtime:
     @property
     def drift_interval(self) -> float:
         """Seconds between two checks of one binding."""
-        return float(seconds(self.backend.spec.drift.interval))
+        declared = self.backend.spec.drift.interval
+        return float(seconds(declared)) if declared else self.store.drift_interval
 
     def view(self) -> BackendView:
         """Return what the guardrails must know."""

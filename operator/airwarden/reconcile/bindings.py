@@ -293,9 +293,12 @@ class BindingReconciler:
             account = await self._remove_account(owner, entry.account)
             progress[CLUSTER] = account
         if all(each.complete for each in progress.values()):
-            await self._tools.writer.remove_finalizer(binding_path(*entry.key), metadata)
+            if not entry.lost:
+                await self._tools.writer.remove_finalizer(binding_path(*entry.key), metadata)
             self._tools.cache.release_binding(entry)
             return NEVER
+        if entry.lost:
+            return self._next(progress, opened)
         status = reports.deleting(previous, entry.generation, progress, self._now())
         if status != previous:
             await self._write_status(metadata, status)

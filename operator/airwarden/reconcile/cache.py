@@ -34,6 +34,10 @@ class Entry:
     """Hash of the status, to tell our own writes from others'."""
     ready: bool
     text: bytes
+    recorded: bool = False
+    """Whether the status records anything."""
+    lost: bool = False
+    """The object is gone, though we had not let it go: what it gave is still to be taken away."""
 
     def load(self) -> dict[str, Any]:
         """Return metadata, spec and status as the API server sent them."""
@@ -62,6 +66,7 @@ class Entry:
             status=hash(status_text),
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
             text=f'{{"metadata":{_compact(metadata)},"spec":{_compact(spec)},"status":{status_text}}}'.encode(),
+            recorded=bool(status.get("targets")),
         )
 
 
@@ -108,7 +113,21 @@ class Cache:
         """Note that our finalizer was taken off: the object is as good as gone, and nothing is left to do for it."""
         known = self.bindings.get(entry.key)
         if known is not None and known.uid == entry.uid:
-            self.bindings[entry.key] = replace(known, finalized=False)
+            self.bindings[entry.key] = replace(known, finalized=False, recorded=False)
+            if known.lost:
+                self.forget_binding(entry.key, entry.uid)
+
+    def lose_binding(self, body: Body) -> Entry | None:
+        """Drop a binding that is gone; return it when somebody else took our finalizer off and it left something."""
+        metadata = body["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        known = self.bindings.get(key)
+        if known is None or known.uid != metadata.get("uid", known.uid) or not (known.finalized or known.recorded):
+            self.forget_binding(key, metadata.get("uid", ""))
+            return None
+        version = max(known.version, int(metadata.get("resourceVersion", 0)))
+        self.bindings[key] = lost = replace(known, version=version, deleting=True, finalized=True, lost=True)
+        return lost
 
     def forget_binding(self, key: Key, uid: str) -> bool:
         """Drop a binding that is gone; False when another one of that name has taken its place."""

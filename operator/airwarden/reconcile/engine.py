@@ -128,7 +128,7 @@ class Engine:
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
         if kind == "DELETED":
-            self._lose_binding(key, metadata.get("uid", ""))
+            self._lose_binding(key, body)
             return
         self._cache.learn_binding(body)
         if not self._lanes.running(key):
@@ -182,17 +182,10 @@ class Engine:
         else:
             self._cache.learn_account(account)
         after = self._cache.accounts.get(key)
-        if (
-            before is not None
-            and after is not None
-            and (before.uid, before.labels, before.automount)
-            == (
-                after.uid,
-                after.labels,
-                after.automount,
-            )
-        ):
-            return
+        if before is not None and after is not None:
+            seen = (before.uid, before.labels, before.automount)
+            if seen == (after.uid, after.labels, after.automount):
+                return
         self._wake(self._cache.naming_account(account.namespace, account.name))
 
     def backend_recovered(self, name: str) -> None:
@@ -365,9 +358,12 @@ class Engine:
         if entry is not None:
             self._queue(entry, urgency)
 
-    def _lose_binding(self, key: Key, uid: str) -> None:
+    def _lose_binding(self, key: Key, body: Body) -> None:
         entry = self._cache.bindings.get(key)
-        if not self._cache.forget_binding(key, uid):
+        lost = self._cache.lose_binding(body)
+        if lost is not None and not self._lanes.running(key):
+            self._submit(lost, Urgency.REMOVAL)
+        if key in self._cache.bindings:
             return
         self._handled.pop(key, None)
         self._attempts.pop(key, None)

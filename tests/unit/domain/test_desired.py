@@ -106,12 +106,10 @@ def test_no_grant_holds_more_or_lasts_longer_than_some_rule_for_each_secret(
             for each, decision in zip(declared.spec.secrets, found.decisions, strict=True)
             if decision.backend == name and isinstance(decision.verdict, Admitted)
         ]
-        wanted = {
-            StaticSecret(each.key)
-            if each.key is not None
-            else DynamicCredentials(each.dynamic.engine, each.dynamic.role, "Dynamic")
+        wanted = {StaticSecret(each.key) for each in admitted if each.key is not None} | {
+            DynamicCredentials(each.dynamic.engine, each.dynamic.role, "Dynamic")
             for each in admitted
-            if each.key is not None or each.dynamic is not None
+            if each.dynamic is not None
         }
         assert grant.readable == wanted
         rules_in_use = {

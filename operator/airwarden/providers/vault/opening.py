@@ -4,6 +4,7 @@ Called by `airwarden.reconcile` when a backend appears or changes.
 """
 
 from pathlib import Path
+from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend, VaultBackend
 from airwarden.api.fields import seconds
@@ -11,6 +12,10 @@ from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.owner import PREFIX
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.store import Layout, VaultStore
+
+_TIMEOUT: Final = 5.0
+_MAX_CONCURRENT: Final = 16
+_PER_SECOND: Final = 500
 
 
 def open_store(backend: AirflowSecretBackend, *, cluster: str, token_directory: Path, ca_pem: str | None) -> VaultStore:
@@ -22,13 +27,14 @@ def open_store(backend: AirflowSecretBackend, *, cluster: str, token_directory: 
     vault = vault_settings(backend)
     login = vault.login.kubernetes
     refuse_own_names(login.role, cluster)
+    requests = backend.spec.requests
     connection = Connection(
         backend=backend.metadata.name,
         address=vault.address,
         namespace=vault.namespace,
-        timeout=float(seconds(backend.spec.requests.timeout)),
-        max_concurrent=backend.spec.requests.max_concurrent,
-        per_second=backend.spec.requests.per_second,
+        timeout=float(seconds(requests.timeout)) if requests.timeout else _TIMEOUT,
+        max_concurrent=requests.max_concurrent or _MAX_CONCURRENT,
+        per_second=requests.per_second or _PER_SECOND,
         ca_pem=ca_pem,
         server_name=vault.tls.server_name,
         login_mount=login.mount,

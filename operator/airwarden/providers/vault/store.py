@@ -54,6 +54,7 @@ class Layout:
 class VaultStore:
     """The policies and roles of one cluster's bindings in one Vault."""
 
+    drift_interval: float = 600.0
     enforces_session_ttl: bool = True
 
     def __init__(self, connection: Connection, layout: Layout, clock: Callable[[], float] = time.monotonic) -> None:
