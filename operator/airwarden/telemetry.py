@@ -95,14 +95,15 @@ class Ports:
         self._metrics = metrics
         self._ready = ready
         self._stalled_seconds = stalled_seconds
+        self._limit = float("inf")
         self._runner: web.AppRunner | None = None
 
     async def start(self, settings: Settings) -> int:
         """Begin to listen; return the port."""
-        limit = settings.stall_seconds
+        self._limit = settings.stall_seconds
         application = web.Application()
         application.router.add_get("/metrics", self._show_metrics)
-        application.router.add_get("/healthz", lambda _: self._show_health(limit))
+        application.router.add_get("/healthz", self._show_health)
         application.router.add_get("/readyz", self._show_ready)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
@@ -118,10 +119,10 @@ class Ports:
     async def _show_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _show_health(self, limit: float) -> web.Response:
+    async def _show_health(self, _request: web.Request) -> web.Response:
         """Fail only when bindings wait and no pass ends: a store that is down does not restart the pod."""
         stalled = self._stalled_seconds()
-        if stalled > limit:
+        if stalled > self._limit:
             return web.Response(status=503, text=f"no pass has ended for {stalled:.0f} s while bindings wait\n")
         return web.Response(text="ok\n")
 
