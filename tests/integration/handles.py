@@ -16,6 +16,11 @@ from plane.json_client import Json
 from plane.operator import CLUSTER
 
 
+def name_in_store(namespace: str, binding: str, backend: str) -> str:
+    """Return the name of what a binding has in a backend."""
+    return f"airwarden.{CLUSTER}.{namespace}.{binding}.{backend}"
+
+
 @dataclass(frozen=True)
 class Backend:
     """One AirflowSecretBackend."""
@@ -73,7 +78,7 @@ class Binding:
 
     def name_at(self, backend: str) -> str:
         """The name of its policy and role in one backend."""
-        return f"airwarden.{CLUSTER}.{self.namespace}.{self.name}.{backend}"
+        return name_in_store(self.namespace, self.name, backend)
 
     def body(self) -> Json:
         """Return it as it is now."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,11 +16,11 @@ from plane.errors import PlaneHTTPError
 @contextmanager
 def paused(world: World) -> Iterator[None]:
     """Freeze the operator, so that what is done meanwhile is seen by it all at once."""
-    os.kill(world.operator.pid, signal.SIGSTOP)
+    world.operator.pause()
     try:
         yield
     finally:
-        os.kill(world.operator.pid, signal.SIGCONT)
+        world.operator.resume()
 
 
 def test_the_default_account_is_refused(backend: MakeBackend, binding: MakeBinding, team: str) -> None:

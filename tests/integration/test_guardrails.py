@@ -279,9 +279,7 @@ def test_a_backend_in_use_waits_for_its_bindings_and_names_them(
     late.wait_gone()
     made[0].delete()
     made[0].wait_gone()
-    eventually(
-        "one is left", lambda: "1 binding(s)" in store.wait_condition("Ready", "False", "InUse")["message"]
-    )
+    eventually("one is left", lambda: "1 binding(s)" in store.wait_condition("Ready", "False", "InUse")["message"])
     made[1].delete()
     world.wait_gone(store.path)
     assert all(world.policy(each.store_name) is None for each in made)

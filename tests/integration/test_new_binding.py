@@ -37,7 +37,7 @@ def test_its_policy_gives_read_on_the_exact_paths_and_nothing_wider(
     made = binding(team, store, secrets=wanted)
     made.wait_ready()
     assert world.policy(made.store_name) == (
-        f"# airwarden.dev/owner cluster=test namespace={team} binding={made.name}\n"
+        f"# airwarden.dev/owner cluster=test namespace={team} binding={made.name} backend={store.name}\n"
         "# Written by Airwarden. A change made here is undone: change the binding instead.\n"
         'path "airflow/data/shared/smtp" {\n  capabilities = ["read"]\n}\n'
         f'path "airflow/data/{team}/connections/warehouse" {{\n  capabilities = ["read"]\n}}\n'

@@ -7,6 +7,7 @@ more than those two give: what it cannot do then, it cannot do for a user.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -183,6 +184,15 @@ class OperatorProcess:
                 self._process.wait()
                 raise PlaneError(f"the operator did not end on SIGTERM; the end of its log:\n{self.tail()}") from None
         return self._process.returncode
+
+    def pause(self) -> None:
+        """Freeze it: what happens meanwhile it sees later, all at once."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def resume(self) -> None:
+        """End a pause."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, as a lost node would."""

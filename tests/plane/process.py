@@ -97,6 +97,9 @@ class ServerProcess:
     def pause(self) -> None:
         """Freeze the process: connections are accepted by the system, and nothing answers."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            # The signal is only on its way: wait until all threads stand still, or the process has ended.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused process go on."""

@@ -86,6 +86,7 @@ def end(folder: Path, kept: KeptPlane) -> list[str]:
     shutil.rmtree(kept.data_dir, ignore_errors=True)
     for name in ("plane.json", "env"):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "quickstart", ignore_errors=True)
     return ended
 
 
