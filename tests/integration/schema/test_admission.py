@@ -134,7 +134,6 @@ def test_the_least_object_gets_the_defaults_and_nothing_else(api: Plane, space: 
             "kv": {"mount": "airflow", "version": 2},
             "workloadLogin": {"method": "Kubernetes", "kubernetes": {"mount": "kubernetes", "audience": "vault"}},
         },
-        "requests": {"timeout": "5s", "maxConcurrent": 16, "perSecond": 500},
         "allow": [
             {
                 "name": "own",
@@ -144,7 +143,6 @@ def test_the_least_object_gets_the_defaults_and_nothing_else(api: Plane, space: 
                 "session": {"maxTTL": "1h", "required": True},
             }
         ],
-        "drift": {"interval": "10m"},
     }
 
 
