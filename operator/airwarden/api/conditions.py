@@ -107,6 +107,8 @@ class SecretStatus(StatusModel):
 class Effective(StatusModel):
     """What holds after the guardrails."""
 
+    model_config = ConfigDict(json_schema_extra=schema(map_type="atomic"))
+
     session_ttl: Annotated[str, Field(alias="sessionTTL", max_length=24)] = ""
     """First lifetime of a login."""
     session_max_ttl: Annotated[str, Field(alias="sessionMaxTTL", max_length=24)] = ""
@@ -117,6 +119,8 @@ class Effective(StatusModel):
 
 class Summary(StatusModel):
     """Counts for the printer columns, which cannot count themselves."""
+
+    model_config = ConfigDict(json_schema_extra=schema(map_type="atomic"))
 
     secrets: Annotated[str, Field(max_length=32)] = ""
     """Granted and declared secrets, as 2/3."""
@@ -139,12 +143,12 @@ class Status(StatusModel):
     """Counts for the printer columns."""
     secrets: Annotated[
         tuple[SecretStatus, ...],
-        Field(max_length=128, json_schema_extra=schema(list_type="map", list_map_keys=["type", "id"])),
+        Field(max_length=128, json_schema_extra=schema(list_type="atomic")),
     ] = ()
     """What became of each declared secret."""
     targets: Annotated[
         tuple[Target, ...],
-        Field(max_length=512, json_schema_extra=schema(list_type="map", list_map_keys=["backend", "kind", "name"])),
+        Field(max_length=512, json_schema_extra=schema(list_type="atomic")),
     ] = ()
     """What Airwarden keeps for this binding, also what it is still to remove."""
 
