@@ -80,6 +80,7 @@ def _keep(result: Result, output: Path) -> None:
     _OUT.print(result_table(result, _OUT.width))
     _OUT.print(growth_table(result))
     _OUT.print(described(result.about), style="dim", highlight=False)
+    _warn(result)
     write(output, result)
     if output != LATEST:
         return
@@ -88,6 +89,13 @@ def _keep(result: Result, output: Path) -> None:
     PAGE.write_text(filled(PAGE.read_text(), result))
     _OUT.print("written: benchmarks/results/latest.json, docs/images/benchmarks.svg, docs/performance.md")
     _OUT.print("git restore benchmarks docs brings the published figures back")
+
+
+def _warn(result: Result) -> None:
+    """Say so when the times are worth little."""
+    if result.disturbed:
+        said = "Other programs used much of the machine meanwhile: the counts hold, the times do not."
+        _OUT.print(said, style="yellow", highlight=False)
 
 
 if __name__ == "__main__":

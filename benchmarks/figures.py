@@ -26,6 +26,8 @@ class Figure:
     budget: float | None = None
     note: str = ""
     """What the budget leaves unsaid."""
+    timed: bool = False
+    """Depends on what else the machine does; the others are exact counts or sizes."""
 
     def within(self, value: float | None) -> bool | None:
         """Tell whether a value keeps to the budget; None when either is missing."""
@@ -41,17 +43,25 @@ FIGURES: Final = (
         Better.HIGHER,
         "1,000 new bindings, from the first creation to the last Ready",
         150,
+        timed=True,
     ),
-    Figure("ready_seconds_p50", "s", Better.LOWER, "creation to Ready, half of the 1,000 within"),
-    Figure("ready_seconds_p99", "s", Better.LOWER, "creation to Ready, 99 % of the 1,000 within"),
-    Figure("operator_cpu_ms_per_binding", "ms", Better.LOWER, "processor time of the operator for one of 1,000 new", 8),
+    Figure("ready_seconds_p50", "s", Better.LOWER, "creation to Ready, half of the 1,000 within", timed=True),
+    Figure("ready_seconds_p99", "s", Better.LOWER, "creation to Ready, 99 % of the 1,000 within", timed=True),
+    Figure(
+        "operator_cpu_ms_per_binding",
+        "ms",
+        Better.LOWER,
+        "processor time of the operator for one of 1,000 new",
+        8,
+        timed=True,
+    ),
     Figure(
         "vault_requests_per_new_binding",
         "requests",
         Better.LOWER,
         "everything the operator asked of Vault, shared among 1,000 new bindings",
-        2.02,
-        "2 + 2/N in bulk; 0.01 is left for the login and the backend's own checks",
+        2.002,
+        "2 + 2/N in bulk; the login and the backend's own checks are counted too",
     ),
     Figure("vault_reads_per_drift_check", "requests", Better.LOWER, "reads and lists in Vault for one drift check", 2),
     Figure("vault_writes_per_drift_check", "requests", Better.LOWER, "writes to Vault for one drift check", 0),
@@ -66,6 +76,7 @@ FIGURES: Final = (
         Better.LOWER,
         "how much faster a script without any logic sends the same requests",
         2,
+        timed=True,
     ),
     Figure("rss_mb_1000", "MB", Better.LOWER, "resident memory with 1,000 bindings, just after they were made", 150),
     Figure("rss_mb_10000", "MB", Better.LOWER, "resident memory with 10,000 bindings, just after they were made", 400),
@@ -75,8 +86,21 @@ FIGURES: Final = (
         Better.LOWER,
         "one edit to Ready while 5,000 others are due for a drift check; the slowest of five",
         1,
+        timed=True,
     ),
-    Figure("restart_seconds_5000", "s", Better.LOWER, "start of the process to the last of 5,000 bindings checked"),
-    Figure("delete_per_second", "1/s", Better.HIGHER, "bindings deleted, from the first DELETE to the last one gone"),
+    Figure(
+        "restart_seconds_5000",
+        "s",
+        Better.LOWER,
+        "start of the process to the last of 5,000 bindings checked",
+        timed=True,
+    ),
+    Figure(
+        "delete_per_second",
+        "1/s",
+        Better.HIGHER,
+        "bindings deleted, from the first DELETE to the last one gone",
+        timed=True,
+    ),
 )
 KEYS: Final = tuple(each.key for each in FIGURES)

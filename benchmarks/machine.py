@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,14 +49,23 @@ def commit(folder: Path = REPOSITORY) -> str:
     return f"{found}-dirty" if changed else found
 
 
-def busy_percent(seconds: float = 1.0) -> float | None:
-    """Return how busy all cores are meanwhile; None where the kernel does not say."""
-    before = _ticks()
-    time.sleep(seconds)
-    after = _ticks()
-    if before is None or after is None or after[1] == before[1]:
-        return None
-    return round(100 * (1 - (after[0] - before[0]) / (after[1] - before[1])), 1)
+class Bystanders:
+    """Counts, from its making on, what the machine did besides us and the processes that we started."""
+
+    def __init__(self) -> None:
+        self._ticks, self._ours = _ticks(), _own_seconds()
+
+    def percent(self) -> float | None:
+        """Return the share of all cores that others used so far; None where the kernel does not say.
+
+        Of processes that we started, only those that have ended count as ours.
+        """
+        now = _ticks()
+        if self._ticks is None or now is None or now[1] == self._ticks[1]:
+            return None
+        busy = (now[1] - now[0]) - (self._ticks[1] - self._ticks[0])
+        ours = (_own_seconds() - self._ours) * os.sysconf("SC_CLK_TCK")
+        return max(0.0, round(100 * (busy - ours) / (now[1] - self._ticks[1]), 1))
 
 
 def described(about: Mapping[str, Any]) -> str:
@@ -89,6 +97,12 @@ def _field(path: str, name: str) -> str:
         return ""
     found = re.search(rf"^{re.escape(name)}\s*:\s*(.+)$", text, re.MULTILINE)
     return found.group(1).strip() if found else ""
+
+
+def _own_seconds() -> float:
+    """Return our processor time and that of all processes that we have started and that ended."""
+    found = os.times()
+    return found.user + found.system + found.children_user + found.children_system
 
 
 def _ticks() -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ operator's own identity; processor time is the kernel's.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,8 @@ class Usage:
 
     seconds: float
     cpu_seconds: float
+    servers: Mapping[str, float]
+    """Processor seconds of each server of the plane."""
     api: tuple[ApiRequest, ...]
     vault: tuple[VaultRequest, ...]
 
@@ -69,6 +72,7 @@ class Meter:
         self._pid = pid
         self._began = time.monotonic()
         self._cpu = accounting.cpu_seconds(pid) if pid is not None else 0.0
+        self._servers = server_seconds(plane)
         self._api, self._vault = plane.api.audit.mark(), plane.vault.audit.mark()
 
     def read(self, pid: int | None = None) -> Usage:
@@ -78,6 +82,14 @@ class Meter:
         return Usage(
             seconds,
             now if pid is not None and pid != self._pid else now - self._cpu,
+            {name: used - self._servers.get(name, 0.0) for name, used in server_seconds(self._plane).items()},
             tuple(each for each in self._plane.api.audit.entries(self._api) if each.user == OPERATOR_USER),
             tuple(each for each in self._plane.vault.audit.entries(self._vault) if each.display_name == OPERATOR_LOGIN),
         )
+
+
+def server_seconds(plane: Plane) -> dict[str, float]:
+    """Return the processor time of each server that runs, by name."""
+    api, vault = plane.api, plane.vault
+    processes = (api.apiserver, api.etcd, api.controllers, vault.process)
+    return {each.name: accounting.cpu_seconds(each.pid) for each in processes if each.pid is not None}

@@ -20,6 +20,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "performance.md"
 CHART: Final = ROOT / "docs" / "images" / "benchmarks.svg"
 _NOT_RUN: Final = "not run"
+_INTERVAL: Final = 600
+_LIMIT_MB: Final = 512
 
 
 def filled(text: str, result: Result) -> str:
@@ -38,7 +40,7 @@ def budgets(result: Result) -> str:
     lines = ["| what | budget | measured | | key |", "|---|---:|---:|---|---|"]
     for each in FIGURES:
         value = result.value(each.key)
-        said = verdict(each, value)
+        said = verdict(each, value, disturbed=result.disturbed)
         note = f" ({each.note})" if each.note else ""
         what = f"{each.meaning}{note}"
         measured = _NOT_RUN if value is None else f"{shown(value)} {_unit(each.unit)}".strip()
@@ -51,8 +53,8 @@ def where(result: Result) -> str:
     """Return on what was measured."""
     lines = [f"{described(result.about)}.", ""]
     for run in result.about.get("runs") or ():
-        busy = run.get("machine_busy_percent_before")
-        noise = "" if busy is None else f"; the machine was {shown(busy)} % busy with other things before"
+        busy = run.get("others_busy_percent")
+        noise = "" if busy is None else f"; other programs used {shown(busy)} % of the machine meanwhile"
         failed = "".join(f"; {name} failed" for name in run.get("failures") or ())
         lines.append(f"- {run['kind']} run, {run['date']}, {run['seconds']} s{noise}{failed}")
     return "\n".join(lines) + "\n"
@@ -68,11 +70,8 @@ def curves(result: Result) -> str:
         counts = [float(each["bindings"]) for each in found]
         cpu = growth([(each["bindings"], each["bindings"] * each["cpu_ms_per_binding"]) for each in found])
         each_kb = 1024 * (found[-1]["rss_mb"] - found[0]["rss_mb"]) / (counts[-1] - counts[0])
-        lines += [
-            "",
-            f"Processor time grows with the power {shown(cpu)} of the number of bindings (1 is linear), "
-            f"memory by {shown(each_kb)} kB a binding.",
-        ]
+        linear = f"Processor time grows with the power {shown(cpu)} of the number of bindings (1 is linear)"
+        lines += ["", f"{linear}, memory by {shown(each_kb)} kB a binding."]
     return "\n".join(lines) + "\n"
 
 
@@ -102,6 +101,10 @@ def capacity(result: Result) -> str:
     lines.append(f"| `each`, memory of one binding, kB | {shown(each_kb)} | the same |")
     most = ratio(1000.0, steady.get("cpu_ms_per_check"))
     lines.append(f"| drift checks a second that fill one core | {shown(most)} | 1000 / `check` |")
+    half = None if most is None else most / 2 * _INTERVAL
+    lines.append(f"| bindings that half a core checks every ten minutes | {shown(half)} | half of that times 600 s |")
+    fit = None if base is None else ratio(1024 * (_LIMIT_MB - base), each_kb)
+    lines.append(f"| bindings that fit the {_LIMIT_MB} MB limit of `manifests/` | {shown(fit)} | `base` + `each` |")
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +150,8 @@ def _edit(found: Mapping[str, Any]) -> str:
     waiting = found["waiting_at_each_edit"]
     return (
         f"Edits with {shown(min(waiting))} to {shown(max(waiting))} others waiting: Ready after "
-        f"{shown(found['seconds_p50'])} s (p50), {shown(found['seconds_most'])} s (the slowest of {found['edits']})."
+        f"{shown(found['seconds_p50'])} s (p50), {shown(found['seconds_most'])} s (the slowest of {found['edits']}); "
+        f"one in the very moment of the start after {shown(found['seconds_right_after_start'])} s."
     )
 
 

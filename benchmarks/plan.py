@@ -23,7 +23,7 @@ Group = tuple[Scenario, ...]
 
 
 def usual(sizes: Sizes) -> tuple[Group, ...]:
-    """Return everything but the huge run and the soak."""
+    """Return everything but the huge run and the soak. Each large number of new bindings gets a fresh plane."""
     crowd = sizes.crowd
     few = New(sizes.steady_bindings) if sizes.steady_bindings in sizes.new else None
     alone = [New(count) for count in sizes.new if count != crowd and (few is None or count != few.count)]
@@ -31,14 +31,13 @@ def usual(sizes: Sizes) -> tuple[Group, ...]:
         Paced(sizes.paced),
         Steady(sizes.steady_bindings, sizes.steady_interval, sizes.steady_seconds),
         Delete(sizes.deleted),
+        Namespace(sizes.namespace),
+        Hostile(sizes.hostile, sizes.hostile_seconds),
     )
-    return (
-        (Floor(sizes.floor),),
-        *((each,) for each in alone),
-        (few, *calm) if few is not None else calm,
-        (New(crowd), Restart(crowd), Edit(crowd), Outage(crowd, sizes.outage_edits, sizes.outage_seconds)),
-        (Namespace(sizes.namespace), Hostile(sizes.hostile, sizes.hostile_seconds)),
-    )
+    many: Group = (New(crowd), Restart(crowd), Edit(crowd), Outage(crowd, sizes.outage_edits, sizes.outage_seconds))
+    # The 1,000 come right after the floor that they are held against.
+    rest = ((few, *calm), many) if few is not None else (many, calm)
+    return ((*alone, Floor(sizes.floor)), *rest)
 
 
 def huge() -> tuple[Group, ...]:

@@ -15,6 +15,8 @@ from benchmarks.maths import rounded
 
 Json = dict[str, Any]
 _ABOUT: Final = ("commit", "date", "machine", "runs", "versions")
+BUSY: Final = 10.0
+"""Percent of the machine that other programs may use before times say little."""
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
 
 
@@ -45,7 +47,7 @@ class Result:
         """Put together what the scenarios of a run found."""
         found: dict[str, float | None] = dict.fromkeys(KEYS)
         for each in scenarios.values():
-            found.update({key: rounded(value) for key, value in each.figures.items()})
+            found.update({key: rounded(value, 4) for key, value in each.figures.items()})
         return cls(about, found, {name: _rounded(each.details) for name, each in scenarios.items()})
 
     def value(self, key: str) -> float | None:
@@ -56,6 +58,12 @@ class Result:
         """Return the details of the scenarios with new bindings, the smallest first."""
         found = [dict(each) for name, each in self.scenarios.items() if name.startswith("new-")]
         return sorted(found, key=lambda each: float(each["bindings"]))
+
+    @property
+    def disturbed(self) -> bool:
+        """True when other programs used so much of the machine that times say little, or when that is not known."""
+        used = [each.get("others_busy_percent") for each in self.about.get("runs") or ()]
+        return any(each is None or each > BUSY for each in used)
 
     def comes_from(self, other: "Result") -> bool:
         """Tell whether both are of one commit, machine and set of versions, so that they may stand in one file."""

@@ -1,7 +1,7 @@
 """Runs groups of scenarios one after another and puts together what they found.
 
-Called by `__main__`. A scenario that fails costs its own figures and those of the rest of its group,
-which would meet a plane in an unknown state; the other groups still run.
+Called by `__main__`. A scenario that fails costs its own figures; the second one of a group ends the group,
+since the plane is then in an unknown state. The other groups still run.
 """
 
 import asyncio
@@ -15,14 +15,15 @@ import aiohttp
 from requests import RequestException
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import busy_percent, commit, machine, versions
-from benchmarks.maths import ratio
+from benchmarks.machine import Bystanders, commit, machine, versions
+from benchmarks.maths import ratio, rounded
 from benchmarks.plan import Group
 from benchmarks.progress import Progress
 from benchmarks.result import Measured, Result
+from benchmarks.scenarios import Scenario
 from benchmarks.scenarios.new import HEADLINE
 from benchmarks.sizes import Sizes
-from benchmarks.stage import open_stage
+from benchmarks.stage import Stage, open_stage
 from plane.errors import PlaneError
 
 _FAILURES = (BenchmarkError, PlaneError, aiohttp.ClientError, RequestException, TimeoutError)
@@ -52,7 +53,7 @@ class Kind:
 
 def run(groups: Sequence[Group], kind: Kind, progress: Progress) -> Finished:
     """Run everything and return what was found."""
-    busy = busy_percent()
+    others = Bystanders()
     began = time.monotonic()
     found: dict[str, Measured] = {}
     failures: dict[str, str] = {}
@@ -65,7 +66,7 @@ def run(groups: Sequence[Group], kind: Kind, progress: Progress) -> Finished:
             **kind.record(),
             "date": about["date"],
             "seconds": seconds,
-            "machine_busy_percent_before": busy,
+            "others_busy_percent": others.percent(),
             "failures": dict(failures),
         }
     ]
@@ -75,29 +76,44 @@ def run(groups: Sequence[Group], kind: Kind, progress: Progress) -> Finished:
 async def _group(
     group: Group, progress: Progress, found: dict[str, Measured], failures: dict[str, str]
 ) -> dict[str, str]:
-    current = group[0].name
     progress.begin("starting a plane")
-    stated: dict[str, str] = {}
+    current, stated = group[0].name, dict[str, str]()
     try:
         async with open_stage(progress) as stage:
             stated = await asyncio.to_thread(versions, stage.plane)
             for each in group:
                 current = each.name
-                progress.begin(each.title)
-                found[current] = await each.run(stage)
-                progress.end()
+                await _one(each, stage, found, failures)
     except _FAILURES as error:
-        failures[current] = str(error) or type(error).__name__
+        failures[current] = _said(error)
         progress.end(f"failed: {failures[current]}")
     return stated
+
+
+async def _one(scenario: Scenario, stage: Stage, found: dict[str, Measured], failures: dict[str, str]) -> None:
+    """Run one scenario. What it could not measure costs its own figures; anything worse ends its group."""
+    stage.progress.begin(scenario.title)
+    try:
+        found[scenario.name] = await scenario.run(stage)
+    except BenchmarkError as error:
+        if stage.disturbed:
+            raise
+        stage.disturbed = True
+        failures[scenario.name] = _said(error)
+        stage.progress.end(f"failed: {error}")
+    else:
+        stage.progress.end()
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def with_ratio(result: Result) -> Result:
     """Return the result with the ratio to the floor, when both the floor and the 1,000 were measured in this run."""
     floor = result.scenarios.get("floor", {}).get("per_second")
     ours = result.scenarios.get(f"new-{HEADLINE}", {}).get("per_second")
-    found = ratio(floor, ours)
-    return replace(result, figures={**result.figures, "floor_ratio": None if found is None else round(found, 2)})
+    return replace(result, figures={**result.figures, "floor_ratio": rounded(ratio(floor, ours))})
 
 
 def _now() -> str:

@@ -22,11 +22,16 @@ from benchmarks.objects import BACKEND_PATH, NAMESPACES, backend, binding, colle
 from benchmarks.progress import Progress
 from benchmarks.watcher import Watcher
 from plane.control_plane import ControlPlane, Plane
-from plane.operator import OperatorProcess, Options, install, set_up_vault
+from plane.operator import START_DEADLINE, OperatorProcess, Options, install, set_up_vault
 from plane.vault_admin import prepare_store
+from plane.waiting import wait_for
 
 SLOWEST: Final = 8.0
 """Bindings a second below which a scenario is given up."""
+_LOOKS: Final = 20
+_LOOK_EVERY: Final = 0.5
+_CALM: Final = 0.25
+"""Share of a core below which the servers count as idle: a fresh API server publishes its new kinds for seconds."""
 _SETTLING: Final = 1.0
 """Seconds after the last event until everything is in the accounts: Events posted, counters written."""
 
@@ -39,6 +44,8 @@ class Stage:
     cluster: Cluster
     watcher: Watcher
     progress: Progress
+    disturbed: bool = False
+    """A scenario has failed on this plane."""
     _operator: OperatorProcess | None = None
 
     # The operator.
@@ -55,7 +62,11 @@ class Stage:
         began = time.monotonic()
         if self._operator is None:
             self._operator = OperatorProcess(self.plane, Options(log_level="info"))
-            await asyncio.to_thread(self._operator.start)
+            await asyncio.to_thread(self._operator.start, wait=False)
+            # The plane's reaper ends what is recorded here, also when this process is killed.
+            with (self.plane.data_dir / "pids").open("a") as pids:
+                pids.write(f"{self._operator.pid} operator\n")
+            await asyncio.to_thread(wait_for, "the operator is ready", self._operator.ready, START_DEADLINE)
         return began
 
     async def stop_operator(self) -> None:
@@ -144,13 +155,29 @@ async def open_stage(progress: Progress) -> AsyncIterator[Stage]:
         async with Cluster(plane) as cluster:
             stage = Stage(plane, cluster, Watcher(cluster), progress)
             await stage.watcher.start()
+            await _wait_calm(plane)
             try:
                 yield stage
             finally:
-                await stage.watcher.stop()
-                await stage.stop_operator()
+                # The operator first: a watch that broke raises here, and must not leave the operator behind.
+                try:
+                    await stage.stop_operator()
+                finally:
+                    await stage.watcher.stop()
     finally:
         await asyncio.to_thread(control.stop)
+
+
+async def _wait_calm(plane: Plane) -> None:
+    """Wait until the servers have digested the installation, or for as long as that is worth waiting."""
+    pids = [each.pid for each in (plane.api.apiserver, plane.api.controllers, plane.vault.process)]
+    before = None
+    for _ in range(_LOOKS):
+        now = sum(accounting.cpu_seconds(pid) for pid in pids if pid is not None)
+        if before is not None and now - before < _CALM * _LOOK_EVERY:
+            return
+        before = now
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 def _prepare(plane: Plane) -> None:

@@ -20,14 +20,16 @@ def shown(value: float | None) -> str:
         return NOTHING
     if value == int(value):
         return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def verdict(figure: Figure, value: float | None) -> str:
-    """Return what the budget says of a value."""
+def verdict(figure: Figure, value: float | None, *, disturbed: bool) -> str:
+    """Return what the budget says of a value; of a time on a disturbed machine it says nothing, good or bad."""
     within = figure.within(value)
     if value is None:
         return "not run"
+    if figure.timed and disturbed:
+        return "disturbed"
     return "" if within is None else "kept" if within else "missed"
 
 
@@ -40,8 +42,8 @@ def result_table(result: Result, width: int = 80) -> Table:
         table.add_column("what it is")
     for each in FIGURES:
         value = result.value(each.key)
-        said = verdict(each, value)
-        style = {"missed": "red", "kept": "green"}.get(said, "dim" if value is None else "")
+        said = verdict(each, value, disturbed=result.disturbed)
+        style = {"missed": "red", "kept": "green", "disturbed": "yellow"}.get(said, "dim" if value is None else "")
         row = (each.key, shown(value), budget(each), said, each.unit)
         table.add_row(*row, *((each.meaning,) if width >= _WIDE else ()), style=style)
     return table

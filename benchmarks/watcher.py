@@ -19,6 +19,7 @@ from benchmarks.objects import BINDINGS, Json
 
 Key = tuple[str, str]
 _POLL: Final = 0.02
+_OPENING: Final = 30.0
 _LONGEST_LINE: Final = 2**20
 
 
@@ -28,8 +29,9 @@ class Watcher:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._task: asyncio.Task[None] | None = None
+        self._open = asyncio.Event()
         self._ready: dict[Key, int] = {}
-        self._first_ready: dict[tuple[Key, int], float] = {}
+        self._first_ready: dict[Key, dict[int, float]] = {}
         self.present: Counter[str] = Counter()
         self.ready: Counter[str] = Counter()
         self.gone: dict[Key, float] = {}
@@ -44,7 +46,7 @@ class Watcher:
     async def start(self) -> None:
         """Begin, with an empty cluster."""
         self._task = asyncio.create_task(self._watch(), name="watch of the benchmark")
-        await asyncio.sleep(0)
+        await self.wait("the watch of the benchmark is open", self._open.is_set, _OPENING)
 
     async def stop(self) -> None:
         """End."""
@@ -54,18 +56,19 @@ class Watcher:
                 await self._task
 
     def ready_at(self, namespace: str, name: str, generation: int = 1) -> float | None:
-        """Return when the binding was first seen Ready at that generation."""
-        return self._first_ready.get(((namespace, name), generation))
+        """Return when the binding was first seen Ready at that generation; None when never, or when it is gone."""
+        return self._first_ready.get((namespace, name), {}).get(generation)
 
     async def wait(self, what: str, check: Callable[[], bool], deadline: float) -> None:
-        """Wait until ``check`` holds. Raises BenchmarkError after so many seconds."""
+        """Wait until ``check`` holds. Raises BenchmarkError, with what was seen so far, after so many seconds."""
         end = time.monotonic() + deadline
         while not check():
             if self._task is not None and self._task.done():
                 self._task.result()
                 raise BenchmarkError("the watch ended early")
             if time.monotonic() > end:
-                raise BenchmarkError(f"not within {deadline:.0f} s: {what}")
+                seen = f"present {dict(self.present)}, Ready {dict(self.ready)}, refused {dict(self.refused)}"
+                raise BenchmarkError(f"not within {deadline:.0f} s: {what}; seen: {seen}")
             await asyncio.sleep(_POLL)
 
     async def _watch(self) -> None:
@@ -74,8 +77,12 @@ class Watcher:
         while True:
             url = self._cluster.url(f"{BINDINGS}?watch=1&resourceVersion={version}&allowWatchBookmarks=true")
             async with self._cluster.session.get(url, timeout=timeout, read_bufsize=_LONGEST_LINE) as stream:
+                if stream.status == 429:  # a kind that was just installed is not served at once
+                    await asyncio.sleep(0.2)
+                    continue
                 if stream.status != 200:
                     raise BenchmarkError(f"the API server answered {stream.status} to the watch of the benchmark")
+                self._open.set()
                 async for line in stream.content:
                     version = self._take(json.loads(line))
 
@@ -101,7 +108,7 @@ class Watcher:
         generation = metadata["generation"]
         shown = _ready_condition(body)
         if shown == "True":
-            self._first_ready.setdefault((key, generation), now)
+            self._first_ready.setdefault(key, {}).setdefault(generation, now)
             if key not in self._ready:
                 self.ready[key[0]] += 1
             self._ready[key] = generation
@@ -118,6 +125,7 @@ class Watcher:
 
     def _forget(self, key: Key, now: float) -> None:
         self._unready(key)
+        self._first_ready.pop(key, None)
         self._known.discard(key)
         self._refused.discard(key)
         self.present[key[0]] -= 1

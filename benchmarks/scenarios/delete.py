@@ -6,6 +6,7 @@ from functools import partial
 from benchmarks.cluster import together
 from benchmarks.objects import collection
 from benchmarks.result import Measured
+from benchmarks.scenarios.steady import wait_passes
 from benchmarks.stage import Stage, deadline
 
 NAMESPACE = "bench-many"
@@ -30,6 +31,7 @@ class Delete:
     async def run(self, stage: Stage) -> Measured:
         """Delete and wait until the last is gone."""
         wanted = await stage.ensure(NAMESPACE, self.count)
+        await wait_passes(stage, sum(stage.watcher.present.values()))  # of an operator that was started just now
         meter, watcher = stage.meter(), stage.watcher
         keys = [(NAMESPACE, name) for name in wanted]
         paths = [f"{collection(NAMESPACE)}/{name}" for name in wanted]
@@ -60,4 +62,4 @@ def left_in_vault(stage: Stage, namespace: str, names: frozenset[str]) -> int:
     listings = ("sys/policies/acl", "auth/kubernetes/role")
     found = [stage.plane.vault.request("LIST", path, accept=[404]) for path in listings]
     there = [str(each) for answer in found for each in (answer.get("data") or {}).get("keys") or ()]
-    return sum(each.rpartition(f".{namespace}.")[2] in names for each in there if f".{namespace}." in each)
+    return sum(each.partition(f".{namespace}.")[2].split(".")[0] in names for each in there)

@@ -63,6 +63,7 @@ class New:
             "rss_mb": memory,
             "rss_mb_before": memory_before,
             "creation_seconds": created - first,
+            "servers_cpu_ms_per_binding": {name: 1000 * used / self.count for name, used in usage.servers.items()},
             "backend_patches": usage.backend_patches(),
             "requests": usage.kinds(),
         }

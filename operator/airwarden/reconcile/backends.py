@@ -116,6 +116,9 @@ class Backends:
         runtime = self._runtimes.get(name)
         if runtime is not None:
             return runtime
+        known = self._known.get(name)
+        if known is None or isinstance(known, Held):
+            return known  # names come from bindings too: one that is nothing must not be remembered
         async with self._opening.setdefault(name, asyncio.Lock()):
             known = self._known.get(name)
             if known is None or isinstance(known, Held):

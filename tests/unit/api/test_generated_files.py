@@ -18,6 +18,7 @@ KEYWORDS = {
     "type", "description", "default", "enum", "minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum",
     "maxProperties", "required", "properties", "items", "additionalProperties",
     "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
 }  # fmt: skip
 
 

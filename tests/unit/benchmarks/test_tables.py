@@ -59,4 +59,21 @@ def test_small_differences_are_noise_and_a_new_write_is_not() -> None:
 
 
 def test_numbers_are_shown_for_people() -> None:
-    assert [shown(each) for each in (None, 0, 3, 12345.6, 0.01234, 99.95)] == ["-", "0", "3", "12,346", "0.0123", "100"]
+    assert [shown(each) for each in (None, 0, 3, 12345.6, 0.01234, 99.95)] == [
+        "-",
+        "0",
+        "3",
+        "12,346",
+        "0.01234",
+        "99.95",
+    ]
+
+
+def test_times_on_a_disturbed_machine_get_no_verdict_and_counts_do() -> None:
+    runs = [{"kind": "full", "others_busy_percent": 40.0}]
+    figures = {"bindings_per_second": 500.0, "floor_ratio": 0.5, "patches_steady": 0.0, "patches_new": 4.0}
+    shown_table = text(result_table(Result.of({**ABOUT, "runs": runs}, {"new-1000": Measured(figures)})))
+    assert "disturbed" in row(shown_table, "bindings_per_second")
+    assert "disturbed" in row(shown_table, "floor_ratio")
+    assert "kept" in row(shown_table, "patches_steady")
+    assert "missed" in row(shown_table, "patches_new")
