@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+
 from plane.control_plane import ControlPlane, Plane
+
+# No deadlines: a busy machine is no failure. A breakage need not be shown in its smallest form.
+settings.register_profile("airwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "no-shrink", settings.get_profile("airwarden"), phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)
+settings.load_profile("airwarden")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from faults.breaking import RED, Copy, occurrences
-from faults.mutants import MUTANTS, Mutant
+from faults.mutant import Mutant
+from faults.mutants import MUTANTS
 
 WORST = (
     "every rule admits every key",
@@ -40,7 +41,9 @@ def test_what_is_to_be_broken_stands_exactly_once_in_the_code(mutant: Mutant) ->
 @pytest.fixture(scope="session")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """Return a copy of the tree to be broken."""
-    return Copy(tmp_path_factory.mktemp("tree"))
+    made = Copy(tmp_path_factory.mktemp("tree"))
+    made.hold_green(test for mutant in CHOSEN for test in mutant.tests)
+    return made
 
 
 @pytest.mark.parametrize("mutant", CHOSEN, ids=lambda each: each.name.replace(" ", "-"))

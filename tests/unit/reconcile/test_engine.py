@@ -234,10 +234,52 @@ async def test_while_a_store_counts_as_down_a_pass_sends_it_nothing(seat: Seat) 
 
 async def test_a_binding_that_is_gone_is_forgotten_with_its_timer(seat: Seat) -> None:
     body = seat.bench.binding
+    seat.bench.delete()
+    seat.hear()
+    await seat.rest()
     seat.engine.see_binding("DELETED", body)
+    await seat.rest()
     assert KEY not in seat.engine._timers
     assert KEY not in seat.bench.cache.bindings
+    assert seat.bench.journal.lines.count("PATCH billing finalizer off") == 1
+    assert sum("observe" in line for line in seat.bench.journal.lines) == 1
+
+
+def strip_and_delete(seat: Seat, *, hear_both: bool) -> None:
+    """Take our finalizer off as its author may, and delete the binding before it can come back."""
+    path = binding_path(*KEY)
+    stripped = seat.bench.api.change(path, lambda body: body["metadata"].update(finalizers=[]))
+    del seat.bench.api.objects[path]
+    if hear_both:
+        seat.engine.see_binding("MODIFIED", stripped)
+    seat.engine.see_binding("DELETED", stripped)
+
+
+@pytest.mark.parametrize("hear_both", [True, False])
+async def test_a_binding_that_went_without_our_leave_leaves_nothing(seat: Seat, hear_both: bool) -> None:
+    strip_and_delete(seat, hear_both=hear_both)
     await seat.rest()
+    for _ in range(3):
+        if KEY in seat.engine._timers:
+            seat.engine._due(KEY, Urgency.REMOVAL)
+            await seat.rest()
+    assert seat.bench.store.contents == {}
+    assert seat.bench.api.objects == {}
+    assert KEY not in seat.bench.cache.bindings
+    assert not any("PATCH" in line and "finalizer off" in line for line in seat.bench.journal.lines)
+
+
+async def test_what_went_without_our_leave_while_its_store_is_down_is_taken_away_later(seat: Seat) -> None:
+    seat.bench.store.errors["observe"] = Unreachable("no answer")
+    strip_and_delete(seat, hear_both=False)
+    await seat.rest()
+    assert seat.bench.store.contents != {}
+    assert seat.bench.cache.using_backend("vault") == (KEY,)
+    seat.bench.store.errors.clear()
+    seat.engine._due(KEY, Urgency.REMOVAL)
+    await seat.rest()
+    assert seat.bench.store.contents == {}
+    assert seat.bench.account() is None
 
 
 async def test_a_pass_that_ends_in_a_bug_is_tried_again_and_the_others_go_on(seat: Seat) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import pytest
 
 from airwarden.domain.errors import AirwardenError, ClusterFailed, Unreachable
-from unit.reconcile.fakes import Bench, Killed, When
+from unit.reconcile.fake_cluster import Killed, When
+from unit.reconcile.fakes import Bench
 
 ACTS: dict[str, Callable[[Bench], None]] = {
     "create": lambda bench: bench.declare("team/db"),

@@ -23,6 +23,7 @@ from airwarden.domain.errors import (
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.reconcile.breaker import Breaker
 from airwarden.reconcile.cache import Cache
+from unit.reconcile.fakes import Bench
 
 KEY = ("team", "billing")
 
@@ -139,3 +140,11 @@ def test_a_long_outage_does_not_pile_up_tracebacks() -> None:
             breaker.guard()
         frames.append(len(caught.traceback))
     assert frames == [frames[0]] * 20
+
+
+async def test_names_of_backends_that_do_not_exist_are_not_remembered() -> None:
+    bench = Bench()
+    for number in range(50):
+        assert await bench.backends.open(f"nothing-{number}") is None
+    assert await bench.backends.open("vault") is not None
+    assert set(bench.backends._opening) == {"vault"}

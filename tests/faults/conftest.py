@@ -1,0 +1,7 @@
+"""Fixtures of the long fault runs, shared with the integration tests."""
+
+from __future__ import annotations
+
+from integration.faults.conftest import own_plane, placed
+
+__all__ = ["own_plane", "placed"]

@@ -1,0 +1,33 @@
+"""What a breakage is, and the names of the tests that notice them. Used by the lists beside this module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path("operator/airwarden")
+DOMAIN = "tests/unit/domain"
+GUARDRAILS, DESIRED, DIFF, OWNER = (f"{DOMAIN}/test_{name}.py" for name in ("guardrails", "desired", "diff", "owner"))
+RECONCILE = "tests/unit/reconcile"
+BINDINGS, ATTACKS, ENGINE, QUEUE, MEMORY = (
+    f"{RECONCILE}/test_{name}.py" for name in ("bindings", "attacks", "engine", "queue", "memory")
+)
+API = "tests/unit/kubernetes/test_api.py"
+TELEMETRY = "tests/unit/test_telemetry.py"
+POLICY, ROLE, ANSWERS, SETUP, CONNECTION = (
+    f"tests/unit/vault/test_{name}.py" for name in ("policy", "role", "answers", "setup", "connection")
+)
+SECRECY, STORE = "tests/contract/vault/test_secrecy.py", "tests/contract/vault/test_store.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One breakage: what it takes away, where, and who must notice."""
+
+    name: str
+    file: str
+    text: str
+    replacement: str
+    tests: tuple[str, ...]
+    servers: bool = False
+    """Whether the tests need the local control plane."""

@@ -1,0 +1,14 @@
+"""One-line breakages of the safety code, and the tests that must turn red for each.
+
+A breakage that no test notices is a promise that nobody keeps. Run by `tests/faults/test_mutants.py` on a
+copy of the tree; the first ones are also run by `make test`. The text is exact and stands once in its
+file, so that a change of the code that moves it away from here is noticed.
+"""
+
+from __future__ import annotations
+
+from faults.mutant import Mutant
+from faults.mutants_inside import INSIDE
+from faults.mutants_outside import OUTSIDE
+
+MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE)
