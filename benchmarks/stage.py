@@ -63,9 +63,6 @@ class Stage:
         if self._operator is None:
             self._operator = OperatorProcess(self.plane, Options(log_level="info"))
             await asyncio.to_thread(self._operator.start, wait=False)
-            # The plane's reaper ends what is recorded here, also when this process is killed.
-            with (self.plane.data_dir / "pids").open("a") as pids:
-                pids.write(f"{self._operator.pid} operator\n")
             await asyncio.to_thread(wait_for, "the operator is ready", self._operator.ready, START_DEADLINE)
         return began
 

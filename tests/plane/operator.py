@@ -147,6 +147,8 @@ class OperatorProcess:
                 env=environment,
                 start_new_session=True,
             )
+        with (self._plane.data_dir / "pids").open("a") as pids:  # so that the reaper ends it with the plane
+            pids.write(f"{self._process.pid} operator\n")
         if wait:
             wait_for("the operator is ready", self.ready, START_DEADLINE)
 

@@ -49,7 +49,9 @@ class KeptPlane:
 
 def describe(plane: Plane, extras: list[KeptProcess]) -> KeptPlane:
     """Describe a running plane; extras (the operator) are ended before its servers."""
-    servers = [KeptProcess(name, pid, str(plane.data_dir)) for pid, name in recorded_pids(plane.data_dir)]
+    apart = {each.pid for each in extras}
+    recorded = [(pid, name) for pid, name in recorded_pids(plane.data_dir) if pid not in apart]
+    servers = [KeptProcess(name, pid, str(plane.data_dir)) for pid, name in recorded]
     return KeptPlane(
         data_dir=str(plane.data_dir),
         kubeconfig=str(plane.kubeconfig),

@@ -80,8 +80,6 @@ def start_operator(stage: Stage, operator: OperatorProcess) -> None:
     """Act 2, its second half: the operator's process, which the kubelet would start from the Deployment."""
     began = time.monotonic()
     operator.start()
-    with (stage.plane.data_dir / "pids").open("a") as pids:  # so that not even a killed demo leaves it running
-        pids.write(f"{operator.pid} operator\n")
     stage.terminal.say(
         "\nThere is no kubelet here, so the Deployment's one container is started as a process:\n"
         f"`airwarden run --cluster={CLUSTER} …`, with the tokens of service account {NAMESPACE}/{ACCOUNT} alone.\n"
