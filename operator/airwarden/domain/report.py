@@ -291,6 +291,11 @@ def recorded(status: Status | None) -> dict[Address, str]:
     return {_address(target): target.digest for target in (status or Status()).targets}
 
 
+def recorded_id(status: Status | None, address: Address) -> str:
+    """Return the store's own id of one recorded address; empty when there is none."""
+    return next((target.id for target in (status or Status()).targets if _address(target) == address), "")
+
+
 def derived(found: Mapping[Address, str], owner: Owner, account: str) -> dict[Address, str]:
     """Leave out what stands in a status under a name that the binding does not derive: it was not written by us."""
     return {address: digest for address, digest in found.items() if address.name == _derived(address, owner, account)}

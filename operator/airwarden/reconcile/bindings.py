@@ -130,7 +130,8 @@ class BindingReconciler:
         names = {item.backend_ref.name for item in binding.spec.secrets} | {each.backend for each in recorded}
         opened = await self._open(names - {CLUSTER})
         wanted = plan(binding, self._surroundings(binding, opened, recorded))
-        account, fault = await self._account_changes(wanted, recorded)
+        account_id = reports.recorded_id(binding.status, accounts.address(wanted.account))
+        account, fault = await self._account_changes(wanted, recorded, account_id)
         looked = await asyncio.gather(
             *(self._look(name, wanted, opened[name], recorded) for name in sorted(names - {CLUSTER}))
         )
@@ -138,7 +139,7 @@ class BindingReconciler:
         if fault is not None:
             stores = {name: parts.withdrawn(part, wanted, recorded, fault) for name, part in stores.items()}
         binding = await self._record(binding, wanted, [account, *(part.progress for part in stores.values())])
-        account = await self._write_account(wanted, account)
+        account = await self._write_account(wanted, account, account_id)
         if account.fault is not None and account.fault.reason in _FOREIGN_ACCOUNT:
             stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
         written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
@@ -178,7 +179,9 @@ class BindingReconciler:
             return parts.held(name, found)
         return await parts.observe(found, wanted, recorded)
 
-    async def _account_changes(self, wanted: Plan, recorded: Mapping[Address, str]) -> tuple[Progress, Fault | None]:
+    async def _account_changes(
+        self, wanted: Plan, recorded: Mapping[Address, str], uid: str
+    ) -> tuple[Progress, Fault | None]:
         """Return the cluster's part, from the watched accounts: looking costs no request.
 
         Only an account that is on the record and not watched is read: it was deleted, or never was ours.
@@ -191,7 +194,6 @@ class BindingReconciler:
         digests = {resource.address: resource.digest}
         try:
             if known is not None:
-                uid = self._recorded_uid(wanted.owner, resource.address)
                 accounts.refuse_foreign(known, wanted.owner, uid)
         except (NotOwned, ServiceAccountTaken) as error:
             fault = Fault(error.reason, error.message, retryable=False)
@@ -213,12 +215,11 @@ class BindingReconciler:
         status = reports.pending(binding, wanted, new, self._now())
         return binding.model_copy(update={"status": await self._write_status(binding.metadata, status)})
 
-    async def _write_account(self, wanted: Plan, part: Progress) -> Progress:
+    async def _write_account(self, wanted: Plan, part: Progress, uid: str) -> Progress:
         if part.changes is None or part.fault is not None:
             return part
         done: list[Done] = []
         for operation in part.changes.operations:
-            uid = self._recorded_uid(wanted.owner, operation.address)
             try:
                 written, account = await self._tools.accounts.apply(wanted.owner, operation, uid)
             except AirwardenError as error:
@@ -229,16 +230,6 @@ class BindingReconciler:
                 self._tools.cache.learn_account(account)
             done.append(Done(operation, written.id))
         return replace(part, done=tuple(done))
-
-    def _recorded_uid(self, owner: Owner, address: Address) -> str:
-        entry = self._tools.cache.bindings.get((owner.namespace, owner.binding))
-        status = Status.model_validate(entry.load()["status"]) if entry is not None else Status()
-        found = (
-            each.id
-            for each in status.targets
-            if (each.backend, each.kind, each.name) == (address.backend, address.kind, address.name)
-        )
-        return next(found, "")
 
     async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts) -> None:
         status = reports.report(binding, wanted, progress, self._now())
@@ -282,6 +273,7 @@ class BindingReconciler:
         previous = Status.model_validate(raw["status"])
         owner = Owner(self._tools.cluster, *entry.key)
         recorded = reports.derived(reports.recorded(previous), owner, entry.account)
+        account_id = reports.recorded_id(previous, accounts.address(entry.account))
         opened = await self._open(entry.backends - {CLUSTER, ""})
         progress = {
             each.backend: each
@@ -290,7 +282,7 @@ class BindingReconciler:
             )
         }
         if all(each.complete for each in progress.values()):
-            account = await self._remove_account(owner, entry.account)
+            account = await self._remove_account(owner, entry.account, account_id)
             progress[CLUSTER] = account
         if all(each.complete for each in progress.values()):
             if not entry.lost:
@@ -318,12 +310,12 @@ class BindingReconciler:
             return parts.held(name, found).progress
         return await parts.write(await parts.observe_removal(found, owner, recorded), creating=False)
 
-    async def _remove_account(self, owner: Owner, name: str) -> Progress:
+    async def _remove_account(self, owner: Owner, name: str, uid: str) -> Progress:
         """Remove the account, read live, if it is this binding's by its labels or is the very one that we made."""
         try:
             live = await self._tools.accounts.read(owner, name)
             found = live.observed(owner) if live is not None else accounts.absent(name)
-            made = live is not None and accounts.is_ours(live, owner, self._recorded_uid(owner, found.address))
+            made = live is not None and accounts.is_ours(live, owner, uid)
             changes = diff((), {found.address: found}, {found.address: ""} if made else {}, (found.address,))
             for operation in changes.operations:
                 await self._tools.accounts.apply(owner, operation)
