@@ -40,6 +40,8 @@ _STALLING = frozenset(
 )
 """Reasons that time alone does not mend."""
 
+_OUTAGE = frozenset({Reason.BACKEND_UNREACHABLE, Reason.BACKEND_SEALED, Reason.BACKEND_THROTTLED, Reason.BACKEND_ERROR})
+"""Faces of one outage: a store that goes down, restarts and is unsealed shows several of them in turn."""
 
 _NAMED: Final = 5
 """How many backends a column names before it says how many more there are."""
@@ -89,7 +91,7 @@ def _condition(
 def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
     """Return the status after one pass over all stores."""
     previous = binding.status or Status()
-    parts = _steadied(previous, parts)
+    parts = _steadied(previous, plan, parts)
     secrets = tuple(_secret(decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
     generation = binding.metadata.generation
@@ -106,23 +108,37 @@ def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progre
     )
 
 
-def _steadied(previous: Status, parts: Mapping[str, Progress]) -> dict[str, Progress]:
+def _steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Progress]:
     """Return the parts with the words of a lasting outage kept as they were first said.
 
-    The same outage shows as refused, timed out or reset by turns; each new wording would be a write per binding.
+    The same outage shows as refused, timed out, sealed or throttled by turns; each new wording would be a
+    write per binding. What is so at the moment stands in the backend's own status.
     """
     ready = previous.condition("Ready")
     if ready is None or ready.status == "True":
         return dict(parts)
-    return {name: _reworded(part, ready) for name, part in parts.items()}
+    failed = {(each.type, each.id): each for each in previous.secrets if each.state is SecretState.FAILED}
+    said: dict[str, Condition | SecretStatus] = {}
+    for decision in plan.decisions:
+        if (before := failed.get((decision.type, decision.id))) is not None:
+            said.setdefault(decision.backend, before)
+    return {name: _reworded(part, said.get(name, ready)) for name, part in parts.items()}
 
 
-def _reworded(part: Progress, said: Condition) -> Progress:
+def _reworded(part: Progress, said: Condition | SecretStatus) -> Progress:
     fault = part.fault
-    if fault is None or not fault.retryable or fault.reason.word != said.reason:
+    if fault is None or not fault.retryable or not _same_outage(fault.reason, said.reason):
         return part
-    same = replace(fault, message=said.message)
+    same = replace(fault, reason=_reason(said.reason), message=said.message)
     return replace(part, fault=same, failed=dict.fromkeys(part.failed, same))
+
+
+def _reason(word: str) -> Reason:
+    return next(each for each in Reason if each.word == word)
+
+
+def _same_outage(reason: Reason, said: str) -> bool:
+    return reason.word == said or (reason in _OUTAGE and said in {each.word for each in _OUTAGE})
 
 
 def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Address], now: str) -> Status:
@@ -179,18 +195,25 @@ _EXIT: Final = (
 def _deletion_message(fault: Fault, previous: Status) -> str:
     """Return why the deletion waits; the same outage keeps the words in which it was first said."""
     said = previous.condition("Ready")
-    cause = f"{fault.reason.word}: "
-    if said is not None and said.reason == Reason.DELETION_BLOCKED.word and said.message.startswith(cause):
-        return said.message
-    return f"{cause}{fault.message}{_EXIT}"
+    if said is not None and said.reason == Reason.DELETION_BLOCKED.word:
+        cause = said.message.partition(": ")[0]
+        if _same_outage(fault.reason, cause):
+            return said.message
+    return f"{fault.reason.word}: {fault.message}{_EXIT}"
 
 
 def _reworded_deletion(part: Progress, previous: Status) -> Progress:
     """Keep the words of targets that wait for the same reason as before."""
     if part.fault is None:
         return part
-    said = {target.reason: target.message for target in previous.targets if target.message}
-    same = replace(part.fault, message=said.get(part.fault.reason.word, part.fault.message))
+    fault = part.fault
+    said = next(
+        (each for each in previous.targets if each.backend == part.backend and _same_outage(fault.reason, each.reason)),
+        None,
+    )
+    if said is None or not said.message:
+        return part
+    same = replace(fault, reason=_reason(said.reason), message=said.message)
     return replace(part, failed=dict.fromkeys(part.failed, same))
 
 

@@ -95,6 +95,59 @@ def test_what_was_acknowledged_before_stays_ready_while_the_store_is_down() -> N
     assert not unverified.complete
 
 
+def down(backend: str, reason: Reason) -> Progress:
+    fault = Fault(reason, f"reading from backend {backend}: {reason.word} it says")
+    return Progress(backend, digests={}, fault=fault)
+
+
+_FACES = (
+    Reason.BACKEND_SEALED,
+    Reason.BACKEND_UNREACHABLE,
+    Reason.BACKEND_THROTTLED,
+    Reason.BACKEND_ERROR,
+)
+
+
+@pytest.mark.parametrize("first", _FACES)
+def test_one_outage_is_said_once_whatever_face_it_shows_next(first: Reason) -> None:
+    declared, wanted = planned()
+    outage = reports.report(declared, wanted, {CLUSTER: equal(ACCOUNT), "vault": down("vault", first)}, EARLY)
+    later = declared.model_copy(update={"status": outage})
+    for face in _FACES:
+        assert reports.report(later, wanted, {CLUSTER: equal(ACCOUNT), "vault": down("vault", face)}, LATE) == outage
+
+
+def test_an_outage_that_ends_in_a_refusal_is_said_anew() -> None:
+    declared, wanted = planned()
+    account = equal(ACCOUNT)
+    outage = reports.report(declared, wanted, {CLUSTER: account, "vault": down("vault", Reason.BACKEND_SEALED)}, EARLY)
+    later = declared.model_copy(update={"status": outage})
+    parts = {CLUSTER: account, "vault": down("vault", Reason.BACKEND_UNAUTHORIZED)}
+    refused = reports.report(later, wanted, parts, LATE)
+    assert said(refused.conditions)["Ready"] == ("False", "BackendUnauthorized")
+
+
+def test_two_stores_that_are_down_keep_the_words_of_each() -> None:
+    declared = binding(item(), item("team/x", "x", "other"))
+    wanted = plan(declared, Surroundings("c1", {"vault": view(rule()), "other": view(rule(), name="other")}, {}))
+    stores = {name: down(name, Reason.BACKEND_UNREACHABLE) for name in ("vault", "other")}
+    parts = {CLUSTER: equal(ACCOUNT), **stores}
+    outage = reports.report(declared, wanted, parts, EARLY)
+    again = reports.report(declared.model_copy(update={"status": outage}), wanted, parts, LATE)
+    assert again == outage
+    assert {each.id: each.message for each in again.secrets} == {
+        "db": "reading from backend vault: BackendUnreachable it says",
+        "x": "reading from backend other: BackendUnreachable it says",
+    }
+
+
+def test_a_blocked_deletion_says_one_outage_once() -> None:
+    declared = ready()
+    first = reports.deleting(declared.status, 2, {"vault": down("vault", Reason.BACKEND_SEALED)}, EARLY)
+    again = reports.deleting(first, 2, {"vault": down("vault", Reason.BACKEND_UNREACHABLE)}, LATE)
+    assert again == first
+
+
 def test_a_refusal_stalls_and_says_how_many_more_there_are() -> None:
     declared, wanted = planned(binding(item("team/a", "a"), item("other/b", "b"), item("other/c", "c")))
     status = reports.report(declared, wanted, {CLUSTER: written(ACCOUNT), "vault": written(POLICY)}, EARLY)
