@@ -244,9 +244,23 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "a key is worked on twice at once",
         "reconcile/queue.py",
-        "            if key in self._running:",
+        "            if first.key in self._running:",
         "            if False:",
         (QUEUE,),
+    ),
+    Mutant(
+        "a namespace with much to do goes first for as long as it lasts",
+        "reconcile/queue.py",
+        "line.turn(urgency, key[0])",
+        "0",
+        (QUEUE,),
+    ),
+    Mutant(
+        "a binding that is edited all the time is looked at all the time",
+        "reconcile/engine.py",
+        "        if wait > 0:",
+        "        if False:",
+        (ENGINE,),
     ),
     Mutant(
         "drift checks take every place",

@@ -23,6 +23,7 @@ from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.bindings import BindingReconciler, Next, Seen
 from airwarden.reconcile.cache import Cache, Entry, NamespaceView
 from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
 
@@ -50,6 +51,7 @@ class Engine:
         self._reconciler = reconciler
         self._metrics = metrics
         self._lanes = Lanes(self._work, self._ended)
+        self._pacing = Pacing(time.monotonic)
         self._handled: dict[Key, Seen] = {}
         self._live = False
         self._look_again: set[Key] = set()
@@ -194,7 +196,8 @@ class Engine:
             entry = self._cache.bindings.get(key)
             if entry is not None:
                 self._attempts.pop(key, None)
-                self._submit(entry, urgency)
+                self._stop_timer(key)
+                self._queue(entry, urgency)
 
     def backend_failing(self, name: str) -> None:
         """A store counts as down: its probe looks at once."""
@@ -277,20 +280,25 @@ class Engine:
         return all(self._backends.known(name) is not None for name in entry.backends)
 
     def _submit(self, entry: Entry, urgency: Urgency) -> None:
-        timer = self._timers.pop(entry.key, None)
-        if timer is not None:
-            timer.cancel()
+        self._stop_timer(entry.key)
+        wait = self._pacing.wait(entry.key)
+        if wait > 0:
+            self._later(entry.key, wait, urgency)
+            return
         self._queue(entry, urgency)
 
     def _queue(self, entry: Entry, urgency: Urgency) -> None:
         if self._lanes.idle:
             # Time in which nothing waited is not time without progress.
             self._progress = time.monotonic()
-        self._lanes.submit(entry.key, entry.backends, urgency)
+        # Names that are no backend would let an author open as many lanes as there are names.
+        lane = frozenset(name for name in entry.backends if self._backends.known(name) is not None)
+        self._lanes.submit(entry.key, lane, urgency)
 
     async def _work(self, key: Key, urgency: Urgency) -> None:
         """Do one pass and decide when the next is."""
         begun = time.monotonic()
+        self._pacing.begun(key)
         outcome = "failed"
         try:
             following = await self._attempt(key)
@@ -347,10 +355,13 @@ class Engine:
         self._later(key, delay, Urgency.REMOVAL if removal else min(urgency, Urgency.CHANGE, key=lambda each: -each))
 
     def _later(self, key: Key, delay: float, urgency: Urgency) -> None:
+        self._stop_timer(key)
+        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key, urgency)
+
+    def _stop_timer(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key, urgency)
 
     def _due(self, key: Key, urgency: Urgency) -> None:
         self._timers.pop(key, None)
@@ -367,9 +378,8 @@ class Engine:
             return
         self._handled.pop(key, None)
         self._attempts.pop(key, None)
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        self._pacing.forget(key)
+        self._stop_timer(key)
         self._lanes.forget(key)
         for asleep in self._asleep.values():
             asleep.pop(key, None)

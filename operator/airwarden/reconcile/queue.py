@@ -1,7 +1,8 @@
-"""Which binding is worked on next: keyed lanes, one per set of backends, urgent work first.
+"""Which binding is worked on next: keyed lanes, one per set of backends, urgent work first, namespaces by turns.
 
-A lane for each set of backends keeps a slow store from holding up bindings that do not use it. A key is
-never worked on twice at once, whatever lane it stands in. Called by `airwarden.reconcile.engine`.
+A lane for each set of backends keeps a slow store from holding up bindings that do not use it, and turns keep
+a namespace with a thousand bindings from holding up one that has a single one. A key is never worked on twice
+at once, whatever lane it stands in. Called by `airwarden.reconcile.engine`.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 import structlog
 
@@ -39,10 +41,36 @@ What is less urgent leaves room for what is more so, even when a store answers s
 """
 
 
+class _Waiting(NamedTuple):
+    """A key in a line, as the heap compares it: the number makes it unique, so that keys are never compared."""
+
+    urgency: Urgency
+    turn: int
+    number: int
+    key: Key
+
+
 @dataclass(slots=True)
 class _Line:
-    heap: list[tuple[Urgency, int, Key]] = field(default_factory=list)
+    heap: list[_Waiting] = field(default_factory=list)
     active: int = 0
+    turns: dict[Urgency, int] = field(default_factory=lambda: dict.fromkeys(Urgency, 0))
+    """The turn of what was begun last."""
+    last: dict[tuple[Urgency, str], int] = field(default_factory=dict)
+    """The turn of what a namespace has waiting last; nothing for one that waits for nothing."""
+
+    def turn(self, urgency: Urgency, namespace: str) -> int:
+        """Give a namespace its next turn: behind its own, and beside the first ones of others."""
+        given = max(self.turns[urgency], self.last.get((urgency, namespace), 0)) + 1
+        self.last[urgency, namespace] = given
+        return given
+
+    def begin(self, waiting: _Waiting) -> None:
+        """Note that a turn was taken, or given up."""
+        self.turns[waiting.urgency] = max(self.turns[waiting.urgency], waiting.turn)
+        whose = (waiting.urgency, waiting.key[0])
+        if self.last.get(whose) == waiting.turn:
+            del self.last[whose]
 
 
 class Lanes:
@@ -52,7 +80,7 @@ class Lanes:
         self._work = work
         self._after = ended
         self._lines: dict[Lane, _Line] = {}
-        self._waiting: dict[Key, tuple[Urgency, int, Lane]] = {}
+        self._waiting: dict[Key, tuple[_Waiting, Lane]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._numbers = itertools.count()
         self._closed = False
@@ -71,14 +99,16 @@ class Lanes:
         """Ask for one more pass over the key. A waiting key becomes more urgent, never less."""
         if self._closed:
             return
-        waiting = self._waiting.get(key)
-        if waiting is not None and waiting[0] <= urgency and waiting[2] == lane:
-            return
-        if waiting is not None:
-            urgency = min(urgency, waiting[0])
-        number = next(self._numbers)
-        self._waiting[key] = (urgency, number, lane)
-        heapq.heappush(self._lines.setdefault(lane, _Line()).heap, (urgency, number, key))
+        found = self._waiting.get(key)
+        if found is not None:
+            before, place = found
+            if before.urgency <= urgency and place == lane:
+                return
+            urgency = min(urgency, before.urgency)
+        line = self._lines.setdefault(lane, _Line())
+        waiting = _Waiting(urgency, line.turn(urgency, key[0]), next(self._numbers), key)
+        self._waiting[key] = (waiting, lane)
+        heapq.heappush(line.heap, waiting)
         self._pump(lane)
 
     def running(self, key: Key) -> bool:
@@ -105,16 +135,18 @@ class Lanes:
         line = self._lines.get(lane)
         if line is None:
             return
-        held: list[tuple[Urgency, int, Key]] = []
-        while line.heap and line.active < _CAPACITY[line.heap[0][0]]:
-            urgency, number, key = heapq.heappop(line.heap)
-            if self._waiting.get(key) != (urgency, number, lane):
+        held: list[_Waiting] = []
+        while line.heap and line.active < _CAPACITY[line.heap[0].urgency]:
+            first = heapq.heappop(line.heap)
+            if self._waiting.get(first.key) != (first, lane):
+                line.begin(first)
                 continue
-            if key in self._running:
-                held.append((urgency, number, key))
+            if first.key in self._running:
+                held.append(first)
                 continue
-            del self._waiting[key]
-            self._start(key, urgency, lane, line)
+            line.begin(first)
+            del self._waiting[first.key]
+            self._start(first.key, first.urgency, lane, line)
         for each in held:
             heapq.heappush(line.heap, each)
         if not line.heap and not line.active:
@@ -138,6 +170,6 @@ class Lanes:
         elif not task.cancelled():
             self._after(key)
         self._pump(lane)
-        waiting = self._waiting.get(key)
-        if waiting is not None and waiting[2] != lane:
-            self._pump(waiting[2])
+        found = self._waiting.get(key)
+        if found is not None and found[1] != lane:
+            self._pump(found[1])

@@ -106,6 +106,26 @@ async def test_an_edit_is_a_change_and_a_deletion_a_removal(seat: Seat) -> None:
     assert seat.bench.api.objects == {}
 
 
+async def test_a_binding_that_is_edited_all_the_time_is_looked_at_now_and_then_and_ends_as_declared(seat: Seat) -> None:
+    for number in range(40):
+        seat.bench.declare(f"team/edit{number}")
+        seat.hear()
+        await seat.rest()
+    assert len(seat.looks) <= 6
+    assert 0 < seat.delay() <= 1.0
+    seat.engine._due(KEY, Urgency.CHANGE)
+    await seat.rest()
+    assert seat.bench.ready == ("True", "Ready")
+    assert any("team/edit39" in str(each) for each in seat.bench.store.contents.values())
+
+
+async def test_names_that_are_no_backend_open_no_lanes(seat: Seat) -> None:
+    seat.bench.declare("team/db", backend="nowhere")
+    seat.hear()
+    assert set(seat.engine._lanes._lines) <= {frozenset(), frozenset({"vault"})}
+    await seat.rest()
+
+
 async def test_a_status_that_somebody_else_wrote_is_set_right(seat: Seat) -> None:
     seat.bench.api.change(binding_path(*KEY), lambda body: body.pop("status"))
     seat.hear()

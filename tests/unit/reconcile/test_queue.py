@@ -96,6 +96,53 @@ async def test_a_full_lane_does_not_hold_up_another(work: Work) -> None:
     assert ("team", "quick") in work.started
 
 
+async def test_namespaces_take_turns_however_much_one_of_them_has_waiting(work: Work) -> None:
+    busy = keys("busy", 32)
+    for key in busy:
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    for key in keys("flood", 100):
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    others = [("other", "a"), ("third", "a"), ("other", "b")]
+    for key in others:
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    await work.turn()
+    await work.release(*busy[:6])
+    begun = work.started[32:]
+    assert len(begun) == 6
+    assert set(others) <= set(begun)
+
+
+async def test_a_namespace_whose_turn_passed_gets_no_credit_for_it(work: Work) -> None:
+    busy = keys("busy", 32)
+    for key in busy:
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    for key in keys("flood", 40):
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    await work.turn()
+    await work.release(*busy[:10])
+    late = [("late", f"l{number}") for number in range(10)]
+    for key in late:
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    await work.release(*busy[10:14])
+    latest = work.started[42:]
+    assert len(latest) == 4
+    assert {namespace for namespace, _ in latest} == {"team", "late"}
+
+
+async def test_drift_checks_that_wait_cost_a_namespace_no_turn_for_its_changes(work: Work) -> None:
+    busy = keys("busy", 32)
+    for key in busy:
+        work.lanes.submit(key, VAULT, Urgency.CHANGE)
+    for key in keys("drift", 50):
+        work.lanes.submit(key, VAULT, Urgency.DRIFT)
+    for number in range(3):
+        work.lanes.submit(("other", f"o{number}"), VAULT, Urgency.CHANGE)
+    work.lanes.submit(("team", "edited"), VAULT, Urgency.CHANGE)
+    await work.turn()
+    await work.release(*busy[:2])
+    assert ("team", "edited") in work.started
+
+
 async def test_a_key_that_is_worked_on_waits_for_its_end_also_in_another_lane(work: Work) -> None:
     key = ("team", "a")
     work.lanes.submit(key, VAULT, Urgency.CHANGE)
