@@ -72,11 +72,10 @@ def _run(quick: bool, huge: bool, soak: bool, minutes: float, words: tuple[str, 
 
 
 def _keep(result: Result, output: Path) -> None:
-    """Show the result and write it. The apart runs stand beside the usual one of the same commit and machine."""
-    apart = result.about["runs"][0]["kind"] in ("huge", "soak")
-    if apart and output.exists():
+    """Show the result and write it, beside what other kinds of runs found on the same machine."""
+    if output.exists():
         before = read(output)
-        result = before.merged(result) if before.comes_from(result) else result
+        result = result.beside(before) if before.comes_from(result) else result
     _OUT.print(result_table(result, _OUT.width))
     _OUT.print(growth_table(result))
     _OUT.print(described(result.about), style="dim", highlight=False)

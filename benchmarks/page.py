@@ -56,7 +56,7 @@ def where(result: Result) -> str:
         busy = run.get("others_busy_percent")
         noise = "" if busy is None else f"; other programs used {shown(busy)} % of the machine meanwhile"
         failed = "".join(f"; {name} failed" for name in run.get("failures") or ())
-        lines.append(f"- {run['kind']} run, {run['date']}, {run['seconds']} s{noise}{failed}")
+        lines.append(f"- {run['kind']} run of {run['commit']}, {run['date']}, {run['seconds']} s{noise}{failed}")
     return "\n".join(lines) + "\n"
 
 

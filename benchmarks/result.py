@@ -15,6 +15,8 @@ from benchmarks.maths import rounded
 
 Json = dict[str, Any]
 _ABOUT: Final = ("commit", "date", "machine", "runs", "versions")
+_APART: Final = ("huge", "soak")
+_APART_KEYS: Final = frozenset(key for key in KEYS if key.endswith("_10000"))
 BUSY: Final = 10.0
 """Percent of the machine that other programs may use before times say little."""
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
@@ -36,7 +38,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The figures of one or more runs on one machine at one commit."""
+    """The figures of one or more runs on one machine; each run says at which commit it was."""
 
     about: Mapping[str, Any]
     figures: Mapping[str, float | None]
@@ -62,18 +64,42 @@ class Result:
     @property
     def disturbed(self) -> bool:
         """True when other programs used so much of the machine that times say little, or when that is not known."""
-        used = [each.get("others_busy_percent") for each in self.about.get("runs") or ()]
+        runs = self.about.get("runs") or ()
+        # The apart runs take no time that a budget speaks of.
+        used = [each.get("others_busy_percent") for each in runs if not _apart(each)] or [
+            each.get("others_busy_percent") for each in runs
+        ]
         return any(each is None or each > BUSY for each in used)
 
-    def comes_from(self, other: "Result") -> bool:
-        """Tell whether both are of one commit, machine and set of versions, so that they may stand in one file."""
-        return all(self.about.get(each) == other.about.get(each) for each in ("commit", "machine", "versions"))
+    @property
+    def apart(self) -> bool:
+        """True for a run that stands beside the usual one: the largest number of bindings, or the long run."""
+        return all(_apart(each) for each in self.about.get("runs") or ())
 
-    def merged(self, later: "Result") -> "Result":
-        """Return this with what a later run of the same commit and machine found beside it."""
-        about = {**later.about, "runs": [*self.about.get("runs", ()), *later.about.get("runs", ())]}
-        figures = {**self.figures, **{key: value for key, value in later.figures.items() if value is not None}}
-        return Result(about, figures, {**self.scenarios, **later.scenarios})
+    def comes_from(self, other: "Result") -> bool:
+        """Tell whether both are of one machine and set of versions, so that they may stand in one file."""
+        return all(self.about.get(each) == other.about.get(each) for each in ("machine", "versions"))
+
+    def beside(self, before: "Result") -> "Result":
+        """Return this run's result together with what ``before`` holds of other kinds of runs.
+
+        A usual run takes the place of the last one and leaves the apart ones; an apart run takes its own place.
+        """
+        kinds = {each["kind"] for each in self.about["runs"]}
+        runs = [each for each in before.about.get("runs") or () if _apart(each) or self.apart]
+        kept = [each for each in runs if each["kind"] not in kinds]
+        own = before.scenarios if self.apart else [name for each in kept for name in each.get("scenarios") or ()]
+        figures = {
+            key: value
+            for key, value in before.figures.items()
+            if (self.apart or key in _APART_KEYS) and self.figures.get(key) is None
+        }
+        usual = next((each for each in (self, before) if not each.apart), self)
+        return Result(
+            {**usual.about, "runs": [*kept, *self.about["runs"]]},
+            {**self.figures, **figures},
+            {**{name: before.scenarios[name] for name in own if name in before.scenarios}, **self.scenarios},
+        )
 
     def text(self) -> str:
         """Return the file's text."""
@@ -103,6 +129,10 @@ def read(path: Path) -> Result:
         raise BenchmarkError(f"{path} is not a result of make bench: it has none of its keys")
     about = {key: found.get(key) for key in _ABOUT}
     return Result(about, {key: found.get(key) for key in KEYS}, found.get("scenarios") or {})
+
+
+def _apart(run: Mapping[str, Any]) -> bool:
+    return run.get("kind") in _APART
 
 
 def _rounded(value: Any) -> Any:

@@ -64,7 +64,9 @@ def run(groups: Sequence[Group], kind: Kind, progress: Progress) -> Finished:
     about["runs"] = [
         {
             **kind.record(),
+            "commit": about["commit"],
             "date": about["date"],
+            "scenarios": list(found),
             "seconds": seconds,
             "others_busy_percent": others.percent(),
             "failures": dict(failures),

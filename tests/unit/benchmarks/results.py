@@ -9,7 +9,16 @@ ABOUT: dict[str, Any] = {
     "date": "2026-01-31 12:00 UTC",
     "machine": {"processor": "Fast & Co", "cores": 2, "memory_gb": 8, "system": "Linux 6"},
     "versions": {"python": "3.11.7", "vault": "1.21.1"},
-    "runs": [{"kind": "full", "date": "2026-01-31 12:00 UTC", "seconds": 900, "others_busy_percent": 1.5}],
+    "runs": [
+        {
+            "kind": "full",
+            "commit": "0123456789ab",
+            "date": "2026-01-31 12:00 UTC",
+            "scenarios": ["new-5000", "new-100", "new-1000"],
+            "seconds": 900,
+            "others_busy_percent": 1.5,
+        }
+    ],
 }
 NOTHING = Result.of({"runs": []}, {})
 

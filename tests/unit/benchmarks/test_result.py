@@ -69,14 +69,47 @@ def test_growth_is_in_order_of_size() -> None:
     assert [each["bindings"] for each in SOME.growth()] == [100, 1000, 5000]
 
 
+def huge(commit: str = "c-huge", rss: float = 300.0) -> Result:
+    run = {"kind": "huge", "commit": commit, "scenarios": ["new-10000"], "others_busy_percent": 80.0}
+    return Result.of({**ABOUT, "commit": commit, "runs": [run]}, {"new-10000": Measured({"rss_mb_10000": rss})})
+
+
 def test_an_apart_run_adds_its_figures_and_takes_none_away() -> None:
-    huge = Result.of({**ABOUT, "runs": [{"kind": "huge"}]}, {"new-10000": Measured({"rss_mb_10000": 300.0})})
-    assert SOME.comes_from(huge)
-    both = SOME.merged(huge)
+    both = huge().beside(SOME)
     assert both.value("rss_mb_10000") == 300
     assert both.value("bindings_per_second") == 100
     assert [each["kind"] for each in both.about["runs"]] == ["full", "huge"]
-    assert not SOME.comes_from(replace(huge, about={**ABOUT, "commit": "another"}))
+    assert both.about["commit"] == ABOUT["commit"], "the file's commit is that of the usual run"
+    assert set(both.scenarios) == {*SOME.scenarios, "new-10000"}
+
+
+def test_a_usual_run_replaces_the_last_one_and_leaves_the_apart_ones() -> None:
+    quick = Result.of(
+        {**ABOUT, "commit": "later", "runs": [{"kind": "quick", "commit": "later", "others_busy_percent": 0.0}]},
+        {"steady": Measured({"patches_steady": 0.0})},
+    )
+    found = quick.beside(huge().beside(SOME))
+    assert [(each["kind"], each["commit"]) for each in found.about["runs"]] == [("huge", "c-huge"), ("quick", "later")]
+    assert found.value("rss_mb_10000") == 300
+    assert found.value("bindings_per_second") is None, "a figure of the run that was replaced is no longer shown"
+    assert set(found.scenarios) == {"new-10000", "steady"}
+
+
+def test_an_apart_run_takes_its_own_place() -> None:
+    found = huge("newer", 250.0).beside(huge().beside(SOME))
+    assert [(each["kind"], each.get("commit")) for each in found.about["runs"]][-1] == ("huge", "newer")
+    assert len(found.about["runs"]) == 2
+    assert found.value("rss_mb_10000") == 250
+
+
+def test_a_busy_apart_run_takes_no_verdict_from_the_usual_one() -> None:
+    assert huge().disturbed
+    assert not huge().beside(SOME).disturbed
+
+
+def test_another_machine_begins_a_new_file() -> None:
+    assert huge().comes_from(SOME)
+    assert not huge().comes_from(replace(SOME, about={**ABOUT, "machine": {"cores": 64}}))
 
 
 def test_the_ratio_needs_both_sides() -> None:
