@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -62,7 +64,7 @@ def test_each_rule_is_used(world: World) -> None:
     rules = [
         rule
         for each in rendered(world, "manifests")
-        if each["kind"] in {"ClusterRole", "Role"}
+        if each["kind"] in {"ClusterRole", "Role"} and each["metadata"]["name"] == ACCOUNT
         for rule in each["rules"]
     ]
     unused = [
@@ -75,6 +77,46 @@ def test_each_rule_is_used(world: World) -> None:
     ]
     assert unused == []
     assert not any("*" in value for rule in rules for values in rule.values() for value in values)
+
+
+@pytest.fixture
+def editor(world: World, team: str) -> Path:
+    """Return the kubeconfig of an account with the built-in role `edit` in one namespace."""
+    world.create(f"/api/v1/namespaces/{team}/serviceaccounts", {"metadata": {"name": "editor"}})
+    world.create(
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{team}/rolebindings",
+        {
+            "metadata": {"name": "editor"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"kind": "ServiceAccount", "name": "editor", "namespace": team}],
+        },
+    )
+    found = world.plane.kubeconfig_for(team, "editor")
+    eventually("the role takes in ours", lambda: may(world, found, team, "create", "airflowsecretbindings"))
+    return found
+
+
+def may(world: World, kubeconfig: Path, namespace: str, verb: str, resource: str) -> bool:
+    kind, _, subresource = resource.partition("/")
+    question = ["auth", "can-i", verb, f"{kind}.airwarden.dev", f"--subresource={subresource}", "-n", namespace]
+    try:
+        return world.plane.kubectl(*question, kubeconfig=kubeconfig) == "yes\n"
+    except PlaneError as error:
+        if not str(error).startswith(f"kubectl {' '.join(question)}: exit 1: "):
+            raise
+        return False
+
+
+def test_an_editor_of_a_namespace_writes_bindings_and_neither_their_status_nor_backends(
+    world: World, editor: Path, team: str
+) -> None:
+    for verb in ("get", "create", "patch", "delete"):
+        assert may(world, editor, team, verb, "airflowsecretbindings")
+    for verb in ("patch", "update"):
+        assert not may(world, editor, team, verb, "airflowsecretbindings/status")
+    for verb in ("create", "patch", "delete"):
+        assert not may(world, editor, team, verb, "airflowsecretbackends")
+    assert not may(world, editor, "default", "create", "airflowsecretbindings")
 
 
 @pytest.mark.usefixtures("lived")

@@ -32,6 +32,7 @@ CONTROLLERS = (
     "garbage-collector-controller",
     "validatingadmissionpolicy-status-controller",
     "job-controller",
+    "clusterrole-aggregation-controller",
 )
 # The API server's own upkeep and probes are left out: no test asks for them, and they are most of an idle log.
 AUDIT_POLICY: Json = {

@@ -1,0 +1,49 @@
+"""A control plane with the kinds and the admission policies of `manifests/admission`, and no operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+import yaml
+
+from airwarden.api import crd
+from integration.admission.asking import BACKENDS, Asking
+from integration.schema import objects
+from plane.binaries import REPOSITORY
+from plane.control_plane import ControlPlane, Plane
+from plane.waiting import wait_for
+
+SOON: Final = 30.0
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[Plane]:
+    """Run a control plane for these tests alone."""
+    with ControlPlane() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def asking(plane: Plane) -> Asking:
+    """Return the API server with the policies at work: a binding that no rule admits is refused."""
+    plane.api.apply(*(yaml.safe_load(text) for text in crd.crd_files().values()))
+    plane.kubectl("wait", "--for=condition=Established", *(f"crd/{each.plural}.airwarden.dev" for each in crd.KINDS))
+    folder = str(REPOSITORY / "manifests" / "admission")
+    plane.api.apply(*(each for each in yaml.safe_load_all(plane.kubectl("kustomize", folder)) if each))
+    plane.create_namespace("probe")
+    found = Asking(plane)
+    found.put(objects.backend("probe"))
+    wait_for(
+        "the policies are at work",
+        lambda: plane.api.admin.status("GET", BACKENDS) == 200 and found.refusal(_probe()) is not None,
+        SOON,
+    )
+    return found
+
+
+def _probe() -> objects.Json:
+    body = objects.binding("probe", "probe")
+    body["spec"]["secrets"] = [{**objects.secret(key="elsewhere/x"), "backendRef": {"name": "probe"}}]
+    return body
