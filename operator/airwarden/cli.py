@@ -5,6 +5,7 @@ Errors that a user can mend are one line on standard error and exit status 1; wr
 
 import asyncio
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,19 @@ from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
+from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from airwarden.reconcile.wording import complaints
 from airwarden.settings import LogFormat, LogLevel, Settings, manual
 from airwarden.telemetry import set_up_logging
+
+
+class Mode(Enum):
+    """What the operator may do in Vault."""
+
+    ROLES = "Roles"
+    FENCED = "Fenced"
+
 
 app = typer.Typer(
     help="Least-privilege secret access for Apache Airflow, declared in Kubernetes.",
@@ -114,7 +124,7 @@ def crds(
 
 
 @app.command("vault-setup")
-def print_vault_setup(
+def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
     backend: Annotated[Path, typer.Argument(help="File with the AirflowSecretBackend.", exists=True, dir_okay=False)],
     cluster: Annotated[str, typer.Option(envvar="AIRWARDEN_CLUSTER", help="Name of this cluster.")],
     namespace: Annotated[str, typer.Option(help="The operator's namespace.")] = "airwarden",
@@ -123,6 +133,11 @@ def print_vault_setup(
         list[str] | None, typer.Option(help="One more namespace to permit, for rules that select by label.")
     ] = None,
     enable_kv: Annotated[bool, typer.Option(help="Also enable the key-value engine.")] = False,
+    mode: Annotated[
+        Mode | None, typer.Option(case_sensitive=False, help="Mode to set up. Default: the backend's own.")
+    ] = None,
+    moving: Annotated[bool, typer.Option(help="Add the rights of the other mode, to remove what it left.")] = False,
+    sweep: Annotated[bool, typer.Option(help="Mode Fenced: permit the list of aliases, for the sweep.")] = True,
 ) -> None:
     """Print what a Vault administrator applies once: the operator's policy and role."""
     try:
@@ -145,6 +160,7 @@ def print_vault_setup(
             operator=OperatorAccount(namespace, service_account),
             namespaces=tuple(workload_namespace or ()),
             enable_kv=enable_kv,
+            options=ModeOptions(mode.value if mode is not None else None, moving, sweep),
         )
     except (AirwardenError, ValueError) as error:
         raise _fail(str(error)) from None

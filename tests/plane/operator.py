@@ -19,6 +19,8 @@ import requests
 import yaml
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.providers.vault.fenced.setup import ModeOptions
+from airwarden.providers.vault.fenced.slots import NO_ACCESSOR
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
@@ -50,7 +52,11 @@ def install(plane: Plane) -> None:
 
 
 def set_up_vault(
-    plane: Plane, backend: Mapping[str, Any], cluster: str = CLUSTER, namespaces: Iterable[str] = ()
+    plane: Plane,
+    backend: Mapping[str, Any],
+    cluster: str = CLUSTER,
+    namespaces: Iterable[str] = (),
+    options: ModeOptions | None = None,
 ) -> None:
     """Do what `airwarden vault-setup` prints, with the same texts, as the Vault administrator would.
 
@@ -58,12 +64,20 @@ def set_up_vault(
     """
     model = AirflowSecretBackend.model_validate({key: backend[key] for key in ("metadata", "spec")})
     account = OperatorAccount(NAMESPACE, ACCOUNT)
-    made = vault_setup(model, cluster=cluster, operator=account, namespaces=tuple(namespaces))
+    made = vault_setup(model, cluster=cluster, operator=account, namespaces=tuple(namespaces), options=options)
+    mount = plane.vault.request("GET", f"sys/auth/{made.workload_mount}", token=plane.vault_token)
+    accessor = str(mount["data"]["accessor"])
 
     def write(method: str, path: str, body: dict[str, Any]) -> None:
         plane.vault.request(method, path, body, token=plane.vault_token, accept=(200, 204))
 
-    write("PUT", f"sys/policies/acl/{made.policy_name}", {"policy": made.policy_text})
+    if made.fence is not None:
+        fence = made.fence
+        text = fence.policy_text.replace(NO_ACCESSOR, accessor)
+        write("PUT", f"sys/policies/acl/{fence.policy_name}", {"policy": text})
+        write("POST", f"auth/{fence.role_mount}/role/{fence.role_name}", dict(fence.role_fields))
+    text = made.policy_text.replace(NO_ACCESSOR, accessor)
+    write("PUT", f"sys/policies/acl/{made.policy_name}", {"policy": text})
     write("POST", f"auth/{made.role_mount}/role/{made.role_name}", dict(made.role_fields))
     write("POST", f"sys/auth/{made.workload_mount}/tune", {"max_lease_ttl": made.max_lease_ttl})
 

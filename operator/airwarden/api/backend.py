@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from airwarden.api.binding import MAX_NAME, AccountMode
 from airwarden.api.conditions import Condition, StatusModel
+from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
 from airwarden.api.metadata import Metadata
 from airwarden.api.texts import (
@@ -33,6 +34,7 @@ _EMPTY_SELECTOR = (
     "an empty selector is refused, since elsewhere in Kubernetes it means every namespace: name at least one label"
 )
 _VAULT_MISSING = "vault must be given for type Vault"
+_FENCED_MISSING = "vault.fenced must be given with mode Fenced, and only then"
 _MAKE_NEW = "is immutable; make a new backend instead"
 
 _NAME = (
@@ -132,8 +134,10 @@ class VaultBackend(Model):
     """URL without path, for example https://vault.example:8200."""
     namespace: VaultNamespace = ""
     """Vault Enterprise namespace. Immutable."""
-    mode: Literal["Roles"] = "Roles"
-    """Roles: one ACL policy and one auth role per binding."""
+    mode: Literal["Roles", "Fenced"] = "Roles"
+    """Roles: one ACL policy and one auth role per binding. Fenced: metadata of the account's alias, and no policy."""
+    fenced: Fenced | None = None
+    """Settings of mode Fenced; given exactly then."""
     tls: TLS = TLS()
     """How Vault's certificate is checked."""
     login: Login
@@ -155,8 +159,15 @@ class VaultBackend(Model):
                 "(has(oldSelf.__namespace__) ? oldSelf.__namespace__ : '')",
                 f"vault.namespace {_MAKE_NEW}",
             ),
+            rule("(self.mode == 'Fenced') == has(self.fenced)", _FENCED_MISSING),
         )
     )
+
+    @model_validator(mode="after")
+    def _settings_of_mode(self) -> Self:
+        if (self.mode == "Fenced") != (self.fenced is not None):
+            raise ValueError(_FENCED_MISSING)
+        return self
 
 
 class Requests(Model):

@@ -61,7 +61,7 @@ class Target(StatusModel):
     backend: Annotated[str, Field(max_length=253)] = ""
     """Name of the backend; empty for the cluster itself."""
     kind: Annotated[str, Field(max_length=64)]
-    """VaultPolicy, VaultKubernetesRole or ServiceAccount."""
+    """VaultPolicy, VaultKubernetesRole, VaultEntityAlias or ServiceAccount."""
     name: Annotated[str, Field(max_length=512)]
     """Name in the store."""
     id: Annotated[str, Field(max_length=512)] = ""
@@ -69,7 +69,7 @@ class Target(StatusModel):
     state: Annotated[TargetState, _open(TargetState, TargetState.FAILED)]
     """Pending is recorded before the first write, so that a crash leaks nothing."""
     reason: Annotated[str, Field(max_length=256)] = ""
-    """Why the state is not Present."""
+    """Why the state is not Present, or what does not hold although it is."""
     message: Annotated[str, Field(max_length=4096)] = ""
     """What is so, and what to do about it."""
     last_applied_time: Annotated[str, Field(max_length=64)] = ""
@@ -115,6 +115,8 @@ class Effective(StatusModel):
     """Longest lifetime of a login."""
     rules: Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=64)] = ()
     """The allow rules in use, as backend/rule."""
+    roles: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=64)] = ()
+    """The role with which tasks log in to each store, as backend/role."""
 
 
 class Summary(StatusModel):
@@ -126,6 +128,8 @@ class Summary(StatusModel):
     """Granted and declared secrets, as 2/3."""
     backends: Annotated[str, Field(max_length=1024)] = ""
     """Names of the backends in use."""
+    slots: Annotated[str, Field(max_length=1024)] = ""
+    """Slots in use and present in fenced backends, as vault: own 3/32, shared 0/8, dynamic 1/8."""
 
 
 class Status(StatusModel):

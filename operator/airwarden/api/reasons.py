@@ -55,6 +55,36 @@ class Reason(Enum):
         "The session asked for is longer than any rule permits that would admit the secret.",
         "Shorten access.session to what the message names. It is never shortened silently.",
     )
+    KEY_OUTSIDE_FENCE = Explanation(
+        "KeyOutsideFence",
+        "A rule allows the secret, but the backend is in mode Fenced and none of its slots can hold it.",
+        "Move the secret below the namespace's own tree or below shared/, or use a backend in mode Roles.",
+    )
+    SLOTS_EXHAUSTED = Explanation(
+        "SlotsExhausted",
+        "The binding has more secrets than the fenced backend has slots. Those declared first are granted.",
+        "Split the binding, or have the platform team raise vault.fenced.slots and apply vault-setup again.",
+    )
+    SLOTS_LOW = Explanation(
+        "SlotsLow",
+        "At least four of five slots of one kind are in use by the binding.",
+        "Plan for more: split the binding, or have the platform team raise vault.fenced.slots.",
+    )
+    SLOTS_TAKEN = Explanation(
+        "SlotsTaken",
+        "An account has one set of slots in a Vault, and another fenced backend of the binding uses them.",
+        "Use one fenced backend per binding and Vault.",
+    )
+    SESSION_TTL_NOT_ENFORCED = Explanation(
+        "SessionTTLNotEnforced",
+        "In mode Fenced all tasks log in with one role, whose lifetimes the Vault admin chose.",
+        "Nothing to do. Where sessions must be held, set session.required in the rule, or use mode Roles.",
+    )
+    LEFT_BEHIND = Explanation(
+        "LeftBehind",
+        "The access is gone, but the store keeps an empty object that the operator may not delete.",
+        "Nothing to do; the message names it for a Vault admin who wants it gone.",
+    )
     BACKEND_NOT_FOUND = Explanation(
         "BackendNotFound",
         "There is no AirflowSecretBackend of that name.",

@@ -5,11 +5,12 @@ Pure and cheap, so that it is made anew at every look. Called by `airwarden.reco
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airwarden.api.binding import AirflowSecretBinding, SecretItem
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
+from airwarden.domain.fence import Asked, Fence, confine
 from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, judge
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
@@ -43,6 +44,8 @@ class Plan:
     grants: Mapping[str, Grant]
     held: frozenset[str]
     """Backends on which nothing may be changed now, because it is not known what is allowed there."""
+    fences: Mapping[str, Fence] = field(default_factory=dict)
+    """What a binding can hold, for those of the backends that limit it."""
 
     @property
     def backends(self) -> frozenset[str]:
@@ -64,10 +67,14 @@ class Surroundings:
 
 def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     """Return what the binding may have. No mix of rules, nothing clamped, what is refused is left out."""
-    owner = Owner(around.cluster, binding.metadata.namespace, binding.metadata.name)
     account = binding.spec.service_account
+    owner = Owner(around.cluster, binding.metadata.namespace, binding.metadata.name, account=account.name)
     request = Request(owner.namespace, around.namespace_labels, account.mode, binding.spec.access.session)
     pairs = [(item, _verdict(item, request, around)) for item in binding.spec.secrets]
+    fences = {
+        name: each.fence for name, each in around.backends.items() if isinstance(each, BackendView) and each.fence
+    }
+    pairs = _confined(pairs, owner.namespace, fences, around.recorded)
     decisions = tuple(Decision(item.type.value, item.id, item.backend_ref.name, verdict) for item, verdict in pairs)
     held = frozenset(each.backend for each in decisions if isinstance(each.verdict, Held))
     grants = {
@@ -75,7 +82,26 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         for name in sorted({each.backend for each in decisions} - held)
         if (grant := _grant(name, owner, binding, pairs)) is not None
     }
-    return Plan(owner, account.name, decisions, grants, held)
+    return Plan(owner, account.name, decisions, grants, held, fences)
+
+
+def _confined(
+    pairs: list[tuple[SecretItem, Admitted | Refused | Held]],
+    namespace: str,
+    fences: Mapping[str, Fence],
+    recorded: frozenset[str],
+) -> list[tuple[SecretItem, Admitted | Refused | Held]]:
+    """Refuse what the rules admit but a backend cannot hold."""
+    asked = [
+        Asked(number, item.backend_ref.name, _readable(item))
+        for number, (item, verdict) in enumerate(pairs)
+        if isinstance(verdict, Admitted)
+    ]
+    complaints = confine(namespace, asked, fences, recorded) if fences else {}
+    return [
+        (item, Refused(*complaints[number]) if number in complaints else verdict)
+        for number, (item, verdict) in enumerate(pairs)
+    ]
 
 
 def _verdict(item: SecretItem, request: Request, around: Surroundings) -> Admitted | Refused | Held:

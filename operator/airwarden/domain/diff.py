@@ -6,6 +6,7 @@ provider's removal order, which cuts live access with the first of them. Called 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from airwarden.domain.resources import (
     Action,
@@ -56,6 +57,25 @@ def diff(
         if recorded.get(address) == resource.digest:
             drifted.add(address)
     return Changes(removals + tuple(writes), conflicts, frozenset(drifted), present, gone)
+
+
+def moved(
+    changes: Changes, former: Sequence[Address], observed: Mapping[Address, Observed], *, outgrown: bool
+) -> Changes:
+    """Return the changes with the removal of what another mode of the store recorded.
+
+    ``former`` holds only recorded addresses. What could not be observed stays an operation: it is not forgotten.
+    """
+    unknown = {address: Observed(address, {}) for address in former}
+    removals = tuple(
+        Operation(Action.DELETE, address, None, found)
+        for address in former
+        if not (found := observed.get(address, unknown[address])).absent
+    )
+    operations = removals + changes.operations if outgrown else changes.operations + removals
+    left = frozenset(each.address for each in removals)
+    gone = changes.gone | (frozenset(former) - left)
+    return replace(changes, operations=operations, gone=gone, former=left, outgrown=outgrown)
 
 
 def _ours(found: Observed, recorded: Mapping[Address, str]) -> bool:

@@ -11,6 +11,7 @@ from airwarden.api.backend import AllowRule, Operation
 from airwarden.api.binding import AccountMode, SecretItem, Session
 from airwarden.api.fields import duration_text, seconds
 from airwarden.api.reasons import Reason
+from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 
 _LONGEST_MESSAGE = 1000
@@ -26,6 +27,8 @@ class BackendView:
     grammar: KeyGrammar
     enforces_session_ttl: bool
     deleting: bool = False
+    fence: Fence | None = None
+    """What a binding can hold there at all; None where nothing but the rules limits it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Used by the planner, by each store's provider for its marks, and by the sweep.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 CLUSTER: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -26,6 +26,8 @@ class Owner:
     namespace: str
     binding: str
     backend: str = ""
+    account: str = field(default="", compare=False)
+    """The binding's service account, where it is known: no part of the identity, but of names in some stores."""
 
     def __post_init__(self) -> None:
         if CLUSTER.fullmatch(self.cluster) is None:
@@ -49,6 +51,13 @@ class Owner:
         if not self.backend:
             raise ValueError(f"{self} has no name in a store without a backend")
         return f"{PREFIX}.{self.cluster}.{self.namespace}.{self.binding}.{self.backend}"
+
+    @property
+    def account_in_store(self) -> str:
+        """The name of the binding's account in a store, ``team/billing``."""
+        if _SUBDOMAIN.fullmatch(self.account) is None:
+            raise ValueError(f"{self} has no account that could stand in a store: {self.account!r}")
+        return f"{self.namespace}/{self.account}"
 
     @property
     def mark(self) -> str:

@@ -35,6 +35,8 @@ class Done:
 
     operation: Operation
     id: str = ""
+    left: str = ""
+    """What the store keeps after a removal."""
 
 
 @dataclass(frozen=True, slots=True)

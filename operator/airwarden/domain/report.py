@@ -22,6 +22,7 @@ from airwarden.api.conditions import (
 from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Decision, Plan
+from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Fault, Progress
@@ -32,6 +33,9 @@ _STALLING = frozenset(
         Reason.INVALID_SPEC,
         Reason.KEY_NOT_ALLOWED,
         Reason.KEY_INVALID,
+        Reason.KEY_OUTSIDE_FENCE,
+        Reason.SLOTS_EXHAUSTED,
+        Reason.SLOTS_TAKEN,
         Reason.SESSION_NOT_ALLOWED,
         Reason.SERVICE_ACCOUNT_TAKEN,
         Reason.NOT_OWNED,
@@ -98,13 +102,14 @@ def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progre
     return Status(
         observed_generation=generation,
         conditions=conditions(previous.conditions, verdict, generation, now),
-        effective=_effective(plan),
+        effective=_effective(plan, parts, previous.effective),
         summary=Summary(
             secrets=f"{sum(each.state is SecretState.GRANTED for each in secrets)}/{len(secrets)}",
             backends=_names(plan.backends),
+            slots=usage(plan.grants.values(), plan.fences),
         ),
         secrets=secrets,
-        targets=targets(previous.targets, parts, now),
+        targets=annotated(targets(previous.targets, parts, now), plan.fences),
     )
 
 
@@ -321,25 +326,40 @@ def recorded_id(status: Status | None, address: Address) -> str:
 
 def derived(found: Mapping[Address, str], owner: Owner, account: str) -> dict[Address, str]:
     """Leave out what stands in a status under a name that the binding does not derive: it was not written by us."""
-    return {address: digest for address, digest in found.items() if address.name == _derived(address, owner, account)}
+    return {address: digest for address, digest in found.items() if address.name in _derived(address, owner, account)}
 
 
-def _derived(address: Address, owner: Owner, account: str) -> str | None:
+def _derived(address: Address, owner: Owner, account: str) -> frozenset[str]:
     if address.backend == CLUSTER:
-        return account
+        return frozenset({account})
     try:
-        return owner.at(address.backend).name_in_store
+        return frozenset({owner.at(address.backend).name_in_store, f"{owner.namespace}/{account}"})
     except ValueError:  # not even the name of a backend: forged
-        return None
+        return frozenset()
 
 
-def _effective(plan: Plan) -> Effective:
+def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective) -> Effective:
     if not plan.grants:
         return Effective()
-    ttl = max(grant.session.ttl for grant in plan.grants.values())
-    longest = max(grant.session.max_ttl for grant in plan.grants.values())
+    # Where the store ends no session, none is promised.
+    ttl = max((each.session.ttl for each in plan.grants.values() if each.backend not in plan.fences), default=0)
+    longest = max((each.session.max_ttl for each in plan.grants.values() if each.backend not in plan.fences), default=0)
+    roles = {name: _login_role(name, plan, parts.get(name), previous.roles) for name in sorted(plan.grants)}
     rules = {f"{each.backend}/{each.verdict.rule}" for each in plan.decisions if isinstance(each.verdict, Admitted)}
-    return Effective(session_ttl=duration_text(ttl), session_max_ttl=duration_text(longest), rules=tuple(sorted(rules)))
+    return Effective(
+        session_ttl=duration_text(ttl) if ttl else "",
+        session_max_ttl=duration_text(longest) if longest else "",
+        rules=tuple(sorted(rules)),
+        roles=tuple(role for role in roles.values() if role),
+    )
+
+
+def _login_role(name: str, plan: Plan, part: Progress | None, previous: Sequence[str]) -> str:
+    """Return backend/role of the tasks' login: the one that was so far, until the store has acknowledged the new."""
+    if _obstacle(part) is not None:
+        return next((each for each in previous if each.startswith(f"{name}/")), "")
+    fence = plan.fences.get(name)
+    return f"{name}/{plan.grants[name].owner.name_in_store if fence is None else fence.role}"
 
 
 def _secret(decision: Decision, parts: Mapping[str, Progress]) -> SecretStatus:

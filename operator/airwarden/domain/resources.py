@@ -140,3 +140,7 @@ class Changes:
     """Desired and found equal: nothing to write."""
     gone: frozenset[Address] = frozenset()
     """Recorded or derived, not desired, and absent: nothing left to remove."""
+    former: frozenset[Address] = frozenset()
+    """Left by another mode of the same store, and to be removed."""
+    outgrown: bool = False
+    """Whether what is left gives more than is granted now: it then goes first, else once the new is read back."""

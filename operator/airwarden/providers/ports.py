@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import Owner
-from airwarden.domain.resources import Address, Grant, Observed, Operation, Resource
+from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Written:
 
     id: str = ""
     warnings: tuple[str, ...] = ()
+    left: str = ""
+    """What the store keeps after a removal, though it gives nothing any more; shown in an Event."""
 
 
 class Store(Protocol):
@@ -43,12 +46,26 @@ class Store(Protocol):
     """Seconds between two checks of one binding where the backend does not say."""
     enforces_session_ttl: bool
     """Whether the store ends a login when its time is over."""
+    fence: Fence | None
+    """What one binding can hold; None where it can hold what the rules allow."""
 
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         """Return the resources that give exactly the grant, in the order of creation. Pure."""
 
     def addresses(self, owner: Owner) -> tuple[Address, ...]:
         """Return every address that this owner could have here, in the order of removal. Pure."""
+
+    def former(self, owner: Owner) -> tuple[Address, ...]:
+        """Return every address that the owner could have from another mode of this store, in the order of removal.
+
+        They are looked at and removed only where a status records them. Pure.
+        """
+
+    def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
+        """Return what the observed objects let the binding read. Pure."""
+
+    async def owners(self) -> frozenset[Owner]:
+        """Return every owner of our cluster that has something here. Forbidden when the login may not list it."""
 
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
         """Return what the store has at each address.

@@ -49,6 +49,7 @@ class Runtime:
             grammar=self.store.grammar,
             enforces_session_ttl=self.store.enforces_session_ttl,
             deleting=self.backend.metadata.deletion_timestamp is not None,
+            fence=self.store.fence,
         )
 
     def note_answer(self) -> None:

@@ -21,6 +21,7 @@ from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.diff import diff
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
+from airwarden.domain.fence import runs_low
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
 from airwarden.domain.resources import Action, Address, Changes, Operation
@@ -245,7 +246,19 @@ class BindingReconciler:
             self._tools.metrics.drift_corrected(len(drifted))
             message = f"changed from outside and set right: {', '.join(drifted)}"
             await self._tell(binding.metadata, "Warning", Reason.DRIFT_CORRECTED.word, message)
+        await self._tell_left(binding.metadata, progress)
+        before = binding.status.summary.slots if binding.status is not None else ""
+        if runs_low(status.summary.slots) and not runs_low(before):
+            await self._tell(
+                binding.metadata, "Warning", Reason.SLOTS_LOW.word, f"slots in use: {status.summary.slots}"
+            )
         await self._tell_transition(binding, status)
+
+    async def _tell_left(self, metadata: Metadata, progress: Parts) -> None:
+        """Name what a store keeps of something removed."""
+        left = [done.left for _, part in sorted(progress.items()) for done in part.done if done.left]
+        if left:
+            await self._tell(metadata, "Normal", Reason.LEFT_BEHIND.word, "; ".join(left))
 
     async def _tell_transition(self, binding: AirflowSecretBinding, status: Status) -> None:
         before = (binding.status or Status()).condition("Ready")
@@ -271,7 +284,7 @@ class BindingReconciler:
         raw = entry.load()
         metadata = Metadata.model_validate(raw["metadata"])
         previous = Status.model_validate(raw["status"])
-        owner = Owner(self._tools.cluster, *entry.key)
+        owner = Owner(self._tools.cluster, *entry.key, account=entry.account)
         recorded = reports.derived(reports.recorded(previous), owner, entry.account)
         account_id = reports.recorded_id(previous, accounts.address(entry.account))
         opened = await self._open(entry.backends - {CLUSTER, ""})
@@ -281,6 +294,7 @@ class BindingReconciler:
                 *(self._remove_from(name, owner, found, recorded) for name, found in opened.items())
             )
         }
+        await self._tell_left(metadata, progress)
         if all(each.complete for each in progress.values()):
             account = await self._remove_account(owner, entry.account, account_id)
             progress[CLUSTER] = account

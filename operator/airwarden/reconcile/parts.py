@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held, Plan
-from airwarden.domain.diff import diff
-from airwarden.domain.errors import AirwardenError, Rejected
+from airwarden.domain.diff import diff, moved
+from airwarden.domain.errors import AirwardenError, Rejected, StoreFailed
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
-from airwarden.domain.resources import Action, Address, Observed, Operation, Resource
+from airwarden.domain.resources import Action, Address, Observed, Operation, Readable, Resource
 from airwarden.reconcile.backends import Runtime
 
 Recorded = Mapping[Address, str]
@@ -25,6 +25,10 @@ class Part:
     progress: Progress
     runtime: Runtime | None = None
     observed: Mapping[Address, Observed] | None = None
+    owner: Owner | None = None
+    desired: tuple[Resource, ...] = ()
+    unread: Fault | None = None
+    """Why what another mode of the store left could not be read; until it can be, it is not removed."""
 
 
 def held(name: str, why: Held) -> Part:
@@ -44,13 +48,15 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded) -> Part:
     desired = runtime.store.render(grant) if grant is not None else ()
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
     digests = {resource.address: resource.digest for resource in desired}
-    return await _observe(runtime, plan.owner.at(runtime.name), desired, here, digests)
+    granted = grant.readable if grant is not None else frozenset()
+    part = await _observe(runtime, plan.owner.at(runtime.name), desired, here, digests)
+    return await _observe_former(part, here, granted)
 
 
 async def observe_removal(runtime: Runtime, owner: Owner, recorded: Recorded) -> Part:
     """Look at everything that the owner could have in the store, in order to remove it."""
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
-    return await _observe(runtime, owner.at(runtime.name), (), here, {})
+    return await _observe_former(await _observe(runtime, owner.at(runtime.name), (), here, {}), here, frozenset())
 
 
 async def _observe(
@@ -68,7 +74,27 @@ async def _observe(
         return Part(Progress(runtime.name, digests=digests, fault=fault), runtime)
     runtime.note_answer()
     changes = diff(desired, observed, here, addresses)
-    return Part(Progress(runtime.name, changes, digests), runtime, observed)
+    return Part(Progress(runtime.name, changes, digests), runtime, observed, owner, desired)
+
+
+async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readable]) -> Part:
+    """Look at what another mode of the store left, where the status records something of it."""
+    runtime, owner, changes = part.runtime, part.owner, part.progress.changes
+    if runtime is None or owner is None or changes is None or part.observed is None:
+        return part
+    former = tuple(each for each in runtime.store.former(owner) if each in here)
+    if not former:
+        return part
+    unread = None
+    found: Mapping[Address, Observed] = {}
+    try:
+        found = await runtime.store.observe(owner, former, known=True)
+    except AirwardenError as error:
+        runtime.note_failure(error)
+        unread = Fault.of(error, doing=f"reading {_FORMER}")
+    outgrown = not runtime.store.readable(found) <= granted
+    progress = replace(part.progress, changes=moved(changes, former, found, outgrown=outgrown))
+    return replace(part, progress=progress, observed={**part.observed, **found}, unread=unread)
 
 
 def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
@@ -76,7 +102,10 @@ def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
     if part.runtime is None or part.observed is None:
         return part
     here = {address: digest for address, digest in recorded.items() if address.backend == part.runtime.name}
-    changes = diff((), part.observed, here, part.runtime.store.addresses(plan.owner.at(part.runtime.name)))
+    owner = plan.owner.at(part.runtime.name)
+    changes = diff((), part.observed, here, part.runtime.store.addresses(owner))
+    former = tuple(each for each in part.runtime.store.former(owner) if each in here)
+    changes = moved(changes, former, part.observed, outgrown=part.unread is None)
     return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why))
 
 
@@ -92,15 +121,35 @@ async def write(part: Part, *, creating: bool) -> Progress:
     for operation in progress.changes.operations:
         if operation.action is Action.CREATE and not creating:
             continue
+        former = operation.address in progress.changes.former
+        if former and part.unread is not None:
+            return replace(progress, done=tuple(done), failed={operation.address: part.unread}, fault=part.unread)
+        if former and not progress.changes.outgrown and (progress.changes.conflicts or not creating):
+            continue
         try:
+            if former and not progress.changes.outgrown:
+                await _read_back(part)
             done.append(await _write(part.runtime, operation))
         except AirwardenError as error:
             part.runtime.note_failure(error)
-            fault = Fault.of(error, doing=f"{_VERBS[operation.action]} {operation.address}")
+            doing = f"{_VERBS[operation.action]} {operation.address}"
+            fault = Fault.of(error, doing=f"{doing}, {_FORMER}" if former else doing)
             return replace(progress, done=tuple(done), failed={operation.address: fault}, fault=fault)
     return replace(progress, done=tuple(done))
 
 
+async def _read_back(part: Part) -> None:
+    """Raise unless the store shows all that is granted: only then may what it replaces go."""
+    if part.runtime is None or part.owner is None or not part.desired:
+        return
+    found = await part.runtime.store.observe(part.owner, [each.address for each in part.desired], known=True)
+    for each in part.desired:
+        fields = found[each.address].fields
+        if fields is None or dict(fields) != dict(each.fields):
+            raise StoreFailed(f"{each.address} does not read back as it was written, so what it replaces stays")
+
+
+_FORMER = "which the backend's other mode left (until it is gone the operator needs the rights of both modes)"
 _VERBS = {Action.CREATE: "creating", Action.UPDATE: "updating", Action.DELETE: "deleting"}
 
 
@@ -111,4 +160,4 @@ async def _write(runtime: Runtime, operation: Operation) -> Done:
     if written.warnings:
         # An acknowledgement with a warning is no acknowledgement (design section 2, rule 9).
         raise Rejected(f"the store warned: {'; '.join(written.warnings)[:300]}")
-    return Done(operation, written.id)
+    return Done(operation, written.id, written.left)

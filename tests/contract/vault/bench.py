@@ -42,7 +42,9 @@ class Bench:
         """Return a store on this Vault."""
         ca_pem = vault.pop("ca_pem", None)
         assert ca_pem is None or isinstance(ca_pem, str)
-        return open_store(self.backend(**vault), cluster=CLUSTER, token_directory=self.tokens, ca_pem=ca_pem)
+        opened = open_store(self.backend(**vault), cluster=CLUSTER, token_directory=self.tokens, ca_pem=ca_pem)
+        assert isinstance(opened, VaultStore)
+        return opened
 
 
 def backend_of(address: str, **vault: object) -> AirflowSecretBackend:

@@ -13,6 +13,7 @@ from airwarden.providers.ports import Store
 from airwarden.providers.vault.setup import vault_setup
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import CLUSTER, NAMESPACE, OPERATOR, Bench, backend_of
+from contract.vault.fenced_bench import FencedBench
 from plane.control_plane import Plane
 from plane.vault_admin import token_reviewer_jwt
 
@@ -67,3 +68,9 @@ async def opening(bench: Bench) -> AsyncIterator[Callable[..., VaultStore]]:
     yield open_one
     for each in stores:
         await each.close()
+
+
+@pytest.fixture(scope="session")
+def fenced(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> FencedBench:
+    """Set Vault up for mode Fenced by running the printed script, beside what is there for mode Roles."""
+    return FencedBench.prepare(plane, tmp_path_factory.mktemp("fenced"))

@@ -16,6 +16,7 @@ from typing import Any
 
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.domain.fence import Fence
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
     Action,
@@ -26,7 +27,9 @@ from airwarden.domain.resources import (
     Grant,
     Observed,
     Operation,
+    Readable,
     Resource,
+    StaticSecret,
 )
 from airwarden.providers.kubernetes.accounts import Account, Accounts
 from airwarden.providers.kubernetes.api import Json
@@ -52,6 +55,7 @@ class FakeStore:
     settings: object = "as declared"
     drift_interval: float = 600.0
     enforces_session_ttl = True
+    fence: Fence | None = None
 
     def __init__(self, name: str, journal: Journal, api: FakeApi) -> None:
         self.name = name
@@ -79,10 +83,24 @@ class FakeStore:
         self._journal.begin(f"observe {self.name}{' one by one' if known else ''}")
         self._raise("observe")
         asked = tuple(addresses)
-        assert set(asked) <= set(self.addresses(owner)), "only what the owner derives may be looked at"
+        permitted = {*self.addresses(owner), *self.former(owner)}
+        assert set(asked) <= permitted, "only what the owner derives may be looked at"
         found = {each: Observed(each, self.contents.get(each), self._claim(each)) for each in asked}
         self._journal.end()
         return found
+
+    def former(self, owner: Owner) -> tuple[Address, ...]:
+        return (Address(self.name, "Former", f"{owner.namespace}/{owner.account}"),)
+
+    def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
+        paths = [each.fields.get("paths", ()) for each in observed.values() if each.fields is not None]
+        return frozenset(StaticSecret(path) for found in paths if isinstance(found, tuple) for path in found)
+
+    async def owners(self) -> frozenset[Owner]:
+        return frozenset(
+            Owner(cluster, namespace, rest.removesuffix(f".{self.name}"), self.name)
+            for _, cluster, namespace, rest in (each.name.split(".", 3) for each in self.contents)
+        )
 
     async def apply(self, operation: Operation) -> Written:
         self._journal.begin(f"{operation.action} {operation.address.kind} in {self.name}")

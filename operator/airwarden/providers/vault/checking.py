@@ -21,6 +21,9 @@ _RIGHTS: Final = "sys/capabilities-self"
 _SERVING: Final = (200, 429, 473)
 _WRITE: Final = ("create", "read", "update", "delete")
 _PROBE: Final = "airwarden-probe.airwarden-probe"
+Rights = tuple[tuple[str, tuple[str, ...]], ...]
+Optional = tuple[str, tuple[str, ...], str]
+"""A path, what it takes there, and the capability of the backend that this gives."""
 
 
 def needed_rights(cluster: str, auth_mount: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -39,20 +42,33 @@ def needed_rights(cluster: str, auth_mount: str) -> tuple[tuple[str, tuple[str, 
 
 async def check_vault(client: VaultClient, cluster: str, auth_mount: str) -> Health:
     """Return version, id and missing rights. Raises the error that stands in the way."""
+    return await check_rights(client, needed_rights(cluster, auth_mount), CAPABILITIES)
+
+
+async def check_rights(
+    client: VaultClient, needed: Rights, capabilities: tuple[str, ...], optional: tuple[Optional, ...] = ()
+) -> Health:
+    """Return version, id and which of the needed rights are missing.
+
+    ``optional`` rights are not missed: each that is there adds its capability. Raises the error that
+    stands in the way.
+    """
     version, store_id = _health(await client.anonymous(_HEALTH), client.connection.address)
     await client.ensure_login()
-    needed = needed_rights(cluster, auth_mount)
-    probes = {path: path.replace("*", _PROBE) for path, _ in needed}
+    probes = {
+        path: path.replace("*", _PROBE) for path in (*(each[0] for each in needed), *(each[0] for each in optional))
+    }
     try:
         answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}))
     except Forbidden:
-        return Health(store_id, version, (f"{_RIGHTS}: update",), CAPABILITIES)
+        return Health(store_id, version, (f"{_RIGHTS}: update",), capabilities)
+    more = tuple(name for path, wanted, name in optional if not _lacking(answer.data.get(probes[path]), wanted))
     missing = []
     for path, wanted in needed:
         lacking = _lacking(answer.data.get(probes[path]), wanted)
         if lacking:
             missing.append(f"{path}: {','.join(lacking)}")
-    return Health(store_id, version, tuple(missing), CAPABILITIES)
+    return Health(store_id, version, tuple(missing), capabilities + more)
 
 
 def _health(raw: RawAnswer, address: str) -> tuple[str, str]:

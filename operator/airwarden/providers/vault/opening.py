@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend, VaultBackend
+from airwarden.api.fenced import Fenced
 from airwarden.api.fields import seconds
 from airwarden.domain.errors import InvalidSettings
+from airwarden.domain.fence import Fence
 from airwarden.domain.owner import PREFIX
 from airwarden.providers.vault.connection import Connection
+from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.store import Layout, VaultStore
 
 _TIMEOUT: Final = 5.0
@@ -18,7 +21,9 @@ _MAX_CONCURRENT: Final = 16
 _PER_SECOND: Final = 500
 
 
-def open_store(backend: AirflowSecretBackend, *, cluster: str, token_directory: Path, ca_pem: str | None) -> VaultStore:
+def open_store(
+    backend: AirflowSecretBackend, *, cluster: str, token_directory: Path, ca_pem: str | None
+) -> VaultStore | FencedStore:
     """Return the store that the backend describes. Nothing is sent yet.
 
     ``token_directory`` holds one projected token per audience, the file named like it. ``ca_pem`` is the
@@ -50,7 +55,24 @@ def open_store(backend: AirflowSecretBackend, *, cluster: str, token_directory: 
         auth_mount=vault.workload_login.kubernetes.mount,
         audience=vault.workload_login.kubernetes.audience,
     )
-    return VaultStore(connection, layout)
+    if vault.fenced is None:
+        return VaultStore(connection, layout)
+    return FencedStore(connection, layout, fence_of(backend, vault.fenced, cluster))
+
+
+def fence_of(backend: AirflowSecretBackend, fenced: Fenced, cluster: str) -> Fence:
+    """Return the slots that the backend declares. Raises InvalidSettings for a role that the operator has itself."""
+    vault = vault_settings(backend)
+    refuse_own_names(fenced.role, cluster)
+    login = vault.login.kubernetes
+    mount = vault.workload_login.kubernetes.mount
+    if (login.mount, login.role.lower()) == (mount, fenced.role.lower()):
+        raise InvalidSettings(
+            f"fenced.role {fenced.role!r} is the operator's own role: tasks would log in with its rights. Name another"
+        )
+    counts = fenced.slots
+    place = f"{vault.address} {vault.namespace} {mount}"
+    return Fence(fenced.role, fenced.engine, counts.own, counts.shared, counts.dynamic, place)
 
 
 def vault_settings(backend: AirflowSecretBackend) -> VaultBackend:

@@ -9,7 +9,7 @@ before it hands it out, and what it did not write itself it does not understand.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import DynamicCredentials, Readable, StaticSecret
@@ -19,12 +19,13 @@ VERSIONED: Final = 2
 SEGMENT_CHARACTERS: Final = "A-Za-z0-9._~@:=,-"
 _PATH: Final = re.compile(rf"[{SEGMENT_CHARACTERS}]+(?:/[{SEGMENT_CHARACTERS}]+)*")
 _NOTE: Final = "# Written by Airwarden. A change made here is undone: change the binding instead."
-_TOKEN_CALLS: Final = (
+TOKEN_CALLS: Final = (
     ("auth/token/lookup-self", "read"),
     ("auth/token/renew-self", "update"),
     ("auth/token/revoke-self", "update"),
 )
-_LEASE_CALLS: Final = (("sys/leases/renew", "increment"), ("sys/leases/revoke", "sync"))
+LEASE_CALLS: Final = (("sys/leases/renew", "increment"), ("sys/leases/revoke", "sync"))
+_CREDENTIALS: Final = re.compile(r"(?P<engine>.+)/(?P<calls>creds|static-creds)/(?P<role>[^/]+)")
 _BLOCK: Final = re.compile(
     r'path "(?P<path>[^"]+)" \{\n'
     r'  capabilities = \["(?P<capability>[a-z]+)"\]\n'
@@ -60,11 +61,11 @@ def rules_for(readable: Iterable[Readable], *, mount: str, version: int) -> tupl
     or role that cannot be written as a plain path.
     """
     items = frozenset(readable)
-    rules = {PathRule(path, capability) for path, capability in _TOKEN_CALLS}
+    rules = {PathRule(path, capability) for path, capability in TOKEN_CALLS}
     rules |= {PathRule(_secret_path(item, mount, version)) for item in items}
     leases = tuple(sorted({_credentials_path(item) for item in items if _has_leases(item)}))
     if leases:
-        rules |= {PathRule(path, "update", leases) for path, _ in _LEASE_CALLS}
+        rules |= {PathRule(path, "update", leases) for path, _ in LEASE_CALLS}
     return tuple(sorted(rules))
 
 
@@ -96,6 +97,25 @@ def parse(text: str) -> PolicyDocument | None:
     except ValueError:
         return None
     return document if same else None
+
+
+def readable(document: PolicyDocument, *, mount: str, version: int) -> frozenset[Readable]:
+    """Return the secrets that a policy gives: the other way round of `rules_for`."""
+    values = f"{mount}/data/" if version == VERSIONED else f"{mount}/"
+    found: set[Readable] = set()
+    for rule in document.rules:
+        if rule.capability != "read" or rule.path in dict(TOKEN_CALLS):
+            continue
+        credentials = _CREDENTIALS.fullmatch(rule.path)
+        if rule.path.startswith(values):
+            found.add(StaticSecret(rule.path.removeprefix(values)))
+        elif credentials is not None:
+            kind: Literal["Dynamic", "Static"] = "Dynamic" if credentials["calls"] == "creds" else "Static"
+            found.add(DynamicCredentials(credentials["engine"], credentials["role"], kind))
+        else:
+            # A right that is no secret is more than any grant gives.
+            found.add(StaticSecret(f"//{rule.path}"))
+    return frozenset(found)
 
 
 def owner_of(text: str) -> Owner | None:
@@ -153,8 +173,8 @@ def _capability(rule: PathRule) -> str:
     """Return the rule's one capability; a call that takes an id must have the ids fenced."""
     if rule.capability == "read" and not rule.leases:
         return "read"
-    calls = {path for path, capability in _TOKEN_CALLS if capability == "update"}
-    fenced = {path for path, _ in _LEASE_CALLS}
+    calls = {path for path, capability in TOKEN_CALLS if capability == "update"}
+    fenced = {path for path, _ in LEASE_CALLS}
     if rule.capability == "update" and rule.path in (fenced if rule.leases else calls):
         return "update"
     raise ValueError(f"a binding's policy never gives {rule.capability!r} on {rule.path!r}")
@@ -162,7 +182,7 @@ def _capability(rule: PathRule) -> str:
 
 def _spare(rule: PathRule) -> str:
     """Return the one further parameter of a lease call, which may have any value."""
-    return dict(_LEASE_CALLS)[rule.path]
+    return dict(LEASE_CALLS)[rule.path]
 
 
 def _quote_leases(path: str) -> str:

@@ -15,6 +15,15 @@ from airwarden.api.backend import AirflowSecretBackend, VaultBackend
 from airwarden.api.fields import duration_text, seconds
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.owner import CLUSTER, PREFIX
+from airwarden.providers.vault.fenced.setup import (
+    FenceSetup,
+    ModeOptions,
+    accessor_lines,
+    fence_lines,
+    fence_rights,
+    fence_setup,
+)
+from airwarden.providers.vault.fenced.slots import NO_ACCESSOR
 from airwarden.providers.vault.opening import refuse_own_names, vault_settings
 from airwarden.providers.vault.policy import quote
 
@@ -46,6 +55,8 @@ class VaultSetup:
     max_lease_ttl: str
     """Longest login on the tasks' mount, set by tuning it."""
     script: str
+    fence: FenceSetup | None = None
+    """In mode Fenced: what the tasks log in with. Texts then hold ``${ACCESSOR}`` for the accessor of their mount."""
 
 
 def vault_setup(
@@ -55,12 +66,13 @@ def vault_setup(
     operator: OperatorAccount,
     namespaces: Iterable[str] = (),
     enable_kv: bool = False,
+    options: ModeOptions | None = None,
 ) -> VaultSetup:
     """Return what gives the operator its rights on the backend's Vault.
 
     ``namespaces`` are those that rules select by label: Vault knows no labels, so they are listed.
-    ``enable_kv`` adds the key-value engine to the script. Raises InvalidSettings when nothing safe can be
-    rendered: no namespace at all would mean every namespace to Vault.
+    ``enable_kv`` adds the key-value engine to the script. ``options`` are those of the modes. Raises
+    InvalidSettings when nothing safe can be rendered: no namespace at all would mean every namespace to Vault.
     """
     vault = vault_settings(backend)
     login = vault.login.kubernetes
@@ -70,12 +82,20 @@ def vault_setup(
     listed = _namespaces(backend, namespaces)
     longest = max((seconds(rule.session.max_ttl) for rule in backend.spec.allow), default=3600)
     name = f"{PREFIX}-operator.{cluster}"
-    text = _policy_text(vault, cluster, listed)
+    options = options or ModeOptions()
+    mode = options.mode or vault.mode
+    fenced = mode == "Fenced" or (options.moving and vault.fenced is not None)
+    fence = fence_setup(backend, cluster, listed) if fenced else None
+    text = _policy_text(vault, cluster, listed) if mode == "Roles" or options.moving else ""
+    if fence is not None or options.moving:
+        text += fence_rights(cluster, listed, fence, sweep=options.sweep)
     fields = _role_fields(vault, operator, name, longest)
     sections = (
-        _opening_lines(backend, vault, listed),
+        _opening_lines(backend, vault, listed, mode),
         _engine_lines(vault) if enable_kv else (),
         _mount_lines(vault, duration_text(longest)),
+        accessor_lines(vault) if NO_ACCESSOR in text else (),
+        fence_lines(vault, fence) if fence is not None else (),
         _operator_lines(vault, name, text, fields),
     )
     script = "\n".join(line for section in sections for line in section) + "\n"
@@ -88,6 +108,7 @@ def vault_setup(
         workload_mount=vault.workload_login.kubernetes.mount,
         max_lease_ttl=duration_text(longest),
         script=script,
+        fence=fence,
     )
 
 
@@ -191,11 +212,13 @@ def _role_fields(vault: VaultBackend, operator: OperatorAccount, name: str, long
     }
 
 
-def _opening_lines(backend: AirflowSecretBackend, vault: VaultBackend, listed: tuple[str, ...]) -> tuple[str, ...]:
+def _opening_lines(
+    backend: AirflowSecretBackend, vault: VaultBackend, listed: tuple[str, ...], mode: str
+) -> tuple[str, ...]:
     selecting = [rule.name for rule in backend.spec.allow if rule.namespaces.selector is not None]
     lines = [
         "#!/bin/sh",
-        f"# Vault set-up for backend {backend.metadata.name} of Airwarden, mode Roles.",
+        f"# Vault set-up for backend {backend.metadata.name} of Airwarden, mode {mode}.",
         "# Review it, then run it once with the vault command and an admin's token: VAULT_ADDR and VAULT_TOKEN.",
         "# Running it again does no harm.",
         "# Run it again when a rule of the backend names another namespace, audience or session length.",
@@ -256,7 +279,8 @@ def _operator_lines(vault: VaultBackend, name: str, text: str, fields: Mapping[s
     return (
         "",
         "# The operator's rights.",
-        f"vault policy write {shlex.quote(name)} - <<'END'",
+        # The shell fills in the accessor, if there is one; nothing else in the text means anything to it.
+        f"vault policy write {shlex.quote(name)} - <<" + ("END" if NO_ACCESSOR in text else "'END'"),
         text.removesuffix("\n"),
         "END",
         "",

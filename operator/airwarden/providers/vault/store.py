@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from airwarden.domain.errors import StoreFailed
+from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import PREFIX, Owner
 from airwarden.domain.resources import (
@@ -22,13 +23,17 @@ from airwarden.domain.resources import (
     Grant,
     Observed,
     Operation,
+    Readable,
     Resource,
+    StaticSecret,
 )
 from airwarden.providers.ports import Health, Written
 from airwarden.providers.vault import policy, role
 from airwarden.providers.vault.checking import check_vault
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import Connection
+from airwarden.providers.vault.fenced import slots
+from airwarden.providers.vault.fenced.aliases import ALIAS, Aliases
 from airwarden.providers.vault.listing import SharedListing
 from airwarden.providers.vault.transport import Call
 
@@ -56,6 +61,7 @@ class VaultStore:
 
     drift_interval: float = 600.0
     enforces_session_ttl: bool = True
+    fence: Fence | None = None
 
     def __init__(self, connection: Connection, layout: Layout, clock: Callable[[], float] = time.monotonic) -> None:
         self.client = VaultClient(connection, clock)
@@ -65,6 +71,7 @@ class VaultStore:
         self._role_path = f"auth/{layout.auth_mount}/role"
         self._policies = SharedListing(lambda: self._names("sys/policies/acl"), clock)
         self._roles = SharedListing(lambda: self._names(self._role_path), clock)
+        self._aliases = Aliases(self.client, layout.backend, layout.auth_mount)
 
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         """Return the policy and the role that give exactly the grant."""
@@ -79,6 +86,28 @@ class VaultStore:
         """Return the policy's address, whose removal cuts live tokens at once, then the role's."""
         return tuple(Address(self.layout.backend, kind, owner.name_in_store) for kind in (POLICY, ROLE))
 
+    def former(self, owner: Owner) -> tuple[Address, ...]:
+        """Return the alias whose slots mode Fenced filled."""
+        return (self._aliases.address(owner),)
+
+    def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
+        """Return what the observed policy, and what mode Fenced left, let the account read.
+
+        A policy that is not one of ours gives nobody knows what: more than any grant.
+        """
+        found: set[Readable] = set()
+        for address, each in observed.items():
+            if address.kind == ALIAS:
+                found |= slots.readable(each.fields or {}, address.name.split("/")[0])
+            elif address.kind == POLICY and each.fields is not None:
+                document = policy.parse(str(each.fields.get("policy", "")))
+                found |= (
+                    {StaticSecret("*")}
+                    if document is None
+                    else policy.readable(document, mount=self.layout.kv_mount, version=self.layout.kv_version)
+                )
+        return frozenset(found)
+
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
         """Return what Vault has at each of the owner's addresses.
 
@@ -86,16 +115,18 @@ class VaultStore:
         """
         own_policy, own_role = self.addresses(owner)
         asked = tuple(addresses)
+        aliases = {each for each in asked if each.kind == ALIAS and each in self.former(owner)}
         for address in asked:
-            if address not in (own_policy, own_role):
+            if address not in {own_policy, own_role, *aliases}:
                 raise ValueError(f"{address} is not an address of binding {owner}")
-        if not asked:
-            return {}
+        found = {each: await self._aliases.observe(owner) for each in aliases}
+        if len(found) == len(set(asked)):
+            return found
         text, fields = await asyncio.gather(
             self._policy_text(owner, known=known), self._role_fields(owner, known=known, wanted=own_role in asked)
         )
         claim = _policy_claim(owner, text)
-        found = {
+        found |= {
             own_policy: Observed(own_policy, None if text is None else {"policy": text}, claim),
             own_role: Observed(own_role, fields, _role_claim(owner, fields, text, claim)),
         }
@@ -104,6 +135,8 @@ class VaultStore:
     async def apply(self, operation: Operation) -> Written:
         """Write or remove one policy or role."""
         address = operation.address
+        if address.kind == ALIAS and operation.action is Action.DELETE:
+            return await self._aliases.apply(operation)
         path = self._path(address)
         if operation.action is Action.DELETE:
             answer = await self.client.request(Call("DELETE", path))
@@ -114,6 +147,16 @@ class VaultStore:
         (self._policies if address.kind == POLICY else self._roles).note(address.name)
         answer = await self.client.request(Call("POST", path, _body(address.kind, operation.resource.fields)))
         return Written(warnings=answer.warnings)
+
+    async def owners(self) -> frozenset[Owner]:
+        """Return every owner whose mark or role's name stands here, of our cluster and backend."""
+        named = await asyncio.gather(self._names("sys/policies/acl"), self._names(self._role_path))
+        parts = (each.split(".") for each in frozenset().union(*named))
+        return frozenset(
+            Owner(found[1], found[2], ".".join(found[3:-1]), found[-1])
+            for found in parts
+            if len(found) >= 5 and found[-1] == self.layout.backend
+        )
 
     async def check(self) -> Health:
         """Ask Vault for its health, log in, and ask for the rights of the login."""

@@ -1,0 +1,121 @@
+"""Vault in mode Fenced, as `airwarden.reconcile` sees it: an implementation of `providers.ports.Store`.
+
+The operator writes no policy and no role: it fills the slots of a managed account's alias, one idempotent
+request that acts on live tokens at once. What mode Roles left is read and removed through that mode's store.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from airwarden.domain.fence import Fence
+from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import Action, Address, FieldValue, Grant, Observed, Operation, Readable, Resource
+from airwarden.providers.ports import Health, Written
+from airwarden.providers.vault.checking import check_rights
+from airwarden.providers.vault.client import VaultClient
+from airwarden.providers.vault.concurrency import SingleFlight
+from airwarden.providers.vault.connection import Connection
+from airwarden.providers.vault.fenced import checking, slots
+from airwarden.providers.vault.fenced.aliases import ALIAS, LIST, Aliases
+from airwarden.providers.vault.store import Layout, VaultStore, key_grammar
+
+
+class FencedStore:
+    """The filled slots of one cluster's bindings in one Vault."""
+
+    drift_interval: float = 600.0
+    enforces_session_ttl: bool = False
+
+    def __init__(
+        self, connection: Connection, layout: Layout, fence: Fence, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._roles = VaultStore(connection, layout, clock)
+        self.client: VaultClient = self._roles.client
+        self.layout = layout
+        self.fence: Fence | None = fence
+        self.settings: object = (connection, layout, fence)
+        self.grammar: KeyGrammar = key_grammar(layout.kv_version)
+        self._slots = fence
+        self._aliases = Aliases(self.client, layout.backend, layout.auth_mount)
+        self._proven = False
+        self._proving = SingleFlight(self._prove)
+
+    def render(self, grant: Grant) -> tuple[Resource, ...]:
+        """Return the one alias whose metadata gives exactly the grant."""
+        fields: dict[str, FieldValue] = dict(slots.metadata(grant, self._slots))
+        address = Address(self.layout.backend, ALIAS, f"{grant.owner.namespace}/{grant.account}")
+        return (Resource(address, fields),)
+
+    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+        """Return the address of the owner's alias. Raises ValueError when its account is not known."""
+        return (self._aliases.address(owner),)
+
+    def former(self, owner: Owner) -> tuple[Address, ...]:
+        """Return the policy and the role that mode Roles gave the owner."""
+        return self._roles.addresses(owner)
+
+    async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
+        """Return what Vault has at each of the owner's addresses, those of mode Roles included.
+
+        Raises ValueError for an address that the owner cannot have.
+        """
+        asked = tuple(addresses)
+        own = self._aliases.address(owner)
+        others = [each for each in asked if each != own]
+        found = dict(await self._roles.observe(owner, others, known=known))
+        if own in asked:
+            found[own] = await self._aliases.observe(owner)
+        return found
+
+    async def apply(self, operation: Operation) -> Written:
+        """Fill or empty one alias, or remove what mode Roles left."""
+        if operation.address.kind != ALIAS:
+            if operation.action is not Action.DELETE:
+                raise ValueError(
+                    f"{operation.action} of {operation.address} in mode Fenced: nothing but aliases is written"
+                )
+            return await self._roles.apply(operation)
+        if operation.action is not Action.DELETE and not self._proven:
+            await self._proving.join()
+        return await self._aliases.apply(operation)
+
+    def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
+        """Return what the observed alias, and what mode Roles left, let the account read."""
+        found = set(self._roles.readable({key: each for key, each in observed.items() if key.kind != ALIAS}))
+        for address, each in observed.items():
+            if address.kind == ALIAS:
+                namespace = address.name.split("/")[0]
+                found |= slots.readable(each.fields or {}, namespace)
+        return frozenset(found)
+
+    async def owners(self) -> frozenset[Owner]:
+        """Return every owner of our cluster that has an alias here, with its account. Forbidden without the right."""
+        found = await self._aliases.owners()
+        return frozenset(
+            Owner(each.cluster, each.namespace, each.binding, each.backend, name.removeprefix(f"{each.namespace}/"))
+            for name, each in found.items()
+            if (each.cluster, each.backend) == (self.layout.cluster, self.layout.backend)
+        )
+
+    async def check(self) -> Health:
+        """Ask Vault for its health and our rights, and whether the admin's role and policy stand as printed."""
+        needed = checking.needed_rights(self.layout.auth_mount, self._slots, self.layout.cluster)
+        health = await check_rights(self.client, needed, checking.CAPABILITIES, ((LIST, ("list",), checking.SWEEP),))
+        if not health.missing_permissions:
+            self._proven = False
+            await self._aliases.accessor(anew=True)
+            await self._proving.join()
+        return health
+
+    async def close(self) -> None:
+        """Revoke the login and close all connections."""
+        await self._roles.close()
+
+    async def _prove(self) -> None:
+        layout, fence = self.layout, self._slots
+        accessor = await self._aliases.accessor()
+        wanted = slots.policy_text(fence, mount=layout.kv_mount, version=layout.kv_version, accessor=accessor)
+        name = checking.policy_name(layout.cluster, fence.role)
+        await checking.prove_fence(self.client, layout.auth_mount, fence.role, name, wanted)
+        self._proven = True
