@@ -8,7 +8,8 @@ file, so that a change of the code that moves it away from here is noticed.
 from __future__ import annotations
 
 from faults.mutant import Mutant
+from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
 from faults.mutants_outside import OUTSIDE
 
-MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE)
+MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS)

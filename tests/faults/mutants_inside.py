@@ -125,8 +125,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "a forged record counts",
         "domain/report.py",
-        "if address.name == _derived(address, owner, account)}",
-        "if _derived(address, owner, account) != ''}",
+        "if address.name in _derived(address, owner, account)}",
+        "if _derived(address, owner, account) != frozenset('')}",
         (ATTACKS,),
     ),
     Mutant(

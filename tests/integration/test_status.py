@@ -80,6 +80,7 @@ def test_secrets_summary_and_effective_say_what_holds(backend: MakeBackend, bind
         "sessionTTL": "10m",
         "sessionMaxTTL": "45m",
         "rules": [f"{store.name}/own-tree"],
+        "roles": [f"{store.name}/{made.store_name}"],
     }
 
 

@@ -25,16 +25,6 @@ class FencedSlots(Model):
     dynamic: Annotated[int, Field(ge=0, le=61)] = 8
     """Roles of the secrets engine, those beginning with the namespace and a dot."""
 
-    model_config = ConfigDict(
-        json_schema_extra=schema(rule("self.own + self.shared + self.dynamic <= 62", _TOO_MANY_SLOTS))
-    )
-
-    @model_validator(mode="after")
-    def _few_enough(self) -> Self:
-        if self.own + self.shared + self.dynamic > MAX_SLOTS:
-            raise ValueError(_TOO_MANY_SLOTS)
-        return self
-
 
 class Fenced(Model):
     """What the Vault admin set up once for mode Fenced, as airwarden vault-setup prints it."""
@@ -45,3 +35,16 @@ class Fenced(Model):
     """Mount of the one secrets engine that dynamic secrets come from."""
     slots: FencedSlots = FencedSlots()
     """How many slots the admin's policy has. After a change apply what vault-setup prints again."""
+
+    # Not a rule of the slots themselves: the API server would try it on their default, which is empty.
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule(f"self.slots.own + self.slots.shared + self.slots.dynamic <= {MAX_SLOTS}", _TOO_MANY_SLOTS)
+        )
+    )
+
+    @model_validator(mode="after")
+    def _few_enough(self) -> Self:
+        if self.slots.own + self.slots.shared + self.slots.dynamic > MAX_SLOTS:
+            raise ValueError(_TOO_MANY_SLOTS)
+        return self

@@ -118,6 +118,7 @@ async def write(part: Part, *, creating: bool) -> Progress:
     if part.runtime is None or progress.changes is None:
         return progress
     done: list[Done] = []
+    read_back = False
     for operation in progress.changes.operations:
         if operation.action is Action.CREATE and not creating:
             continue
@@ -127,8 +128,9 @@ async def write(part: Part, *, creating: bool) -> Progress:
         if former and not progress.changes.outgrown and (progress.changes.conflicts or not creating):
             continue
         try:
-            if former and not progress.changes.outgrown:
+            if former and not progress.changes.outgrown and not read_back:
                 await _read_back(part)
+                read_back = True
             done.append(await _write(part.runtime, operation))
         except AirwardenError as error:
             part.runtime.note_failure(error)

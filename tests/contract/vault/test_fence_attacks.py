@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from typing import Any
 
 import pytest
@@ -19,7 +20,6 @@ from contract.vault.fenced_bench import (
     OPERATOR_ROLE,
     OTHER,
     ROLE,
-    SLOTS,
     UNLISTED,
     FencedBench,
 )
@@ -103,7 +103,6 @@ def test_a_thief_cannot_move_an_admins_alias_or_fill_that_of_another_mount_or_na
         {"Canonical_ID": admin},
         {"metadata": {"service_account_namespace": OTHER}},
         {"mount_accessor": token_mount},
-        {"mount_accessor": [fenced.accessor]},
         {"name": f"{UNLISTED}/x"},
         {"name": NAMESPACE},
         {"name": f"{NAMESPACE}x/y"},
@@ -141,13 +140,12 @@ HOSTILE = (
 def test_whatever_a_thief_writes_into_the_slots_stays_in_the_trees_of_the_admins_policy(
     fenced: FencedBench, stolen: str
 ) -> None:
-    write_secret(fenced.plane, f"{UNLISTED}/secret", {"a": "b"}, mount=KV)
-    write_secret(fenced.plane, f"{OTHER}/secret", {"a": "b"}, mount=KV)
+    for place in (UNLISTED, OTHER):
+        write_secret(fenced.plane, f"{place}/secret", {"a": "a-value-of-others"}, mount=KV)
     task = fenced.log_in("hostile")
     beyond = [
         f"{KV}/data/{UNLISTED}/secret",
         f"{KV}/data/{OTHER}/secret",
-        f"{KV}/data/{NAMESPACE}/../{OTHER}/secret",
         f"{KV}/metadata/{NAMESPACE}/x",
         f"{KV}/config",
         f"{ENGINE}/creds/{OTHER}.ro",
@@ -168,8 +166,23 @@ def test_whatever_a_thief_writes_into_the_slots_stays_in_the_trees_of_the_admins
             continue
         found = fenced.capabilities(task, beyond)
         assert {path for path in beyond if found[path] != ["deny"]} == set(), value
-        for path in (f"{KV}/data/{UNLISTED}/secret", f"{KV}/data/{OTHER}/secret", f"{KV}/data/{NAMESPACE}/%2e%2e/x"):
-            assert fenced.refused("GET", path, None, task) or path.endswith("x"), value
+        for place in (UNLISTED, OTHER):
+            assert fenced.refused("GET", f"{KV}/data/{place}/secret", None, task), value
+            # A written * is a prefix, and old servers do not clean %2e%2e: they answer with an error, not the value.
+            assert "a-value-of-others" not in raw_get(fenced, f"{KV}/data/{NAMESPACE}/%2e%2e/{place}/secret", task)
+
+
+def raw_get(fenced: FencedBench, path: str, token: str) -> str:
+    """Return the answer to a path that no client has cleaned."""
+    host = fenced.plane.vault_address.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=10)
+    try:
+        connection.request("GET", f"/v1/{path}", headers={"X-Vault-Token": token})
+        answer = connection.getresponse()
+        assert answer.status != 200, path
+        return answer.read().decode()
+    finally:
+        connection.close()
 
 
 def test_what_a_thief_in_mode_fenced_can_do_is_to_fill_slots_in_the_listed_namespaces(
@@ -184,10 +197,9 @@ def test_what_a_thief_in_mode_fenced_can_do_is_to_fill_slots_in_the_listed_names
     assert read_secret(fenced.plane, "shared/theirs", token=account, mount=KV) == {"a": "b"}
     fenced.fill(f"{NAMESPACE}/accomplice", {"p00": "*"}, stolen)
     found = fenced.capabilities(account, [f"{KV}/data/{NAMESPACE}/anything", f"{KV}/data/{OTHER}/anything"])
-    assert found[f"{KV}/data/{OTHER}/anything"] == ["deny"]
+    assert found[f"{KV}/data/{OTHER}/anything"] == ["deny"]  # a star is at most the namespace's whole tree
     fenced.fill(f"{NAMESPACE}/accomplice", {}, stolen)
     assert fenced.refused("GET", f"{KV}/data/{NAMESPACE}/connections/theirs", None, account)
-    assert SLOTS["own"] > 0
 
 
 def test_a_thief_in_mode_roles_becomes_an_administrator(bench: Bench) -> None:

@@ -39,6 +39,12 @@ _ONE_PLACE = "exactly one of key and dynamic must be given"
 _DURATION = "must be a duration longer than zero"
 _AUDIENCE = "must not be an audience of the API server"
 
+
+def _fenced(slots: Json) -> Json:
+    """Return the settings of a fenced Vault with these slots."""
+    return {**valid("backend")["spec"]["vault"], "mode": "Fenced", "fenced": {"role": "tasks", "slots": slots}}
+
+
 _KEYS = [
     Refusal(f"key {what}", "binding", _KEY, key, said)
     for what, key, said in (
@@ -181,7 +187,21 @@ _BINDING_FIELDS = [
     ),
 ]
 
+_FENCED_ONLY = "vault.fenced must be given with mode Fenced, and only then"
 _BACKEND_FIELDS = [
+    Refusal("mode Fenced without its settings", "backend", "spec.vault.mode", "Fenced", _FENCED_ONLY),
+    Refusal("mode Roles with those of Fenced", "backend", "spec.vault.fenced", {"role": "tasks"}, _FENCED_ONLY),
+    Refusal("an unknown mode", "backend", "spec.vault.mode", "Open", "supported values", "'Roles' or 'Fenced'"),
+    *(
+        Refusal(f"slots {slots}", "backend", "spec.vault", _fenced(slots), said, model)
+        for slots, said, model in (
+            ({"own": 40, "shared": 20, "dynamic": 3}, "must not be more than 62 slots together", ""),
+            ({"own": 55}, "must not be more than 62 slots together", ""),
+            ({"own": 0}, "greater than or equal to 1", ""),
+            ({"shared": -1}, "greater than or equal to 0", ""),
+            ({"own": 63}, "less than or equal to 62", ""),
+        )
+    ),
     Refusal("a backend's name of 64", "backend", "metadata.name", "b" * 64, "metadata.name must have at most 63"),
     Refusal("a backend's name with a dot", "backend", "metadata.name", "vault.eu", "characters and no dot"),
     Refusal("no settings for the type", "backend", "spec.vault", Remove(), "vault must be given for type Vault"),

@@ -83,6 +83,8 @@ class FakeStore:
         self._journal.begin(f"observe {self.name}{' one by one' if known else ''}")
         self._raise("observe")
         asked = tuple(addresses)
+        for each in asked:
+            self._raise(f"observe {each.kind}")
         permitted = {*self.addresses(owner), *self.former(owner)}
         assert set(asked) <= permitted, "only what the owner derives may be looked at"
         found = {each: Observed(each, self.contents.get(each), self._claim(each)) for each in asked}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.errors import InvalidSettings
@@ -14,7 +16,9 @@ from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Grant, Session
 from airwarden.providers.vault import role
 from airwarden.providers.vault.checking import needed_rights
+from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
+from plane.binaries import REPOSITORY
 
 OPERATOR = OperatorAccount("airwarden-system", "airwarden")
 NAMED: Mapping[str, object] = {"names": ["team-b", "team-a"]}
@@ -123,3 +127,107 @@ def test_the_script_is_a_shell_script_that_holds_the_parts_and_explains_selector
     assert done.returncode == 0, done.stderr
     with_kv = vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, enable_kv=True)
     assert "vault secrets enable -path=airflow -version=2 kv" in with_kv.script
+
+
+FENCED: Mapping[str, Any] = {
+    "mode": "Fenced",
+    "fenced": {"role": "tasks", "slots": {"own": 3, "shared": 1, "dynamic": 1}},
+}
+
+
+def paths(text: str) -> set[str]:
+    return {line.split('"')[1] for line in text.splitlines() if line.startswith("path ")}
+
+
+def test_in_mode_fenced_the_operator_writes_aliases_of_its_namespaces_and_nothing_else() -> None:
+    found = setup(NAMED, **FENCED)
+    assert paths(found.policy_text) == {
+        "identity/entity-alias",
+        "identity/lookup/entity",
+        "identity/entity-alias/id",
+        "auth/kubernetes/role/tasks",
+        "sys/policies/acl/airwarden-fence.c1.tasks",
+        "sys/capabilities-self",
+        "auth/token/lookup-self",
+        "auth/token/renew-self",
+        "auth/token/revoke-self",
+    }
+    fields = [line.strip() for line in found.policy_text.splitlines() if '" = [' in line]
+    assert fields == [
+        '"name" = ["team-a/*", "team-b/*"]',
+        '"mount_accessor" = ["${ACCESSOR}"]',
+        '"custom_metadata" = []',
+        '"alias_name" = ["team-a/*", "team-b/*"]',
+        '"alias_mount_accessor" = ["${ACCESSOR}"]',
+    ]
+    assert '"delete"' not in found.policy_text
+    without = vault_setup(backend(NAMED, **FENCED), cluster="c1", operator=OPERATOR, options=ModeOptions(sweep=False))
+    assert paths(found.policy_text) - paths(without.policy_text) == {"identity/entity-alias/id"}
+
+
+def test_in_mode_fenced_the_tasks_role_is_of_the_listed_namespaces_and_keeps_to_the_shortest_session() -> None:
+    rules = [
+        {"name": name, "namespaces": NAMED, "keyPrefixes": ["{namespace}/"], "session": {"maxTTL": ttl}}
+        for name, ttl in (("short", "10m"), ("long", "2h"))
+    ]
+    model = backend(NAMED, **FENCED)
+    spec = {**model.model_dump(by_alias=True, mode="json")["spec"], "allow": rules}
+    made = vault_setup(
+        AirflowSecretBackend.model_validate({"metadata": {"name": "vault"}, "spec": spec}),
+        cluster="c1",
+        operator=OPERATOR,
+    )
+    assert made.fence is not None
+    fields = made.fence.role_fields
+    assert fields["bound_service_account_namespaces"] == ["team-a", "team-b"]
+    assert fields["token_policies"] == made.fence.policy_name == "airwarden-fence.c1.tasks"
+    assert fields["alias_name_source"] == "serviceaccount_name"
+    assert (fields["token_ttl"], fields["token_max_ttl"], made.max_lease_ttl) == ("10m", "10m", "2h")
+
+
+def test_a_move_prints_the_rights_of_both_modes_and_the_end_of_it_takes_the_old_ones_away() -> None:
+    fenced, roles = backend(NAMED, **FENCED), backend(NAMED)
+
+    def printed(model: AirflowSecretBackend, options: ModeOptions) -> set[str]:
+        return paths(vault_setup(model, cluster="c1", operator=OPERATOR, options=options).policy_text)
+
+    only_fenced, only_roles = printed(fenced, ModeOptions()), printed(roles, ModeOptions())
+    assert printed(fenced, ModeOptions(moving=True)) == only_fenced | only_roles
+    assert printed(fenced, ModeOptions(mode="Roles", moving=True)) == only_fenced | only_roles
+    assert printed(fenced, ModeOptions(mode="Roles")) == only_roles
+    assert printed(roles, ModeOptions(moving=True)) == only_roles | {"identity/entity-alias", "identity/lookup/entity"}
+    with pytest.raises(InvalidSettings, match="has no vault"):
+        printed(roles, ModeOptions(mode="Fenced"))
+
+
+def test_in_mode_fenced_the_shell_fills_in_nothing_but_the_accessor() -> None:
+    found = setup(NAMED, **FENCED)
+    assert found.fence is not None
+    assert "ACCESSOR=$(vault read -field=accessor sys/auth/kubernetes)" in found.script
+    for text in (found.policy_text, found.fence.policy_text):
+        assert text in found.script
+        assert not set("$`\\") & set(text.replace("${ACCESSOR}", ""))
+    done = subprocess.run(["sh", "-n"], input=found.script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ACCESSOR" not in setup(NAMED).script
+
+
+@pytest.mark.parametrize("role", ["airwarden", "AIRWARDEN", "airwarden.c1.x"])
+def test_the_tasks_do_not_log_in_with_a_role_of_the_operators(role: str) -> None:
+    with pytest.raises(InvalidSettings, match="own role"):
+        setup(NAMED, mode="Fenced", fenced={"role": role})
+
+
+def test_the_example_of_the_docs_is_a_backend_that_can_be_set_up() -> None:
+    page = (REPOSITORY / "docs" / "vault-fenced.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    made = vault_setup(
+        AirflowSecretBackend.model_validate(_parts(yaml.safe_load(text))), cluster="c1", operator=OPERATOR
+    )
+    assert made.fence is not None
+    assert made.fence.role_name == "airwarden-tasks"
+
+
+def _parts(found: dict[str, Any]) -> dict[str, Any]:
+    assert (found["apiVersion"], found["kind"]) == ("airwarden.dev/v1alpha1", "AirflowSecretBackend")
+    return found
