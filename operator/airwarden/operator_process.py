@@ -51,7 +51,7 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
         metrics=metrics,
         clock=_now,
     )
-    engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics)
+    engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics, clock=_now)
     return engine, ProbeTools(cache, backends, writer, metrics, engine.backend_recovered, _now)
 
 

@@ -12,6 +12,8 @@ RECONCILE = "tests/unit/reconcile"
 BINDINGS, ATTACKS, ENGINE, QUEUE, MEMORY = (
     f"{RECONCILE}/test_{name}.py" for name in ("bindings", "attacks", "engine", "queue", "memory")
 )
+LIFETIME, LIFETIMES = f"{DOMAIN}/test_lifetime.py", f"{RECONCILE}/test_lifetimes.py"
+SUSPENSION, NARROWING = f"{RECONCILE}/test_suspension.py", "tests/unit/vault/test_narrowing.py"
 API = "tests/unit/kubernetes/test_api.py"
 TELEMETRY = "tests/unit/test_telemetry.py"
 POLICY, ROLE, ANSWERS, SETUP, CONNECTION = (

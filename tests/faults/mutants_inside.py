@@ -5,7 +5,22 @@ Part of `tests/faults/mutants.py`.
 
 from __future__ import annotations
 
-from faults.mutant import ATTACKS, BINDINGS, DESIRED, DIFF, ENGINE, GUARDRAILS, MEMORY, OWNER, QUEUE, Mutant
+from faults.mutant import (
+    ATTACKS,
+    BINDINGS,
+    DESIRED,
+    DIFF,
+    ENGINE,
+    GUARDRAILS,
+    LIFETIME,
+    LIFETIMES,
+    MEMORY,
+    NARROWING,
+    OWNER,
+    QUEUE,
+    SUSPENSION,
+    Mutant,
+)
 
 INSIDE: tuple[Mutant, ...] = (
     Mutant(
@@ -268,5 +283,89 @@ INSIDE: tuple[Mutant, ...] = (
         "Urgency.DRIFT: 8}",
         "Urgency.DRIFT: 48}",
         (QUEUE,),
+    ),
+    Mutant(
+        "an end that has come is ignored",
+        "domain/lifetime.py",
+        "return not_after is not None and now >= not_after",
+        "return False",
+        (LIFETIME, DESIRED, LIFETIMES),
+    ),
+    Mutant(
+        "a login near the end is as long as ever",
+        "domain/lifetime.py",
+        "    while longest > floor and now >= _step(not_after, longest):",
+        "    while False:",
+        (LIFETIME,),
+    ),
+    Mutant(
+        "a lifetime is not looked at",
+        "domain/guardrails.py",
+        "return request.not_after is not None and request.not_after <= request.now + _lifetime(rule)",
+        "return True",
+        (GUARDRAILS, LIFETIMES),
+    ),
+    Mutant(
+        "access without an end passes a rule that wants one",
+        "domain/guardrails.py",
+        "return request.not_after is not None and request.not_after <= request.now + _lifetime(rule)",
+        "return request.not_after is None or request.not_after <= request.now + _lifetime(rule)",
+        (GUARDRAILS,),
+    ),
+    Mutant(
+        "an end in an outage is retried like a check",
+        "reconcile/bindings.py",
+        'ending=wanted.expired and following.kind == "retry")',
+        "ending=False)",
+        (LIFETIMES,),
+    ),
+    Mutant(
+        "nobody is woken at the end",
+        "reconcile/engine.py",
+        "            self._turns.set(key, following.turn)",
+        "            self._turns.set(key, None)",
+        (ENGINE,),
+    ),
+    Mutant(
+        "what ended while the operator was away waits for a check",
+        "reconcile/engine.py",
+        "return Urgency.REMOVAL if overdue(binding, now) else",
+        "return",
+        (ENGINE,),
+    ),
+    Mutant(
+        "a suspended binding is given what it lacks",
+        "reconcile/parts.py",
+        "return _suspended(part, plan, grant, here) if plan.suspended else part",
+        "return part",
+        (SUSPENSION,),
+    ),
+    Mutant(
+        "a suspended binding's account is made",
+        "reconcile/parts.py",
+        "    if not plan.suspended or not missing:",
+        "    if True:",
+        (SUSPENSION,),
+    ),
+    Mutant(
+        "suspended means that all that is declared is held",
+        "domain/report.py",
+        "    return grant is not None and decision.readable in grant.readable",
+        "    return True",
+        (SUSPENSION,),
+    ),
+    Mutant(
+        "a right taken away by hand is put back while suspended",
+        "providers/vault/policy.py",
+        "return leases is not None and set(needed.leases) <= set(leases)",
+        "return True",
+        (NARROWING,),
+    ),
+    Mutant(
+        "a session cut by hand is lengthened while suspended",
+        "providers/vault/role.py",
+        "return value if isinstance(value, int) and value > 0 else inf",
+        "return inf",
+        (NARROWING,),
     ),
 )

@@ -22,6 +22,9 @@ WORST = (
     "a uid in a status proves an account ours",
     "a path is not quoted",
     "Vault's 403 means absent",
+    "an end that has come is ignored",
+    "a lifetime is not looked at",
+    "a suspended binding is given what it lacks",
 )
 CHOSEN = [each for each in MUTANTS if each.name in WORST]
 

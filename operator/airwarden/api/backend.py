@@ -259,6 +259,8 @@ class AllowRule(Model):
     """Which kinds of accounts may carry the access: Managed."""
     session: SessionRule = SessionRule()
     """Limits on the logins of tasks."""
+    max_lifetime: Duration | None = None
+    """How far ahead access.notAfter may lie; then it must be given. Default: access need not end."""
 
 
 class Drift(Model):
@@ -322,7 +324,7 @@ class BackendStatus(StatusModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
     ] = ()
-    """Ready, Reachable, Authorized; while they apply Reconciling and Stalled."""
+    """Ready, Reachable, Authorized; while they apply Reconciling, Stalled and ClockSkew."""
     store: StoreIdentity = StoreIdentity()
     """Which store answered."""
     capabilities: Annotated[

@@ -23,7 +23,7 @@ from airwarden.api.fields import (
     seconds,
 )
 from airwarden.api.metadata import Metadata
-from airwarden.api.texts import AirflowID, Key, MountName, RoleName
+from airwarden.api.texts import AirflowID, Key, Moment, MountName, RoleName
 
 MAX_SECRETS = 64
 MAX_NAME = 63
@@ -145,6 +145,11 @@ class Session(Model):
 class Access(Model):
     """Limits on the access that the binding gives."""
 
+    not_after: Moment | None = None
+    """When all access ends, in UTC. Logins get shorter as it nears; an edit can move it.
+
+    A backend's allow rule may require it and say how far ahead it may lie (maxLifetime).
+    """
     session: Session = Session()
     """How long one login of a task lasts at the store."""
 
@@ -169,6 +174,8 @@ class BindingSpec(Model):
     """The secrets that the account may read, and nothing else. One entry per type and id."""
     access: Access = Access()
     """Limits on the access."""
+    suspend: bool = False
+    """While true nothing is added. What is removed, expires or becomes less allowed still goes at once."""
 
 
 class AirflowSecretBinding(Model):

@@ -113,6 +113,8 @@ class Effective(StatusModel):
     """First lifetime of a login."""
     session_max_ttl: Annotated[str, Field(alias="sessionMaxTTL", max_length=24)] = ""
     """Longest lifetime of a login."""
+    not_after: Annotated[str, Field(max_length=20)] = ""
+    """When all of it ends, RFC 3339; empty when no end is declared."""
     rules: Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=64)] = ()
     """The allow rules in use, as backend/rule."""
     roles: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=64)] = ()
@@ -140,7 +142,7 @@ class Status(StatusModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
     ] = ()
-    """Ready; while they apply Reconciling and Stalled."""
+    """Ready; while they apply Reconciling, Stalled and Suspended."""
     effective: Effective = Effective()
     """What holds after the guardrails."""
     summary: Summary = Summary()

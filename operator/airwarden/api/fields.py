@@ -7,6 +7,7 @@ pydantic enforces the same rules again at reconcile, since an object may be olde
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
@@ -25,6 +26,12 @@ ROLE_PREFIX: Final = r"^(\{namespace\}\.|[A-Za-z0-9_][A-Za-z0-9._-]*\.)$"
 MOUNT: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
 AIRFLOW_ID: Final = r"^[A-Za-z0-9_.-]+$"
 DURATION: Final = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
+_LEAP_YEAR: Final = "(2[0-9](0[48]|[2468][048]|[13579][26])|2[048]00)"
+MOMENT: Final = (
+    "^(2[0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+    f"|{_LEAP_YEAR}-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
+)
+"""RFC 3339 in UTC and whole seconds. The calendar is in the pattern: CEL tells of a wrong date in words of its own."""
 
 VALIDATIONS: Final = "x-kubernetes-validations"
 _DURATION_PARTS = re.compile(r"([0-9]+)([hms])")
@@ -47,6 +54,16 @@ def duration_text(total: int) -> str:
     minutes, rest = divmod(rest, 60)
     parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def moment(text: str) -> datetime:
+    """Return the time that a text such as ``2027-01-31T00:00:00Z`` names.
+
+    Raises ValueError when the text is not such a time.
+    """
+    if re.fullmatch(MOMENT.strip("^$"), text) is None:
+        raise ValueError(f"{text!r} is not a time such as 2027-01-31T00:00:00Z")
+    return datetime.fromisoformat(text)
 
 
 def rule(expression: str, message: str, **extra: str) -> dict[str, str]:

@@ -85,6 +85,26 @@ class Reason(Enum):
         "The access is gone, but the store keeps an empty object that the operator may not delete.",
         "Nothing to do; the message names it for a Vault admin who wants it gone.",
     )
+    LIFETIME_NOT_ALLOWED = Explanation(
+        "LifetimeNotAllowed",
+        "The rule that would admit the secret wants the access to end (maxLifetime); there is no end, or a later one.",
+        "Set access.notAfter to what the message names or earlier. A later one is admitted once it is near enough.",
+    )
+    EXPIRED = Explanation(
+        "Expired",
+        "The time in access.notAfter has come: nothing is granted any more. The account stays: pods hang on it.",
+        "Move access.notAfter if the access is still needed, or delete the binding.",
+    )
+    SUSPENDED = Explanation(
+        "Suspended",
+        "The binding is suspended: nothing is added. It keeps what it held if that is still declared and allowed.",
+        "Set suspend to false. What was taken away meanwhile is then given again if it is declared and allowed.",
+    )
+    CLOCK_SKEW = Explanation(
+        "ClockSkew",
+        "The clocks of the operator and of the store differ by more than 30 s. Access ends by the operator's clock.",
+        "Synchronise both clocks. Nothing is held back meanwhile.",
+    )
     BACKEND_NOT_FOUND = Explanation(
         "BackendNotFound",
         "There is no AirflowSecretBackend of that name.",

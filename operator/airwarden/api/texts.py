@@ -13,6 +13,7 @@ from airwarden.api.fields import (
     DOT_SEGMENT,
     KEY,
     KEY_PREFIX,
+    MOMENT,
     MOUNT,
     ROLE,
     ROLE_PREFIX,
@@ -77,6 +78,15 @@ RolePrefix = Annotated[
         ROLE_PREFIX,
         "must be {namespace}. or a literal prefix, in letters, digits, dots, dashes and underscores, "
         "that ends with a dot: without it the namespace team would also reach the roles of team-b",
+    ),
+]
+Moment = Annotated[
+    str,
+    StringConstraints(max_length=40),  # room for one with a zone, so that it is refused in words that help
+    matches(
+        MOMENT,
+        "must be a date and time in UTC that exists, in whole seconds and the years 2000 to 2999, "
+        "such as 2027-01-31T00:00:00Z",
     ),
 ]
 RuleName = Annotated[

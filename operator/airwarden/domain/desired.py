@@ -5,13 +5,15 @@ Pure and cheap, so that it is made anew at every look. Called by `airwarden.reco
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from airwarden.api.binding import AirflowSecretBinding, SecretItem
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.fence import Asked, Fence, confine
-from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, judge
+from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, expired, judge
+from airwarden.domain.lifetime import Turn, ends, has_ended, session_at, soonest
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
 
@@ -32,6 +34,8 @@ class Decision:
     id: str
     backend: str
     verdict: Admitted | Refused | Held
+    readable: Readable
+    """What is read, as a grant has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,12 @@ class Plan:
     """Backends on which nothing may be changed now, because it is not known what is allowed there."""
     fences: Mapping[str, Fence] = field(default_factory=dict)
     """What a binding can hold, for those of the backends that limit it."""
+    turn: Turn | None = None
+    """When this plan becomes another one although nobody changes anything."""
+    expired: bool = False
+    """The access has ended: nothing is granted, whatever is known of the backends."""
+    suspended: bool = False
+    """Nothing is added: of a grant only that counts which the store gives already."""
 
     @property
     def backends(self) -> frozenset[str]:
@@ -63,26 +73,43 @@ class Surroundings:
     namespace_labels: Mapping[str, str] | None
     recorded: frozenset[str] = frozenset()
     """Backends in which the binding already has something."""
+    now: datetime = field(kw_only=True)
+    """The operator's clock: it decides when access ends."""
 
 
 def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     """Return what the binding may have. No mix of rules, nothing clamped, what is refused is left out."""
     account = binding.spec.service_account
     owner = Owner(around.cluster, binding.metadata.namespace, binding.metadata.name, account=account.name)
-    request = Request(owner.namespace, around.namespace_labels, account.mode, binding.spec.access.session)
-    pairs = [(item, _verdict(item, request, around)) for item in binding.spec.secrets]
+    request = Request(
+        owner.namespace,
+        around.namespace_labels,
+        account.mode,
+        binding.spec.access.session,
+        now=around.now,
+        not_after=ends(binding),
+    )
     fences = {
         name: each.fence for name, each in around.backends.items() if isinstance(each, BackendView) and each.fence
     }
-    pairs = _confined(pairs, owner.namespace, fences, around.recorded)
-    decisions = tuple(Decision(item.type.value, item.id, item.backend_ref.name, verdict) for item, verdict in pairs)
+    judged = [(item, _verdict(item, request, around)) for item in binding.spec.secrets]
+    pairs = _confined(judged, owner.namespace, fences, around.recorded)
+    decisions = tuple(
+        Decision(item.type.value, item.id, item.backend_ref.name, verdict, _readable(item)) for item, verdict in pairs
+    )
     held = frozenset(each.backend for each in decisions if isinstance(each.verdict, Held))
-    grants = {
-        name: grant
-        for name in sorted({each.backend for each in decisions} - held)
-        if (grant := _grant(name, owner, binding, pairs)) is not None
-    }
-    return Plan(owner, account.name, decisions, grants, held, fences)
+    grants: dict[str, Grant] = {}
+    turns = [_admission_turn(verdict) for _, verdict in pairs]
+    for name in sorted({each.backend for each in decisions} - held):
+        if (whole := _grant(name, owner, binding, pairs)) is not None:
+            session, turn = session_at(around.now, request.not_after, whole.session)
+            grants[name] = replace(whole, session=session)
+            # A fenced store holds no sessions, so nothing changes there before the end.
+            turns.append(None if name in fences else turn)
+    over = has_ended(around.now, request.not_after)
+    if request.not_after is not None and not over:
+        turns.append(Turn(request.not_after, tightens=True))
+    return Plan(owner, account.name, decisions, grants, held, fences, soonest(*turns), over, binding.spec.suspend)
 
 
 def _confined(
@@ -104,7 +131,16 @@ def _confined(
     ]
 
 
+def _admission_turn(verdict: Admitted | Refused | Held) -> Turn | None:
+    """Return when time alone makes a rule admit what it does not admit now."""
+    if isinstance(verdict, Held) or verdict.until is None:
+        return None
+    return Turn(verdict.until, tightens=False)
+
+
 def _verdict(item: SecretItem, request: Request, around: Surroundings) -> Admitted | Refused | Held:
+    if request.not_after is not None and has_ended(request.now, request.not_after):
+        return expired(request.not_after)
     name = item.backend_ref.name
     backend = around.backends.get(name)
     if backend is None:

@@ -5,7 +5,8 @@ Called by `airwarden.domain.desired`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from airwarden.api.backend import AllowRule, Operation
 from airwarden.api.binding import AccountMode, SecretItem, Session
@@ -13,9 +14,12 @@ from airwarden.api.fields import duration_text, seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.lifetime import has_ended
 
 _LONGEST_MESSAGE = 1000
 _NAMESPACE = "{namespace}"
+_COARSE = 24
+"""Into how many steps a message divides a rule's maxLifetime: what it calls admitted must not change at every look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class Request:
     """Labels of the namespace; None when it has not been seen yet."""
     account_mode: AccountMode
     session: Session
+    now: datetime = field(kw_only=True)
+    not_after: datetime | None = field(kw_only=True, default=None)
+    """When the access is to end; None when no end is declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ class Admitted:
 
     rule: str
     max_ttl: int
+    until: datetime | None = None
+    """When an earlier rule begins to admit it, if one will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class Refused:
 
     reason: Reason
     message: str
+    until: datetime | None = None
+    """When it will be granted although nobody changes anything, if ever."""
 
 
 def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted | Refused | None:
@@ -67,14 +78,28 @@ def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted 
         return Refused(Reason.KEY_INVALID, complaint)
     speaking = [rule for rule in backend.allow if _speaks_of(rule, request)]
     placed = [rule for rule in speaking if _admits_place(rule, item, request)]
-    for rule in placed:
-        if _admits_session(rule, request.session, backend):
-            return Admitted(rule.name, seconds(rule.session.max_ttl))
+    timely = [rule for rule in placed if _admits_session(rule, request.session, backend)]
+    later: list[datetime] = []
+    for rule in timely:
+        if _admits_lifetime(rule, request):
+            return Admitted(rule.name, seconds(rule.session.max_ttl), min(later, default=None))
+        later += _admitted_from(rule, request)
     if request.labels is None and any(rule.namespaces.selector for rule in backend.allow):
         return None
+    if timely:
+        message = _lifetime_message(timely, request, backend)
+        return Refused(Reason.LIFETIME_NOT_ALLOWED, message, min(later, default=None))
     if placed:
         return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
     return Refused(Reason.KEY_NOT_ALLOWED, _place_message(item, request.namespace, backend, speaking))
+
+
+def expired(not_after: datetime) -> Refused:
+    """Return the refusal of everything after the end of the access."""
+    return Refused(
+        Reason.EXPIRED,
+        f"access ended at {_shown(not_after)} (access.notAfter): move it if the access is still needed",
+    )
 
 
 def asked_seconds(session: Session) -> int:
@@ -109,6 +134,24 @@ def _admits_session(rule: AllowRule, session: Session, backend: BackendView) -> 
     if rule.session.required and not backend.enforces_session_ttl:
         return False
     return asked_seconds(session) <= seconds(rule.session.max_ttl)
+
+
+def _admits_lifetime(rule: AllowRule, request: Request) -> bool:
+    """Tell whether the access ends, and early enough. Once it does, time alone never changes that."""
+    if rule.max_lifetime is None:
+        return True
+    return request.not_after is not None and request.not_after <= request.now + _lifetime(rule)
+
+
+def _admitted_from(rule: AllowRule, request: Request) -> list[datetime]:
+    """Return from when on the rule admits the lifetime; nothing when it never will."""
+    if request.not_after is None or has_ended(request.now, request.not_after):
+        return []
+    return [request.not_after - _lifetime(rule)]
+
+
+def _lifetime(rule: AllowRule) -> timedelta:
+    return timedelta(seconds=seconds(rule.max_lifetime or "0s"))
 
 
 def _prefixes(prefixes: tuple[str, ...], namespace: str) -> list[str]:
@@ -147,6 +190,29 @@ def _session_message(placed: list[AllowRule], session: Session, backend: Backend
         f"a session of {duration_text(asked_seconds(session))} is longer than backend {backend.name} permits: "
         f"rule {longest.name} permits at most {longest.session.max_ttl}"
     )
+
+
+def _lifetime_message(timely: list[AllowRule], request: Request, backend: BackendView) -> str:
+    longest = max(timely, key=_lifetime)
+    asked = "access.notAfter is not given" if request.not_after is None else f"{_shown(request.not_after)} is too late"
+    return (
+        f"{asked}: rule {longest.name} of backend {backend.name} permits access for at most {longest.max_lifetime} "
+        f"ahead; at present access.notAfter {_shown(_latest(longest, request.now))} or earlier is admitted"
+    )
+
+
+def _latest(rule: AllowRule, now: datetime) -> datetime:
+    """Return the latest end that the rule admits, rounded down to a part of its maxLifetime.
+
+    Rounded, because the exact moment moves with the clock, and a message that does so is a write at every look.
+    """
+    step = max(seconds(rule.max_lifetime or "0s") // _COARSE, 1)
+    latest = int((now + _lifetime(rule)).timestamp())
+    return datetime.fromtimestamp(latest - latest % step, UTC)
+
+
+def _shown(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _cut(message: str) -> str:

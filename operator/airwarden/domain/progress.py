@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import AirwardenError
-from airwarden.domain.resources import Address, Changes, Operation
+from airwarden.domain.resources import Address, Changes, Grant, Operation
 
 CLUSTER = ""
 """The backend name that stands for the Kubernetes cluster itself."""
@@ -55,6 +55,9 @@ class Progress:
     """Nothing was looked at or changed, since it is not known what is allowed."""
     unverified: bool = False
     """The store could not be asked, but acknowledged before all that is wanted, and nothing else is recorded."""
+
+    kept: Grant | None = None
+    """What a suspended binding goes on having here; None when it has nothing, or is not suspended."""
 
     @property
     def complete(self) -> bool:

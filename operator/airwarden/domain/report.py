@@ -4,7 +4,7 @@ Pure: the time comes in as text. A status that says the same as before is equal 
 not written again. Called by `airwarden.reconcile.bindings`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,7 +26,7 @@ from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Fault, Progress
-from airwarden.domain.resources import Address
+from airwarden.domain.resources import Address, Grant
 
 _STALLING = frozenset(
     {
@@ -37,6 +37,9 @@ _STALLING = frozenset(
         Reason.SLOTS_EXHAUSTED,
         Reason.SLOTS_TAKEN,
         Reason.SESSION_NOT_ALLOWED,
+        Reason.LIFETIME_NOT_ALLOWED,
+        Reason.EXPIRED,
+        Reason.SUSPENDED,
         Reason.SERVICE_ACCOUNT_TAKEN,
         Reason.NOT_OWNED,
         Reason.BACKEND_REJECTED,
@@ -92,17 +95,28 @@ def _condition(
     )
 
 
+def binding_conditions(binding: AirflowSecretBinding, verdict: Verdict, now: str) -> tuple[Condition, ...]:
+    """Return the conditions of a binding; a suspended one also says that, whether Ready or not."""
+    previous = (binding.status or Status()).conditions
+    generation = binding.metadata.generation
+    shown = conditions(previous, verdict, generation, now)
+    if not binding.spec.suspend:
+        return shown
+    before = next((each for each in previous if each.type == "Suspended"), None)
+    said = Verdict(True, Reason.SUSPENDED, "nothing is added while spec.suspend is true; removals and expiry still act")
+    return (*shown, _condition(before, "Suspended", True, said, generation, now))
+
+
 def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
     """Return the status after one pass over all stores."""
     previous = binding.status or Status()
     parts = _steadied(previous, plan, parts)
-    secrets = tuple(_secret(decision, parts) for decision in plan.decisions)
+    secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
-    generation = binding.metadata.generation
     return Status(
-        observed_generation=generation,
-        conditions=conditions(previous.conditions, verdict, generation, now),
-        effective=_effective(plan, parts, previous.effective),
+        observed_generation=binding.metadata.generation,
+        conditions=binding_conditions(binding, verdict, now),
+        effective=_effective(plan, parts, previous.effective, binding.spec.access.not_after),
         summary=Summary(
             secrets=f"{sum(each.state is SecretState.GRANTED for each in secrets)}/{len(secrets)}",
             backends=_names(plan.backends),
@@ -162,7 +176,7 @@ def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Addre
     return previous.model_copy(
         update={
             "observed_generation": binding.metadata.generation,
-            "conditions": conditions(previous.conditions, verdict, binding.metadata.generation, now),
+            "conditions": binding_conditions(binding, verdict, now),
             "targets": tuple(kept[address] for address in sorted(kept)),
             "summary": Summary(
                 secrets=previous.summary.secrets or f"0/{len(plan.decisions)}",
@@ -338,31 +352,33 @@ def _derived(address: Address, owner: Owner, account: str) -> frozenset[str]:
         return frozenset()
 
 
-def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective) -> Effective:
-    if not plan.grants:
+def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective, not_after: str | None) -> Effective:
+    grants = _actual(plan, parts)
+    if not grants:
         return Effective()
     # Where the store ends no session, none is promised.
-    ttl = max((each.session.ttl for each in plan.grants.values() if each.backend not in plan.fences), default=0)
-    longest = max((each.session.max_ttl for each in plan.grants.values() if each.backend not in plan.fences), default=0)
-    roles = {name: _login_role(name, plan, parts.get(name), previous.roles) for name in sorted(plan.grants)}
+    sessions = [each.session for name, each in grants.items() if name not in plan.fences]
     rules = {f"{each.backend}/{each.verdict.rule}" for each in plan.decisions if isinstance(each.verdict, Admitted)}
+    roles = [_login_role(grants[name], plan, parts.get(name), previous.roles) for name in sorted(grants)]
     return Effective(
-        session_ttl=duration_text(ttl) if ttl else "",
-        session_max_ttl=duration_text(longest) if longest else "",
+        session_ttl=duration_text(max(each.ttl for each in sessions)) if sessions else "",
+        session_max_ttl=duration_text(max(each.max_ttl for each in sessions)) if sessions else "",
+        not_after=not_after or "",
         rules=tuple(sorted(rules)),
-        roles=tuple(role for role in roles.values() if role),
+        roles=tuple(role for role in roles if role),
     )
 
 
-def _login_role(name: str, plan: Plan, part: Progress | None, previous: Sequence[str]) -> str:
+def _login_role(grant: Grant, plan: Plan, part: Progress | None, previous: Sequence[str]) -> str:
     """Return backend/role of the tasks' login: the one that was so far, until the store has acknowledged the new."""
+    name = grant.backend
     if _obstacle(part) is not None:
         return next((each for each in previous if each.startswith(f"{name}/")), "")
     fence = plan.fences.get(name)
-    return f"{name}/{plan.grants[name].owner.name_in_store if fence is None else fence.role}"
+    return f"{name}/{grant.owner.name_in_store if fence is None else fence.role}"
 
 
-def _secret(decision: Decision, parts: Mapping[str, Progress]) -> SecretStatus:
+def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> SecretStatus:
     verdict = decision.verdict
     if isinstance(verdict, Refused):
         return SecretStatus(
@@ -390,7 +406,29 @@ def _secret(decision: Decision, parts: Mapping[str, Progress]) -> SecretStatus:
             reason=fault.reason.word,
             message=fault.message,
         )
+    if not _held(plan, decision, parts):
+        return SecretStatus(
+            type=decision.type,
+            id=decision.id,
+            state=SecretState.PENDING,
+            rule=verdict.rule,
+            reason=Reason.SUSPENDED.word,
+            message="not given when the binding was suspended or taken away since: it is added when suspend is false",
+        )
     return SecretStatus(type=decision.type, id=decision.id, state=SecretState.GRANTED, rule=verdict.rule)
+
+
+def _held(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> bool:
+    """Tell whether an admitted secret is really held; only a suspended binding may lack one."""
+    grant = _actual(plan, parts).get(decision.backend)
+    return grant is not None and decision.readable in grant.readable
+
+
+def _actual(plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Grant]:
+    """Return the grants as they are given: those of a suspended binding only as far as the stores were found to."""
+    looked = {name for name, part in parts.items() if plan.suspended and part.changes is not None}
+    kept = {name: grant for name in looked if (grant := parts[name].kept) is not None}
+    return {name: grant for name, grant in plan.grants.items() if name not in looked} | kept
 
 
 def _obstacle(part: Progress | None) -> Fault | None:
@@ -416,4 +454,8 @@ def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[Secret
         return Verdict(False, first.reason, first.message + more, working=retrying)
     if waiting:
         return Verdict(False, waiting[0].reason, waiting[0].message, working=True)
+    held = sum(each.state is SecretState.GRANTED for each in secrets)
+    if held < len(secrets):
+        message = f"suspended: {held} of {len(secrets)} secrets are held, the others are added when suspend is false"
+        return Verdict(False, Reason.SUSPENDED, message)
     return Verdict(True, Reason.READY, f"{len(secrets)} of {len(secrets)} secrets granted to {plan.account}")

@@ -23,6 +23,8 @@ class Health:
     version: str
     missing_permissions: tuple[str, ...]
     capabilities: tuple[str, ...]
+    clock_ahead: float | None = None
+    """Seconds by which the store's clock is ahead of the operator's; None when the store does not tell the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,13 @@ class Store(Protocol):
 
     async def owners(self) -> frozenset[Owner]:
         """Return every owner of our cluster that has something here. Forbidden when the login may not list it."""
+
+    def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
+        """Return the part of the grant that the observed objects give already; None when they give none of it.
+
+        Never more than the grant, never a longer session than observed. What is not ours, what cannot be read
+        back, and what a grant cannot express count as giving nothing. Pure.
+        """
 
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
         """Return what the store has at each address.

@@ -22,6 +22,7 @@ from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.diff import diff
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
 from airwarden.domain.fence import runs_low
+from airwarden.domain.lifetime import Turn
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
 from airwarden.domain.resources import Action, Address, Changes, Operation
@@ -73,6 +74,10 @@ class Next:
     """Backends that are down; their recovery is the time to look again."""
     seen: Seen | None = None
     """The state that the pass has seen to, its own writes included."""
+    turn: Turn | None = None
+    """When what is wanted changes by itself: a pass is due at that very moment."""
+    ending: bool = False
+    """Access has ended by time and is not taken away yet: tried again as a removal is."""
 
 
 NEVER = Next("never")
@@ -133,6 +138,7 @@ class BindingReconciler:
         wanted = plan(binding, self._surroundings(binding, opened, recorded))
         account_id = reports.recorded_id(binding.status, accounts.address(wanted.account))
         account, fault = await self._account_changes(wanted, recorded, account_id)
+        wanted, account = parts.without_account(wanted, account)
         looked = await asyncio.gather(
             *(self._look(name, wanted, opened[name], recorded) for name in sorted(names - {CLUSTER}))
         )
@@ -146,7 +152,8 @@ class BindingReconciler:
         written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
         progress = {CLUSTER: account, **{each.backend: each for each in written}}
         await self._report(binding, wanted, progress)
-        return self._next(progress, opened)
+        following = self._next(progress, opened)
+        return replace(following, turn=wanted.turn, ending=wanted.expired and following.kind == "retry")
 
     async def _open(self, names: Iterable[str]) -> dict[str, Runtime | Held | None]:
         return {name: await self._tools.backends.open(name) for name in sorted(names)}
@@ -164,6 +171,7 @@ class BindingReconciler:
             },
             namespace_labels=namespace.labels if namespace is not None else None,
             recorded=frozenset(each.backend for each in recorded),
+            now=self._tools.clock(),
         )
 
     async def _look(
@@ -174,6 +182,9 @@ class BindingReconciler:
                 each.verdict for each in wanted.decisions if each.backend == name and isinstance(each.verdict, Held)
             )
             return parts.held(name, verdict)
+        if wanted.expired and not isinstance(found, Runtime) and not any(each.backend == name for each in recorded):
+            # Nothing is recorded in a store that cannot be used, so nothing has to end there.
+            return parts.Part(Progress(name, Changes()))
         if found is None:
             return parts.missing(name)
         if isinstance(found, Held):

@@ -6,7 +6,8 @@ Fed by `airwarden.handlers`; one instance per process, made by `airwarden.assemb
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from airwarden.domain import report as reports
 from airwarden.domain.desired import Surroundings, plan
 from airwarden.domain.errors import AirwardenError, ObjectGone
 from airwarden.domain.guardrails import Refused
+from airwarden.domain.lifetime import Turn, expected_turn, overdue
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.reconcile.backends import Backends, Runtime
@@ -26,6 +28,7 @@ from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
+from airwarden.reconcile.turns import Turns
 
 log = structlog.get_logger("airwarden.engine")
 Body = Mapping[str, Any]
@@ -43,7 +46,14 @@ class Engine:
     """Keeps every binding true to its declaration, each at its time."""
 
     def __init__(
-        self, cluster: str, cache: Cache, backends: Backends, reconciler: BindingReconciler, metrics: Metrics
+        self,
+        cluster: str,
+        cache: Cache,
+        backends: Backends,
+        reconciler: BindingReconciler,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._cache = cache
@@ -58,6 +68,8 @@ class Engine:
         """Bindings that something was said of while their pass was under way."""
         self._attempts: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._clock = clock
+        self._turns = Turns(clock, self._turn_due)
         self._asleep: dict[str, dict[Key, Urgency]] = {}
         self._probes: dict[str, Probe] = {}
         self._probe_tools: ProbeTools | None = None
@@ -91,6 +103,7 @@ class Engine:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._turns.close()
         await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
         await self._lanes.close(seconds)
         await self._backends.close()
@@ -239,7 +252,9 @@ class Engine:
             binding = AirflowSecretBinding.model_validate(entry.load())
         except ValidationError:
             return Urgency.CHANGE
-        return self._difference(binding, entry, first=first)
+        now = self._clock()
+        self._turns.expect(entry.key, expected_turn(binding, now))
+        return Urgency.REMOVAL if overdue(binding, now) else self._difference(binding, entry, first=first)
 
     def _difference(self, binding: AirflowSecretBinding, entry: Entry, *, first: bool) -> Urgency:
         runtimes = {name: self._backends.runtime(name) for name in entry.backends}
@@ -251,6 +266,7 @@ class Engine:
             {name: each.view() for name, each in runtimes.items() if isinstance(each, Runtime)},
             namespace.labels if namespace is not None else None,
             entry.backends,
+            now=self._clock(),
         )
         wanted = plan(binding, around)
         granted = {
@@ -308,6 +324,8 @@ class Engine:
             self._metrics.passed(outcome, self._progress - begun, time.time())
             if outcome == "failed":
                 self._plan_next(key, Next("retry"), urgency)
+        if following.seen is not None and key in self._cache.bindings:
+            self._turns.set(key, following.turn)
         self._plan_next(key, following, urgency)
         self._count_again(key)
 
@@ -338,15 +356,15 @@ class Engine:
         if key not in self._cache.bindings or following.kind == "never":
             self._attempts.pop(key, None)
             return
+        removal = self._cache.bindings[key].deleting or following.ending
         for name in following.waiting:
-            self._asleep.setdefault(name, {})[key] = urgency
+            self._asleep.setdefault(name, {})[key] = Urgency.REMOVAL if removal else urgency
         if following.kind == "check":
             self._attempts.pop(key, None)
             spread = random.uniform(0.75, 1.25)  # noqa: S311 - spread, not a secret
             self._later(key, (following.after or 600.0) * spread, Urgency.DRIFT)
             return
         attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-        removal = self._cache.bindings[key].deleting
         longest = _LONGEST_REMOVAL_RETRY if removal and not following.waiting else _LONGEST_RETRY
         delay = min(longest, _FIRST_RETRY * 2 ** min(attempt - 1, 8)) * random.uniform(0.5, 1.0)  # noqa: S311 - spread
         if following.after is not None:
@@ -369,6 +387,11 @@ class Engine:
         if entry is not None:
             self._queue(entry, urgency)
 
+    def _turn_due(self, key: Key, turn: Turn) -> None:
+        entry = self._cache.bindings.get(key)
+        if entry is not None:
+            self._submit(entry, Urgency.REMOVAL if turn.tightens else Urgency.CHANGE)
+
     def _lose_binding(self, key: Key, body: Body) -> None:
         entry = self._cache.bindings.get(key)
         lost = self._cache.lose_binding(body)
@@ -380,6 +403,7 @@ class Engine:
         self._attempts.pop(key, None)
         self._pacing.forget(key)
         self._stop_timer(key)
+        self._turns.set(key, None)
         self._lanes.forget(key)
         for asleep in self._asleep.values():
             asleep.pop(key, None)

@@ -12,7 +12,7 @@ from airwarden.domain.diff import diff, moved
 from airwarden.domain.errors import AirwardenError, Rejected, StoreFailed
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
-from airwarden.domain.resources import Action, Address, Observed, Operation, Readable, Resource
+from airwarden.domain.resources import Action, Address, Changes, Grant, Observed, Operation, Readable, Resource
 from airwarden.reconcile.backends import Runtime
 
 Recorded = Mapping[Address, str]
@@ -50,7 +50,40 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded) -> Part:
     digests = {resource.address: resource.digest for resource in desired}
     granted = grant.readable if grant is not None else frozenset()
     part = await _observe(runtime, plan.owner.at(runtime.name), desired, here, digests)
-    return await _observe_former(part, here, granted)
+    part = await _observe_former(part, here, granted)
+    return _suspended(part, grant, here) if plan.suspended else part
+
+
+def _suspended(part: Part, grant: Grant | None, here: Recorded) -> Part:
+    """Return the part of a suspended binding: what it may have and has already, and not a bit more.
+
+    What another mode of the store gave counts as had: moving a backend takes nothing from who is suspended.
+    """
+    if part.runtime is None or part.observed is None or part.owner is None:
+        return part
+    store = part.runtime.store
+    kept = store.narrowed(grant, part.observed) if grant is not None else None
+    desired = store.render(kept) if kept is not None else ()
+    digests = {resource.address: resource.digest for resource in desired}
+    changes = diff(desired, part.observed, here, store.addresses(part.owner))
+    former = tuple(each for each in store.former(part.owner) if each in here)
+    if former:
+        left = {address: part.observed[address] for address in former if address in part.observed}
+        outgrown = not store.readable(left) <= (kept.readable if kept is not None else frozenset())
+        changes = moved(changes, former, left, outgrown=outgrown)
+    progress = replace(part.progress, changes=changes, digests=digests, kept=kept)
+    return replace(part, progress=progress, desired=desired)
+
+
+def without_account(plan: Plan, account: Progress) -> tuple[Plan, Progress]:
+    """Return plan and account as they are while suspended: an account that is not there is not made.
+
+    Without it nobody of the binding's can log in, and somebody else could make one of its name: nothing is kept.
+    """
+    missing = account.changes is not None and any(each.action is Action.CREATE for each in account.changes.operations)
+    if not plan.suspended or not missing:
+        return plan, account
+    return replace(plan, grants={}), replace(account, changes=Changes())
 
 
 async def observe_removal(runtime: Runtime, owner: Owner, recorded: Recorded) -> Part:

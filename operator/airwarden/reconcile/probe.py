@@ -33,6 +33,10 @@ _STATUS_PAUSE = 5.0
 """Seconds between two writes of a backend's counters (design section 10)."""
 _COUNTING_PAUSE = 1.0
 """Seconds between two counts of the bindings: each looks at all of them, and each pass of one asks for it."""
+_SKEW = 30.0
+"""Seconds by which the clocks of operator and store may differ before that is reported."""
+_SKEW_STEPS = ((86400.0, "a day"), (3600.0, "1h"), (300.0, "5m"), (_SKEW, "30s"))
+"""How a difference is told: coarsely, since the exact one differs at every check."""
 _NAMED = 5
 """How many bindings a message names before it says how many more there are."""
 
@@ -269,9 +273,23 @@ def _details(previous: tuple[Condition, ...], finding: Finding, generation: int,
     else:
         reachable = ("Unknown", Reason.UNKNOWN, "the store could not be asked")
         authorized = reachable
-    return tuple(
-        _detail(previous, kind, what, generation, now)
-        for kind, what in (("Reachable", reachable), ("Authorized", authorized))
+    told = [("Reachable", reachable), ("Authorized", authorized)]
+    if (skew := _clock_skew(previous, finding)) is not None:
+        told.append(("ClockSkew", ("True", Reason.CLOCK_SKEW, skew)))
+    return tuple(_detail(previous, kind, what, generation, now) for kind, what in told)
+
+
+def _clock_skew(previous: tuple[Condition, ...], finding: Finding) -> str | None:
+    """Return what to say of the clocks; nothing when they agree. A store that cannot be asked leaves what was said."""
+    if finding.health is None:
+        return next((each.message for each in previous if each.type == "ClockSkew"), None)
+    ahead = finding.health.clock_ahead or 0.0
+    by = next((shown for least, shown in _SKEW_STEPS if abs(ahead) > least), None)
+    if by is None:
+        return None
+    return (
+        f"the store's clock is more than {by} {'ahead of' if ahead > 0 else 'behind'} the operator's, "
+        "by which access ends: synchronise both"
     )
 
 

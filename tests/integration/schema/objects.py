@@ -28,7 +28,8 @@ def binding(name: str = "billing", namespace: str = "default") -> Json:
                 secret(),
                 {"type": "Connection", "id": "reporting", "backendRef": {"name": "vault"}, "dynamic": dynamic},
             ],
-            "access": {"session": {"ttl": "15m", "maxTTL": "1h30m"}},
+            "access": {"notAfter": "2028-02-29T23:59:59Z", "session": {"ttl": "15m", "maxTTL": "1h30m"}},
+            "suspend": True,
         },
     }
 
@@ -42,6 +43,7 @@ def rule(name: str = "own-tree", **fields: object) -> Json:
         "operations": ["Read"],
         "serviceAccounts": ["Managed"],
         "session": {"maxTTL": "1h", "required": True},
+        "maxLifetime": "2160h",
         **fields,
     }
 
@@ -124,6 +126,7 @@ def _largest_rule(number: int) -> Json:
             "selector": {"matchLabels": labels},
         },
         keyPrefixes=[f"{each}/" * 128 for each in range(8)],
+        maxLifetime="999999h999999m999999s",
         dynamic=[{"engine": f"{each}/" + "e/" * 62 + "ee", "rolePrefixes": prefixes} for each in range(8)],
     )
 

@@ -31,12 +31,14 @@ class Refusal:
 
 _KEY = "spec.secrets.0.key"
 _PREFIX = "spec.allow.0.keyPrefixes"
+_NOT_AFTER = "spec.access.notAfter"
 _ROLE_PREFIX = "spec.allow.0.dynamic.0.rolePrefixes"
 _WRONG_KEY = "must be segments between single slashes"
 _WRONG_PREFIX = "must end with a slash"
 _DOTS = "must not have . or .. as a segment"
 _ONE_PLACE = "exactly one of key and dynamic must be given"
 _DURATION = "must be a duration longer than zero"
+_MOMENT = "must be a date and time in UTC that exists"
 _AUDIENCE = "must not be an audience of the API server"
 
 
@@ -112,10 +114,33 @@ _ROLE_PREFIXES = [
     )
 ]
 
+_MOMENTS = [
+    Refusal(f"notAfter {what}", "binding", _NOT_AFTER, value, _MOMENT)
+    for what, value in (
+        ("empty", ""),
+        ("that is a date", "2027-01-31"),
+        ("in another zone", "2027-01-31T00:00:00+01:00"),
+        ("without a zone", "2027-01-31T00:00:00"),
+        ("in small letters", "2027-01-31t00:00:00z"),
+        ("with a space", "2027-01-31 00:00:00Z"),
+        ("with a fraction", "2027-01-31T00:00:00.5Z"),
+        ("on 31 April", "2027-04-31T00:00:00Z"),
+        ("on 30 February", "2028-02-30T00:00:00Z"),
+        ("on 29 February of no leap year", "2027-02-29T00:00:00Z"),
+        ("on 29 February of 2100", "2100-02-29T00:00:00Z"),
+        ("in month 13", "2027-13-01T00:00:00Z"),
+        ("at 24:00", "2027-01-31T24:00:00Z"),
+        ("at a leap second", "2027-12-31T23:59:60Z"),
+        ("of long ago", "0001-01-01T00:00:00Z"),
+        ("of year 9999", "9999-12-31T23:59:59Z"),
+        ("with a newline", "2027-01-31T00:00:00Z\n"),
+    )
+]
 _DURATION_FIELDS: tuple[tuple[Kind, str], ...] = (
     ("binding", "spec.access.session.ttl"),
     ("binding", "spec.access.session.maxTTL"),
     ("backend", "spec.allow.0.session.maxTTL"),
+    ("backend", "spec.allow.0.maxLifetime"),
     ("backend", "spec.drift.interval"),
     ("backend", "spec.requests.timeout"),
 )
@@ -293,6 +318,7 @@ REFUSALS: tuple[Refusal, ...] = (
     *_SECRET_FIELDS,
     *_BINDING_FIELDS,
     *_DURATIONS,
+    *_MOMENTS,
     *_KEY_PREFIXES,
     *_ROLE_PREFIXES,
     *_AUDIENCES,

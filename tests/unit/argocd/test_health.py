@@ -9,7 +9,8 @@ from lupa import LuaRuntime
 
 from airwarden.api.conditions import Condition
 from airwarden.api.reasons import Reason
-from airwarden.domain.report import Verdict, conditions
+from airwarden.domain.report import Verdict, binding_conditions, conditions
+from unit.domain.making import binding
 
 FOLDER = Path(__file__).parents[3] / "manifests" / "argocd"
 SCRIPT = (FOLDER / "health.lua").read_text()
@@ -62,3 +63,19 @@ def test_a_deletion_is_progressing_even_when_it_was_ready() -> None:
 def test_the_config_map_holds_this_very_script(kind: str) -> None:
     data = yaml.safe_load((FOLDER / "argocd-cm.yaml").read_text())["data"]
     assert data[f"resource.customizations.health.airwarden.dev_{kind}"] == SCRIPT
+
+
+def suspended(verdict: Verdict) -> tuple[Condition, ...]:
+    """Return what a suspended binding says; the report's own tests hold it to that."""
+    declared = binding(suspend=True)
+    return binding_conditions(declared, verdict, "2026-11-21T00:00:00Z")
+
+
+@pytest.mark.parametrize("verdict", [Verdict(True, Reason.READY, "fine"), Verdict(False, Reason.SUSPENDED, "1 of 2")])
+def test_what_is_suspended_is_suspended_whether_it_holds_all_or_not(verdict: Verdict) -> None:
+    assert health(suspended(verdict))[0] == "Suspended"
+
+
+def test_what_goes_wrong_while_suspended_is_shown() -> None:
+    assert health(suspended(Verdict(False, Reason.EXPIRED, "ended")))[0] == "Degraded"
+    assert health(suspended(Verdict(False, Reason.BACKEND_UNREACHABLE, "refused", working=True)))[0] == "Progressing"

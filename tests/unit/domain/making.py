@@ -7,6 +7,7 @@ they draw from few names, so that prefixes, near misses and overlaps come up all
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from airwarden.providers.vault.store import key_grammar
 
 GRAMMAR = key_grammar(2)
 NAMESPACE = "team"
+NOW = datetime(2031, 5, 1, 10, tzinfo=UTC)
 
 
 def item(key: str | None = "team/db", name: str = "db", backend: str = "vault", **more: Any) -> SecretItem:
@@ -37,6 +39,8 @@ def binding(
     *items: SecretItem,
     account: str = "billing",
     session: Mapping[str, str] | None = None,
+    not_after: str | None = None,
+    suspend: bool = False,
     namespace: str = NAMESPACE,
     **metadata: Any,
 ) -> AirflowSecretBinding:
@@ -47,7 +51,8 @@ def binding(
             "spec": {
                 "serviceAccount": {"name": account},
                 "secrets": [each.model_dump(by_alias=True, exclude_none=True) for each in items or (item(),)],
-                "access": {"session": dict(session or {})},
+                "access": {"session": dict(session or {}), "notAfter": not_after},
+                "suspend": suspend,
             },
         }
     )
@@ -66,9 +71,16 @@ def view(*rules: AllowRule, name: str = "vault", enforces: bool = True, deleting
 
 def request(namespace: str = NAMESPACE, labels: Mapping[str, str] | None = None, **session: str) -> Request:
     """Return who asks."""
-    return Request(namespace, labels or {}, AccountMode.MANAGED, Session.model_validate(session))
+    return Request(namespace, labels or {}, AccountMode.MANAGED, Session.model_validate(session), now=NOW)
 
 
+_ENDS = (
+    "2031-05-01T09:59:59Z",
+    "2031-05-01T10:00:00Z",
+    "2031-05-01T10:00:20Z",
+    "2031-05-01T10:40:00Z",
+    "2031-05-03T00:00:00Z",
+)
 _NAMES = ("team", "team-b", "tea", "shared", "prod")
 namespaces = st.sampled_from(_NAMES)
 _segments = st.sampled_from((*_NAMES, "db", "connections", "x"))
@@ -99,6 +111,7 @@ def rules(draw: st.DrawFn) -> AllowRule:
             if dynamic
             else [],
             "session": {"maxTTL": draw(durations), "required": draw(st.booleans())},
+            "maxLifetime": draw(st.one_of(st.none(), st.none(), durations)),
         }
     )
 
@@ -135,4 +148,5 @@ def bindings(draw: st.DrawFn, backends_in_use: tuple[str, ...] = ("vault", "othe
     """Draw a binding of some secrets in some stores."""
     count = draw(st.integers(min_value=1, max_value=5))
     declared = [draw(items(number, draw(st.sampled_from(backends_in_use)))) for number in range(count)]
-    return binding(*declared, session=draw(sessions()), namespace=draw(namespaces))
+    not_after = draw(st.one_of(st.none(), st.none(), st.sampled_from(_ENDS)))
+    return binding(*declared, session=draw(sessions()), namespace=draw(namespaces), not_after=not_after)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airwarden.api.binding import AirflowSecretBinding, SecretItem
-from airwarden.api.fields import seconds
+from airwarden.api.fields import moment, seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.guardrails import Admitted, BackendView, Refused
@@ -29,7 +31,7 @@ def around(*backends: BackendView | tuple[str, Held], **more: object) -> Surroun
             known[each[0]] = each[1]
     recorded = more.get("recorded", frozenset())
     assert isinstance(recorded, frozenset)
-    return Surroundings("c1", known, {}, recorded)
+    return Surroundings("c1", known, {}, recorded, now=making.NOW)
 
 
 def granted_keys(found: Plan, backend: str = "vault") -> set[str]:
@@ -99,7 +101,7 @@ def test_no_grant_holds_more_or_lasts_longer_than_some_rule_for_each_secret(
     declared: AirflowSecretBinding, one: BackendView, two: BackendView, labels: dict[str, str]
 ) -> None:
     stores = {"vault": one, "other": two}
-    found = plan(declared, Surroundings("c1", stores, labels))
+    found = plan(declared, Surroundings("c1", stores, labels, now=making.NOW))
     for name, grant in found.grants.items():
         admitted = [
             each
@@ -127,7 +129,7 @@ def test_no_grant_holds_more_or_lasts_longer_than_some_rule_for_each_secret(
 def test_a_refused_key_never_stands_in_the_policy_and_every_granted_one_does(
     declared: AirflowSecretBinding, backend: BackendView, labels: dict[str, str]
 ) -> None:
-    found = plan(declared, Surroundings("c1", {"vault": backend}, labels))
+    found = plan(declared, Surroundings("c1", {"vault": backend}, labels, now=making.NOW))
     grant = found.grants.get("vault")
     text = ""
     if grant is not None:
@@ -149,5 +151,57 @@ def place(secret: SecretItem) -> str:
 @given(making.bindings(), making.backends("vault"), st.booleans())
 def test_planning_is_the_same_each_time(declared: AirflowSecretBinding, backend: BackendView, known: bool) -> None:
     stores = {"vault": backend} if known else {}
-    world = Surroundings("c1", stores, {})
+    world = Surroundings("c1", stores, {}, now=making.NOW)
     assert plan(declared, world) == plan(declared, world)
+
+
+@given(making.bindings(), making.backends("vault"), making.backends("other"), st.integers(-3600, 10**6))
+def test_after_its_end_a_binding_never_has_a_grant_whatever_is_known_of_its_backends(
+    declared: AirflowSecretBinding, one: BackendView, two: BackendView, after: int
+) -> None:
+    not_after = declared.spec.access.not_after
+    now = making.NOW + timedelta(seconds=after)
+    stores: dict[str, BackendView | Held] = {"vault": one, "other": two}
+    for known in (stores, {"vault": Held(Reason.BACKEND_INVALID, "cannot be read")}):
+        found = plan(declared, Surroundings("c1", known, None, now=now))
+        over = not_after is not None and now >= moment(not_after)
+        assert found.expired is over
+        if over:
+            assert (found.grants, found.held, found.turn) == ({}, frozenset(), None)
+            reasons = {each.verdict.reason for each in found.decisions if not isinstance(each.verdict, Admitted)}
+            assert reasons == {Reason.EXPIRED}
+
+
+@given(making.bindings(), making.backends("vault"), making.backends("other"), st.floats(0, 200_000))
+def test_a_plan_stays_as_it_is_until_its_turn(
+    declared: AirflowSecretBinding, one: BackendView, two: BackendView, passed: float
+) -> None:
+    """So whoever looks again at the turn misses nothing."""
+    early = Surroundings("c1", {"vault": one, "other": two}, {}, now=making.NOW)
+    found = plan(declared, early)
+    now = making.NOW + timedelta(seconds=passed)
+    assert found.turn is None or found.turn.at > making.NOW
+    if found.turn is None or now < found.turn.at:
+        again = plan(declared, replace(early, now=now))
+        assert (again.grants, again.turn, again.expired) == (found.grants, found.turn, found.expired)
+        assert [_kind(each.verdict) for each in again.decisions] == [_kind(each.verdict) for each in found.decisions]
+    elif not found.expired:
+        at = plan(declared, replace(early, now=found.turn.at))
+        assert (at.grants, at.decisions) != (found.grants, found.decisions)
+
+
+def _kind(verdict: Admitted | Refused | Held) -> tuple[type, object]:
+    """Return what counts of a verdict; the message of a refusal may name a later time."""
+    return type(verdict), verdict.rule if isinstance(verdict, Admitted) else verdict.reason
+
+
+def test_the_turn_is_the_first_of_all_that_time_changes() -> None:
+    limited = view(rule(maxLifetime="24h"), name="other")
+    both = binding(item("team/a", "a"), item("team/b", "b", "other"), not_after="2031-05-04T10:00:00Z")
+    found = plan(both, around(view(rule()), limited)).turn
+    assert found is not None
+    assert (found.at, found.tightens) == (making.NOW + timedelta(days=2), False)
+    near = plan(binding(item(), not_after="2031-05-01T10:40:00Z"), around(view(rule())))
+    assert near.turn is not None
+    assert near.turn.tightens
+    assert near.grants["vault"].session.max_ttl == 1800

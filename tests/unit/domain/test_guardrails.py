@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -10,11 +12,11 @@ from hypothesis import strategies as st
 
 from airwarden.api.backend import AllowRule, LabelSelector
 from airwarden.api.binding import AccountMode, SecretItem, Session
-from airwarden.api.fields import seconds
+from airwarden.api.fields import moment, seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, judge
 from unit.domain import making
-from unit.domain.making import dynamic_item, item, request, rule, view
+from unit.domain.making import NOW, dynamic_item, item, request, rule, view
 
 
 def reason(found: object) -> Reason:
@@ -168,7 +170,7 @@ def test_all_labels_of_a_selector_must_be_there(labels: dict[str, str], admitted
 
 def test_while_the_labels_are_unknown_a_selector_is_not_judged_but_a_name_is() -> None:
     selecting = rule("by-label", namespaces={"selector": {"matchLabels": {"tenant": "a"}}})
-    unknown = Request("team", None, AccountMode.MANAGED, Session())
+    unknown = Request("team", None, AccountMode.MANAGED, Session(), now=NOW)
     assert judge(item(), unknown, view(selecting)) is None
     assert judge(item(), unknown, view(selecting, rule())) == Admitted("own", 3600)
     assert isinstance(judge(item("other/db"), unknown, view(rule())), Refused)
@@ -191,7 +193,7 @@ def test_a_rule_without_the_operation_or_the_account_mode_admits_nothing() -> No
     ],
 )
 def test_a_session_above_the_rule_s_is_refused_and_never_shortened(session: dict[str, str], admitted: bool) -> None:
-    asked = Request("team", {}, AccountMode.MANAGED, Session.model_validate(session))
+    asked = Request("team", {}, AccountMode.MANAGED, Session.model_validate(session), now=NOW)
     found = judge(item(), asked, view(rule(session={"maxTTL": "30m"})))
     if admitted:
         assert found == Admitted("own", 1800)
@@ -256,3 +258,81 @@ def test_a_hostile_key_is_refused_whatever_the_rules_say(key: str) -> None:
     )
     everything = rule().model_copy(update={"key_prefixes": ("", "team/", "data/", "metadata/", "/")})
     assert reason(judge(hostile, request(), view(everything))) is Reason.KEY_INVALID
+
+
+def ending(after: timedelta | None) -> Request:
+    """Return a request whose access ends so long after now."""
+    return replace(request(), not_after=None if after is None else NOW + after)
+
+
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+
+
+def test_a_rule_with_a_lifetime_admits_an_end_within_it_and_nothing_else() -> None:
+    limited = view(rule(maxLifetime="24h"))
+    for admitted in (SECOND, DAY):
+        assert judge(item(), ending(admitted), limited) == Admitted("own", 3600)
+    for refused in (None, DAY + SECOND, 400 * DAY):
+        assert reason(judge(item(), ending(refused), limited)) is Reason.LIFETIME_NOT_ALLOWED
+
+
+def test_a_rule_without_a_lifetime_admits_any_end_and_none() -> None:
+    for after in (None, SECOND, 400 * DAY):
+        assert judge(item(), ending(after), view(rule())) == Admitted("own", 3600)
+
+
+def test_one_rule_must_admit_the_lifetime_with_all_the_rest() -> None:
+    """The rule for the key wants an end, and the one without an end is for another key."""
+    rules = (
+        rule("short", maxLifetime="1h"),
+        rule("free", keyPrefixes=["shared/"]),
+        rule("brief", session={"maxTTL": "1s"}),
+    )
+    asked = replace(ending(None), session=Session.model_validate({"maxTTL": "30m"}))
+    assert reason(judge(item(), asked, view(*rules))) is Reason.LIFETIME_NOT_ALLOWED
+
+
+def test_a_lifetime_refusal_names_the_rule_and_an_end_that_it_admits_without_changing_at_every_look() -> None:
+    limited = view(rule(maxLifetime="2160h"))
+    found = judge(item(), ending(100 * DAY), limited)
+    assert isinstance(found, Refused)
+    for part in ("rule own", "backend vault", "2160h", "2031-08-09T10:00:00Z"):
+        assert part in found.message
+    named = moment(found.message.split("access.notAfter ")[-1].split(" ")[0])
+    assert timedelta(days=86) < named - NOW <= timedelta(days=90)
+    assert judge(item(), replace(request(), not_after=named), limited) == Admitted("own", 3600)
+    later = replace(ending(100 * DAY), now=NOW + SECOND)
+    assert judge(item(), later, limited) == found
+
+
+def test_an_end_that_is_too_late_is_admitted_at_the_moment_it_is_near_enough_and_not_before() -> None:
+    limited = view(rule(maxLifetime="24h"))
+    found = judge(item(), ending(3 * DAY), limited)
+    assert isinstance(found, Refused)
+    assert found.until == NOW + 2 * DAY
+    asked = ending(3 * DAY)
+    assert isinstance(judge(item(), replace(asked, now=found.until - SECOND), limited), Refused)
+    assert judge(item(), replace(asked, now=found.until), limited) == Admitted("own", 3600)
+
+
+def test_a_refusal_that_time_does_not_end_has_no_such_moment() -> None:
+    found = judge(item(), ending(None), view(rule(maxLifetime="24h")))
+    assert isinstance(found, Refused)
+    assert found.until is None
+
+
+def test_an_earlier_rule_that_will_admit_is_known_in_advance() -> None:
+    rules = view(rule("first", maxLifetime="24h", session={"maxTTL": "4h"}), rule("second"))
+    assert judge(item(), ending(3 * DAY), rules) == Admitted("second", 3600, NOW + 2 * DAY)
+    assert judge(item(), replace(ending(3 * DAY), now=NOW + 2 * DAY), rules) == Admitted("first", 4 * 3600)
+
+
+@given(making.items(), making.backends(), st.integers(1, 10**7), st.integers(0, 10**7))
+def test_what_is_admitted_stays_admitted_as_time_goes_on(
+    wanted: SecretItem, backend: BackendView, after: int, passed: int
+) -> None:
+    """So that access never flaps: only its end, or somebody's change, takes it away."""
+    asked = ending(timedelta(seconds=after))
+    if isinstance(judge(wanted, asked, backend), Admitted):
+        assert isinstance(judge(wanted, replace(asked, now=NOW + timedelta(seconds=passed)), backend), Admitted)

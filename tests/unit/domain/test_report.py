@@ -16,7 +16,7 @@ from airwarden.domain.desired import Plan, Surroundings, plan
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
 from airwarden.domain.report import Verdict, conditions
 from airwarden.domain.resources import Action, Address, Changes, Claim, Conflict, Observed, Operation, Resource
-from unit.domain.making import binding, item, rule, view
+from unit.domain.making import NOW, binding, item, rule, view
 
 EARLY, LATE = "2031-05-01T10:00:00Z", "2031-05-01T11:00:00Z"
 POLICY = Resource(Address("vault", "Policy", "airwarden.c1.team.billing.vault"), {"text": "p"})
@@ -26,7 +26,7 @@ DOWN = Fault(Reason.BACKEND_UNREACHABLE, "reading: Vault gave no answer")
 
 def planned(declared: AirflowSecretBinding | None = None) -> tuple[AirflowSecretBinding, Plan]:
     declared = declared or binding(item())
-    return declared, plan(declared, Surroundings("c1", {"vault": view(rule())}, {}))
+    return declared, plan(declared, Surroundings("c1", {"vault": view(rule())}, {}, now=NOW))
 
 
 def written(resource: Resource) -> Progress:
@@ -129,7 +129,9 @@ def test_an_outage_that_ends_in_a_refusal_is_said_anew() -> None:
 
 def test_two_stores_that_are_down_keep_the_words_of_each() -> None:
     declared = binding(item(), item("team/x", "x", "other"))
-    wanted = plan(declared, Surroundings("c1", {"vault": view(rule()), "other": view(rule(), name="other")}, {}))
+    wanted = plan(
+        declared, Surroundings("c1", {"vault": view(rule()), "other": view(rule(), name="other")}, {}, now=NOW)
+    )
     stores = {name: down(name, Reason.BACKEND_UNREACHABLE) for name in ("vault", "other")}
     parts = {CLUSTER: equal(ACCOUNT), **stores}
     outage = reports.report(declared, wanted, parts, EARLY)

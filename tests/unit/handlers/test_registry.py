@@ -25,7 +25,7 @@ def registry() -> kopf.OperatorRegistry:
     """Return a registry with all handlers of one engine."""
     bench = Bench()
     found = kopf.OperatorRegistry()
-    register(found, Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics()))
+    register(found, Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock))
     return found
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,7 @@ from airwarden.domain.resources import (
     Readable,
     Resource,
     StaticSecret,
+    Session,
 )
 from airwarden.providers.kubernetes.accounts import Account, Accounts
 from airwarden.providers.kubernetes.api import Json
@@ -75,6 +77,17 @@ class FakeStore:
             Resource(policy, {"owner": str(grant.owner), "paths": readable}),
             Resource(role, {"account": grant.account, "ttl": grant.session.ttl, "max_ttl": grant.session.max_ttl}),
         )
+
+    def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
+        policy, role = (observed[each].fields for each in self.addresses(grant.owner))
+        if policy is None or role is None or role.get("account") != grant.account:
+            return None
+        paths, ttls = policy.get("paths", ()), [role.get(name, 0) for name in ("ttl", "max_ttl")]
+        assert isinstance(paths, tuple)
+        readable = frozenset(each for each in grant.readable if _shown(each) in paths)
+        longest = min(grant.session.max_ttl, int(str(ttls[1])))
+        session = Session(min(grant.session.ttl, int(str(ttls[0])), longest), longest)
+        return replace(grant, readable=readable, session=session) if readable else None
 
     def addresses(self, owner: Owner) -> tuple[Address, ...]:
         return tuple(Address(self.name, kind, owner.at(self.name).name_in_store) for kind in ("Policy", "Role"))
@@ -296,6 +309,10 @@ class Bench:
             for volatile in ("lastTransitionTime", "lastAppliedTime", "id"):
                 each.pop(volatile, None)
         return json.dumps({"paths": paths, "stores": stores, "status": status}, sort_keys=True, indent=1)
+
+    def clock(self) -> datetime:
+        """Return the time without letting it go on."""
+        return self.now
 
     def _tick(self) -> datetime:
         self.now += timedelta(seconds=1)

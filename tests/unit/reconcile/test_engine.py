@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airwarden.domain.errors import ClusterFailed, ObjectGone, Unreachable
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
+from airwarden.providers.ports import Health
 from airwarden.reconcile.bindings import Next
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
-from airwarden.reconcile.probe import Pace, ProbeTools
+from airwarden.reconcile.probe import Finding, Pace, ProbeTools, _details
 from airwarden.reconcile.queue import Key, Urgency
 from unit.reconcile.fakes import KEY, Bench, backend_body
 
@@ -32,13 +33,15 @@ async def until(holds: Callable[[], bool]) -> None:
 class Seat:
     """An engine on a fake world. Its passes are real; what it looked at, and how urgently, is on record."""
 
-    def __init__(self) -> None:
-        self.bench = Bench()
+    def __init__(self, bench: Bench | None = None) -> None:
+        if bench is not None:
+            bench.restart()
+        self.bench = bench or Bench()
         self.looks: list[tuple[Key, Urgency]] = []
         self.errors: list[Exception] = []
         bench = self.bench
         self.metrics = Metrics()
-        self.engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, self.metrics)
+        self.engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, self.metrics, clock=bench.clock)
         work = self.engine._lanes._work
 
         async def note(key: Key, urgency: Urgency) -> None:
@@ -331,7 +334,7 @@ async def test_health_counts_only_the_time_in_which_something_waited(
 
 async def test_a_probe_writes_the_backend_s_status_and_stops_with_the_engine() -> None:
     bench = Bench()
-    engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics())
+    engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
     body = backend_body(version=2)
     path = "/apis/airwarden.dev/v1alpha1/airflowsecretbackends/vault"
     made = bench.api.put(path, body)
@@ -351,3 +354,139 @@ async def test_a_probe_writes_the_backend_s_status_and_stops_with_the_engine() -
     assert conditions == {"Ready": "True", "Reachable": "True", "Authorized": "True"}
     await engine.stop(0)
     assert bench.store.closed
+
+
+DAY = timedelta(days=1)
+
+
+async def ending(seat: Seat) -> datetime:
+    """Let the seat's binding end a day from now; return the moment."""
+    end = (seat.bench.now + DAY).replace(microsecond=0)
+    seat.bench.declare("team/db", access={"notAfter": end.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    seat.hear()
+    await seat.rest()
+    seat.hear()
+    await seat.rest()
+    seat.looks.clear()
+    return end
+
+
+async def test_the_end_of_access_is_a_removal_at_its_very_moment(seat: Seat) -> None:
+    end = await ending(seat)
+    seat.bench.now = end - timedelta(seconds=3700)
+    seat.engine._turns._tick()
+    await seat.rest()
+    assert seat.looks == [], "nothing is due yet"
+    steps = 0
+    while (turn := seat.engine._turns.get(KEY)) is not None:
+        seat.bench.now = turn.at
+        seat.engine._turns._tick()
+        await seat.rest()
+        steps += 1
+    assert steps == 9
+    assert set(seat.looks) == {(KEY, Urgency.REMOVAL)}
+    assert len(seat.looks) == steps
+    assert seat.bench.ready == ("False", "Expired")
+    assert seat.bench.store.contents == {}
+
+
+def restarted(seat: Seat) -> Seat:
+    """Return a new process on the same world, which has heard of all but the binding."""
+    again = Seat(seat.bench)
+    again.engine.see_backend("MODIFIED", seat.bench.backend_bodies["vault"])
+    account = seat.bench.account()
+    assert account is not None
+    again.engine.know_account(account)
+    return again
+
+
+async def test_what_ended_while_the_operator_was_away_is_a_removal_at_the_start(seat: Seat) -> None:
+    seat.bench.now = await ending(seat) + DAY
+    again = restarted(seat)
+    again.hear("ADDED")
+    await again.rest()
+    assert again.looks == [(KEY, Urgency.REMOVAL)]
+    assert again.bench.ready == ("False", "Expired")
+    again.hear()
+    await again.rest()
+    assert len(again.looks) == 1
+    await again.engine.stop(0)
+
+
+async def test_a_session_that_got_too_long_while_the_operator_was_away_is_a_removal_at_the_start(seat: Seat) -> None:
+    seat.bench.now = await ending(seat) - timedelta(minutes=10)
+    again = restarted(seat)
+    again.hear("ADDED")
+    await again.rest()
+    assert again.looks == [(KEY, Urgency.REMOVAL)]
+    await again.engine.stop(0)
+
+
+async def test_after_a_restart_the_moment_is_known_before_the_first_pass(seat: Seat) -> None:
+    end = await ending(seat)
+    again = restarted(seat)
+    again.hear("ADDED")
+    assert again.looks == []
+    found = again.engine._turns.get(KEY)
+    assert found is not None
+    assert found.at <= end
+    await again.rest()
+    assert again.looks == [(KEY, Urgency.DRIFT)]
+    await again.engine.stop(0)
+
+
+async def test_an_end_in_an_outage_is_retried_soon_and_is_first_when_the_store_is_back(seat: Seat) -> None:
+    end = await ending(seat)
+    for _ in range(3):
+        seat.bench.backends.runtime("vault").breaker.failed(Unreachable("no answer"))  # type: ignore[union-attr]
+    seat.bench.now = end
+    seat.engine._turns._tick()
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.REMOVAL)]
+    assert seat.bench.store.contents != {}
+    seat.looks.clear()
+    seat.bench.backends.runtime("vault").breaker.succeeded()  # type: ignore[union-attr]
+    seat.engine.backend_recovered("vault")
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.REMOVAL)]
+    assert seat.bench.store.contents == {}
+
+
+async def test_a_binding_that_is_gone_has_no_turn(seat: Seat) -> None:
+    await ending(seat)
+    seat.bench.delete()
+    seat.hear()
+    await seat.rest()
+    seat.engine.see_binding("DELETED", {"metadata": {"namespace": KEY[0], "name": KEY[1]}})
+    await seat.rest()
+    assert seat.engine._turns.get(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (None, ""),
+        (30.0, ""),
+        (-30.0, ""),
+        (31.0, "more than 30s ahead of the operator's"),
+        (-301.0, "more than 5m behind the operator's"),
+        (10**6, "more than a day ahead"),
+    ],
+)
+def test_clocks_that_differ_are_reported_beside_a_backend_that_is_ready(ahead: float | None, said: str) -> None:
+    health = Health("s", "1", (), (), ahead)
+    found = _details((), Finding(health=health), 1, "2031-05-01T00:00:00Z")
+    skew = [each for each in found if each.type == "ClockSkew"]
+    assert bool(skew) is bool(said)
+    for each in skew:
+        assert (each.status, each.reason) == ("True", "ClockSkew")
+        assert said in each.message
+    assert {each.type: each.status for each in found if each not in skew} == {"Reachable": "True", "Authorized": "True"}
+
+
+def test_a_store_that_cannot_be_asked_leaves_what_was_said_of_the_clocks() -> None:
+    before = _details((), Finding(health=Health("s", "1", (), (), 60.0)), 1, "2031-05-01T00:00:00Z")
+    down = _details(before, Finding(error=Unreachable("no answer")), 1, "2031-05-01T01:00:00Z")
+    assert [each for each in down if each.type == "ClockSkew"] == [each for each in before if each.type == "ClockSkew"]
+    again = _details(down, Finding(health=Health("s", "1", (), (), 0.4)), 1, "2031-05-01T02:00:00Z")
+    assert not any(each.type == "ClockSkew" for each in again)

@@ -3,7 +3,8 @@
 Called by `airwarden.providers.vault.store` for the backend's status.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -40,20 +41,27 @@ def needed_rights(cluster: str, auth_mount: str) -> tuple[tuple[str, tuple[str, 
     )
 
 
-async def check_vault(client: VaultClient, cluster: str, auth_mount: str) -> Health:
-    """Return version, id and missing rights. Raises the error that stands in the way."""
-    return await check_rights(client, needed_rights(cluster, auth_mount), CAPABILITIES)
+async def check_vault(
+    client: VaultClient, cluster: str, auth_mount: str, clock: Callable[[], float] = time.time
+) -> Health:
+    """Return version, id, missing rights and the clock's difference. Raises the error that stands in the way."""
+    return await check_rights(client, needed_rights(cluster, auth_mount), CAPABILITIES, clock=clock)
 
 
 async def check_rights(
-    client: VaultClient, needed: Rights, capabilities: tuple[str, ...], optional: tuple[Optional, ...] = ()
+    client: VaultClient,
+    needed: Rights,
+    capabilities: tuple[str, ...],
+    optional: tuple[Optional, ...] = (),
+    clock: Callable[[], float] = time.time,
 ) -> Health:
-    """Return version, id and which of the needed rights are missing.
+    """Return version, id, which of the needed rights are missing, and the clock's difference.
 
     ``optional`` rights are not missed: each that is there adds its capability. Raises the error that
     stands in the way.
     """
-    version, store_id = _health(await client.anonymous(_HEALTH), client.connection.address)
+    version, store_id, server_time = _health(await client.anonymous(_HEALTH), client.connection.address)
+    ahead = server_time - clock() if server_time is not None else None
     await client.ensure_login()
     probes = {
         path: path.replace("*", _PROBE) for path in (*(each[0] for each in needed), *(each[0] for each in optional))
@@ -61,18 +69,18 @@ async def check_rights(
     try:
         answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}))
     except Forbidden:
-        return Health(store_id, version, (f"{_RIGHTS}: update",), capabilities)
+        return Health(store_id, version, (f"{_RIGHTS}: update",), capabilities, ahead)
     more = tuple(name for path, wanted, name in optional if not _lacking(answer.data.get(probes[path]), wanted))
     missing = []
     for path, wanted in needed:
         lacking = _lacking(answer.data.get(probes[path]), wanted)
         if lacking:
             missing.append(f"{path}: {','.join(lacking)}")
-    return Health(store_id, version, tuple(missing), capabilities + more)
+    return Health(store_id, version, tuple(missing), capabilities + more, ahead)
 
 
-def _health(raw: RawAnswer, address: str) -> tuple[str, str]:
-    """Return version and id of a Vault that serves requests: an active node or a standby of one."""
+def _health(raw: RawAnswer, address: str) -> tuple[str, str, float | None]:
+    """Return version, id and time (seconds since 1970, if told) of a Vault that serves, an active node or a standby."""
     # A sealed Vault answers this path with a status of its own, but without errors in the body.
     readable = raw.status in (*_SERVING, HTTPStatus.SERVICE_UNAVAILABLE) and raw.body.lstrip().startswith(b"{")
     status = HTTPStatus.OK if readable else raw.status
@@ -82,7 +90,9 @@ def _health(raw: RawAnswer, address: str) -> tuple[str, str]:
     version, cluster_id = answer.body.get("version"), answer.body.get("cluster_id", "")
     if not isinstance(version, str) or not isinstance(cluster_id, str):
         raise StoreFailed(f"{address} answered {_HEALTH.what} without a version: is it a Vault?")
-    return version[:64], cluster_id[:256]
+    told = answer.body.get("server_time_utc")
+    server_time = float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
+    return version[:64], cluster_id[:256], server_time
 
 
 def _lacking(granted: JSONValue, wanted: Sequence[str]) -> tuple[str, ...]:

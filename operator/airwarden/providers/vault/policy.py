@@ -118,6 +118,21 @@ def readable(document: PolicyDocument, *, mount: str, version: int) -> frozenset
     return frozenset(found)
 
 
+def readable_of(
+    rules: Iterable[PathRule], among: Iterable[Readable], *, mount: str, version: int
+) -> frozenset[Readable]:
+    """Return those of some secrets for whose reader these rights suffice."""
+    given = {(each.path, each.capability): each.leases for each in rules}
+
+    def covers(needed: PathRule) -> bool:
+        leases = given.get((needed.path, needed.capability))
+        return leases is not None and set(needed.leases) <= set(leases)
+
+    return frozenset(
+        item for item in among if all(covers(needed) for needed in rules_for((item,), mount=mount, version=version))
+    )
+
+
 def owner_of(text: str) -> Owner | None:
     """Return the owner that the first line names, or None. No other line is looked at."""
     first = text.split("\n", 1)[0]

@@ -6,10 +6,11 @@ called by `airwarden.providers.vault.store`.
 """
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Final
 
 from airwarden.api.fields import duration_text
-from airwarden.domain.resources import FieldValue, Grant
+from airwarden.domain.resources import FieldValue, Grant, Session
 
 JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
 
@@ -83,6 +84,33 @@ def normalise(data: Mapping[str, JSONValue]) -> dict[str, FieldValue]:
 def has_only_policy(fields: Mapping[str, FieldValue], name: str) -> bool:
     """Tell whether the role gives this one policy and no other, by whichever field."""
     return fields.get("token_policies") == (name,) and "policies" not in fields
+
+
+def session_given(found: Mapping[str, FieldValue], wanted: Mapping[str, FieldValue]) -> Session | None:
+    """Return the session that a role gives already to whom the wanted one is for, never a longer one than wanted.
+
+    None when it lets the account log in less than the wanted role does in a way that no session expresses:
+    other accounts, another audience, fewer addresses or uses. A limit of 0 is no limit of the role's own.
+    """
+    lists = (*_ORDERED, "token_policies")
+    if not all(_includes(found.get(name), wanted[name]) for name in lists):
+        return None
+    if found.get("audience") not in (wanted["audience"], ""):
+        return None
+    if any(found.get(name) != wanted[name] for name in ("token_bound_cidrs", "token_num_uses", "token_type")):
+        return None
+    limits = [_limit(found.get(name)) for name in ("token_max_ttl", "token_explicit_max_ttl")]
+    first = _limit(found.get("token_ttl"))
+    longest = min(_limit(wanted["token_max_ttl"]), *limits)
+    return Session(int(min(_limit(wanted["token_ttl"]), first, longest)), int(longest))
+
+
+def _includes(found: FieldValue | None, wanted: FieldValue) -> bool:
+    return isinstance(found, tuple) and isinstance(wanted, tuple) and ({"*"} <= set(found) or set(wanted) <= set(found))
+
+
+def _limit(value: FieldValue | None) -> float:
+    return value if isinstance(value, int) and value > 0 else inf
 
 
 def _sent(name: str, value: FieldValue) -> str | bool | list[str]:

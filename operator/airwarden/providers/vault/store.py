@@ -8,7 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from airwarden.domain.errors import StoreFailed
@@ -81,6 +81,24 @@ class VaultStore:
             Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}),
             Resource(Address(self.layout.backend, ROLE, name), role.desired_fields(grant, self.layout.audience)),
         )
+
+    def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
+        """Return the part of the grant that policy and role, or what mode Fenced left, give already.
+
+        The policy must name the owner and be read back; without the role nobody can log in, so it alone gives nothing.
+        """
+        text, fields = (observed[address].fields for address in self.addresses(grant.owner))
+        former = {key: each for key, each in observed.items() if key.kind == ALIAS and each.claim is Claim.OURS}
+        readable, session = self.readable(former) & grant.readable, grant.session
+        document = policy.parse(str((text or {}).get("policy", "")))
+        if document is not None and document.owner == grant.owner and fields is not None:
+            given = role.session_given(fields, role.desired_fields(grant, self.layout.audience))
+            if given is not None:
+                session = given
+                readable |= policy.readable_of(
+                    document.rules, grant.readable, mount=self.layout.kv_mount, version=self.layout.kv_version
+                )
+        return replace(grant, readable=readable, session=session) if readable else None
 
     def addresses(self, owner: Owner) -> tuple[Address, ...]:
         """Return the policy's address, whose removal cuts live tokens at once, then the role's."""

@@ -6,11 +6,12 @@ request that acts on live tokens at once. What mode Roles left is read and remov
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import Owner
-from airwarden.domain.resources import Action, Address, FieldValue, Grant, Observed, Operation, Readable, Resource
+from airwarden.domain.resources import Action, Address, Claim, FieldValue, Grant, Observed, Operation, Readable, Resource
 from airwarden.providers.ports import Health, Written
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
@@ -88,6 +89,15 @@ class FencedStore:
                 namespace = address.name.split("/")[0]
                 found |= slots.readable(each.fields or {}, namespace)
         return frozenset(found)
+
+    def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
+        """Return the part of the grant that the alias, or what mode Roles left, gives already."""
+        own = {key: each for key, each in observed.items() if key.kind == ALIAS and each.claim is Claim.OURS}
+        readable = self.readable(own) & grant.readable
+        if all(address in observed for address in self._roles.addresses(grant.owner)):
+            former = self._roles.narrowed(grant, {key: each for key, each in observed.items() if key.kind != ALIAS})
+            readable |= former.readable if former is not None else frozenset()
+        return replace(grant, readable=readable) if readable else None
 
     async def owners(self) -> frozenset[Owner]:
         """Return every owner of our cluster that has an alias here, with its account. Forbidden without the right."""
