@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import pytest
 
 from airwarden.domain.diff import diff
 from airwarden.domain.resources import Action, Address, Claim, Grant, Operation, StaticSecret
+from airwarden.providers.vault.checking import check_vault
 from airwarden.providers.vault.store import POLICY, ROLE, VaultStore
 from contract.vault.bench import AUTH, BACKEND, CLUSTER, KV, NAMESPACE, Bench, create, grant, remove
 from plane.errors import PlaneHTTPError
@@ -210,3 +212,25 @@ async def test_a_policy_of_a_thousand_keys_is_one_write(store: VaultStore) -> No
     wanted = grant("many", *(StaticSecret(f"{NAMESPACE}/connections/{number}") for number in range(1000)))
     await create(store, wanted)
     assert await actions(store, wanted) == []
+
+
+async def test_what_was_written_is_read_back_as_the_whole_grant_and_what_is_cut_by_hand_as_less(
+    store: VaultStore, bench: Bench
+) -> None:
+    wanted = grant("narrow")
+    await create(store, wanted)
+    addresses = store.addresses(wanted.owner)
+    assert store.narrowed(wanted, await store.observe(wanted.owner, addresses, known=True)) == wanted
+    bench.plane.vault.request("POST", role_path(wanted), {"token_ttl": "30s", "token_max_ttl": "60s"})
+    found = store.narrowed(wanted, await store.observe(wanted.owner, addresses, known=True))
+    assert found is not None
+    assert (found.readable, found.session.ttl, found.session.max_ttl) == (wanted.readable, 30, 60)
+    bench.plane.vault.request("POST", role_path(wanted), {"token_bound_cidrs": "10.0.0.1"})
+    assert store.narrowed(wanted, await store.observe(wanted.owner, addresses, known=True)) is None
+
+
+@pytest.mark.parametrize("behind", [0.0, 100.0])
+async def test_vault_s_clock_is_compared_with_ours(store: VaultStore, behind: float) -> None:
+    health = await check_vault(store.client, CLUSTER, AUTH, lambda: time.time() - behind)
+    assert health.clock_ahead is not None
+    assert abs(health.clock_ahead - behind) < 10

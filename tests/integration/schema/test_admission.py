@@ -10,6 +10,7 @@ import yaml
 
 from airwarden.api import crd
 from integration.schema import objects, refusals
+from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.errors import PlaneHTTPError
 from plane.waiting import wait_for
@@ -110,7 +111,11 @@ def test_the_least_object_gets_the_defaults_and_nothing_else(api: Plane, space: 
     least = objects.binding("least", space)
     least["spec"] = {"serviceAccount": {"name": "least"}, "secrets": [item]}
     stored = api.api.admin.request("POST", f"{_path(least)}?{STRICT}", least)
-    assert stored["spec"] == {"serviceAccount": {"name": "least", "mode": "Managed"}, "secrets": [item]}
+    assert stored["spec"] == {
+        "serviceAccount": {"name": "least", "mode": "Managed"},
+        "secrets": [item],
+        "suspend": False,
+    }
     assert "status" not in stored
 
     store = objects.backend("least")
@@ -157,3 +162,14 @@ def test_a_status_is_written_apart_and_an_old_one_is_kept_as_it_is(api: Plane, s
     stored = api.api.admin.request("GET", path) | {"status": written}
     answer = api.api.admin.request("PUT", f"{path}/status", stored)
     assert answer["status"] == written
+
+
+def test_what_the_page_of_lifetimes_shows_is_admitted(api: Plane, space: str) -> None:
+    page = (REPOSITORY / "docs" / "lifetimes.md").read_text()
+    (example,) = (yaml.safe_load(block.split("```")[0]) for block in page.split("```yaml\n")[1:])
+    example["metadata"]["namespace"] = space
+    stored = api.api.admin.request("POST", f"{_path(example)}?{STRICT}", example)
+    assert stored["spec"]["access"]["notAfter"] == "2027-01-31T00:00:00Z"
+    rule = objects.rule(maxLifetime=page.split("`maxLifetime: ")[1].split("`")[0])
+    backend = objects.changed(objects.backend("page"), "spec.allow", [rule])
+    api.api.admin.request("POST", f"{_path(backend)}?{STRICT}", backend)
