@@ -336,7 +336,7 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "a suspended binding is given what it lacks",
         "reconcile/parts.py",
-        "return _suspended(part, plan, grant, here) if plan.suspended else part",
+        "return _suspended(part, grant, here) if plan.suspended else part",
         "return part",
         (SUSPENSION,),
     ),

@@ -4,7 +4,7 @@ Pure: the time comes in as text. A status that says the same as before is equal 
 not written again. Called by `airwarden.reconcile.bindings`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 

@@ -209,8 +209,7 @@ class Engine:
             entry = self._cache.bindings.get(key)
             if entry is not None:
                 self._attempts.pop(key, None)
-                self._stop_timer(key)
-                self._queue(entry, urgency)
+                self._queue_now(entry, urgency)
 
     def backend_failing(self, name: str) -> None:
         """A store counts as down: its probe looks at once."""
@@ -296,11 +295,15 @@ class Engine:
         return all(self._backends.known(name) is not None for name in entry.backends)
 
     def _submit(self, entry: Entry, urgency: Urgency) -> None:
-        self._stop_timer(entry.key)
+        """Have the binding looked at because of what somebody did: soon, and not too often."""
         wait = self._pacing.wait(entry.key)
         if wait > 0:
             self._later(entry.key, wait, urgency)
-            return
+        else:
+            self._queue_now(entry, urgency)
+
+    def _queue_now(self, entry: Entry, urgency: Urgency) -> None:
+        self._stop_timer(entry.key)
         self._queue(entry, urgency)
 
     def _queue(self, entry: Entry, urgency: Urgency) -> None:
@@ -390,7 +393,7 @@ class Engine:
     def _turn_due(self, key: Key, turn: Turn) -> None:
         entry = self._cache.bindings.get(key)
         if entry is not None:
-            self._submit(entry, Urgency.REMOVAL if turn.tightens else Urgency.CHANGE)
+            self._queue_now(entry, Urgency.REMOVAL if turn.tightens else Urgency.CHANGE)
 
     def _lose_binding(self, key: Key, body: Body) -> None:
         entry = self._cache.bindings.get(key)

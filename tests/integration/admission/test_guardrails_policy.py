@@ -219,7 +219,7 @@ def _body(binding: AirflowSecretBinding) -> Json:
 def _admitted(binding: AirflowSecretBinding, views: Mapping[str, BackendView]) -> bool:
     namespace = binding.metadata.namespace
     mode, session = binding.spec.service_account.mode, binding.spec.access.session
-    request = Request(namespace, NAMESPACES[namespace], mode, session)
+    request = Request(namespace, NAMESPACES[namespace], mode, session, now=making.NOW)
     return all(
         isinstance(judge(item, request, views[item.backend_ref.name]), Admitted) for item in binding.spec.secrets
     )

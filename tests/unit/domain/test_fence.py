@@ -13,7 +13,7 @@ from airwarden.domain.desired import Plan, Surroundings, plan
 from airwarden.domain.fence import Fence, runs_low, usage
 from airwarden.domain.guardrails import Admitted, Refused
 from airwarden.domain.resources import Readable, StaticSecret
-from unit.domain.making import binding, dynamic_item, item, keys, rule, view
+from unit.domain.making import NOW, binding, dynamic_item, item, keys, rule, view
 
 FENCE = Fence("tasks", "database", own=3, shared=2, dynamic=1, place="here")
 ALL = rule(
@@ -28,7 +28,7 @@ def planned(*items: SecretItem, fence: Fence = FENCE, recorded: frozenset[str] =
         name: replace(view(ALL, name=name, enforces=False), fence=each)
         for name, each in {"vault": fence, **more}.items()
     }
-    return plan(binding(*items), Surroundings("c1", views, {}, recorded))
+    return plan(binding(*items), Surroundings("c1", views, {}, recorded, now=NOW))
 
 
 def refusals(made: Plan) -> dict[str, Reason]:
@@ -94,5 +94,5 @@ def test_usage_counts_each_kind_and_says_from_four_fifths_on_that_slots_run_low(
 def test_a_rule_that_requires_sessions_admits_nothing_to_a_store_that_holds_none() -> None:
     strict = rule(session={"required": True})
     fenced = replace(view(strict, enforces=False), fence=FENCE)
-    made = plan(binding(item("team/a", "a")), Surroundings("c1", {"vault": fenced}, {}))
+    made = plan(binding(item("team/a", "a")), Surroundings("c1", {"vault": fenced}, {}, now=NOW))
     assert refusals(made) == {"a": Reason.SESSION_NOT_ALLOWED}

@@ -30,8 +30,8 @@ from airwarden.domain.resources import (
     Operation,
     Readable,
     Resource,
-    StaticSecret,
     Session,
+    StaticSecret,
 )
 from airwarden.providers.kubernetes.accounts import Account, Accounts
 from airwarden.providers.kubernetes.api import Json

@@ -11,7 +11,17 @@ from dataclasses import replace
 from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import Owner
-from airwarden.domain.resources import Action, Address, Claim, FieldValue, Grant, Observed, Operation, Readable, Resource
+from airwarden.domain.resources import (
+    Action,
+    Address,
+    Claim,
+    FieldValue,
+    Grant,
+    Observed,
+    Operation,
+    Readable,
+    Resource,
+)
 from airwarden.providers.ports import Health, Written
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
