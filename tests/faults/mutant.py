@@ -19,6 +19,8 @@ TELEMETRY = "tests/unit/test_telemetry.py"
 POLICY, ROLE, ANSWERS, SETUP, CONNECTION = (
     f"tests/unit/vault/test_{name}.py" for name in ("policy", "role", "answers", "setup", "connection")
 )
+MARKS = "tests/unit/vault/test_marks.py"
+ADOPTION, LETTING_GO = f"{DOMAIN}/test_adoption.py", f"{RECONCILE}/test_letting_go.py"
 SECRECY, STORE = "tests/contract/vault/test_secrecy.py", "tests/contract/vault/test_store.py"
 
 

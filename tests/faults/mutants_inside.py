@@ -6,6 +6,7 @@ Part of `tests/faults/mutants.py`.
 from __future__ import annotations
 
 from faults.mutant import (
+    ADOPTION,
     ATTACKS,
     BINDINGS,
     DESIRED,
@@ -19,6 +20,10 @@ from faults.mutant import (
     OWNER,
     QUEUE,
     SUSPENSION,
+    LETTING_GO,
+    MEMORY,
+    OWNER,
+    QUEUE,
     Mutant,
 )
 
@@ -112,8 +117,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "everything found is ours",
         "domain/diff.py",
-        "return found.absent or found.claim is Claim.OURS or found.address in recorded",
-        "return True",
+        "if found.absent or found.claim is Claim.OURS:",
+        "if True:",
         (DIFF, BINDINGS),
     ),
     Mutant(
@@ -126,8 +131,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "beside something foreign new things are made",
         "domain/diff.py",
-        "if address in foreign or (foreign and found.absent):",
-        "if address in foreign:",
+        "if address in refused or (refused and found.absent):",
+        "if address in refused:",
         (DIFF,),
     ),
     Mutant(
@@ -189,8 +194,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "the account goes before the stores",
         "reconcile/bindings.py",
-        "        if all(each.complete for each in progress.values()):\n            account = await",
-        "        if True:\n            account = await",
+        "        if all(each.complete for each in progress.values()):\n            orphaned = any",
+        "        if True:\n            orphaned = any",
         (BINDINGS,),
     ),
     Mutant(
@@ -367,5 +372,82 @@ INSIDE: tuple[Mutant, ...] = (
         "return value if isinstance(value, int) and value > 0 else inf",
         "return inf",
         (NARROWING,),
+    ),
+    Mutant(
+        "a record is a match for a foreign mark",
+        "domain/diff.py",
+        "return found.claim is Claim.UNMARKED and found.address in recorded and",
+        "return found.address in recorded and",
+        (ADOPTION,),
+    ),
+    Mutant(
+        "a foreign object is adopted",
+        "domain/diff.py",
+        "unclaimed = found.claim in (Claim.UNMARKED, Claim.RELEASED)",
+        "unclaimed = True",
+        (ADOPTION,),
+    ),
+    Mutant(
+        "what differs is adopted too",
+        "domain/diff.py",
+        "found.as_marked is not None and dict(found.as_marked) == dict(resource.fields)",
+        "found.as_marked is not None",
+        (ADOPTION,),
+    ),
+    Mutant(
+        "a crash before an adoption makes the object ours",
+        "domain/diff.py",
+        " and found.address not in terms.by_mark",
+        "",
+        (ADOPTION, LETTING_GO),
+    ),
+    Mutant(
+        "objects are adopted without the backend's leave",
+        "domain/diff.py",
+        "_adoption(foreign, observed) if terms.adopts else None",
+        "_adoption(foreign, observed)",
+        (ADOPTION,),
+    ),
+    Mutant(
+        "drift is written although it is only to be reported",
+        "domain/diff.py",
+        "    if not terms.reports_drift:\n        return False",
+        "    return False",
+        (ADOPTION, LETTING_GO),
+    ),
+    Mutant(
+        "a forged status makes a tightened rule look like drift",
+        "domain/diff.py",
+        "return seen == resource.digest if seen is not None else not found.own_writing",
+        "return True",
+        (ADOPTION, LETTING_GO),
+    ),
+    Mutant(
+        "orphan needs no permission",
+        "domain/guardrails.py",
+        "if rule.orphan or not request.orphan:",
+        "if True:",
+        (GUARDRAILS, LETTING_GO),
+    ),
+    Mutant(
+        "an orphan does not wait for what is not known",
+        "reconcile/parts.py",
+        "        if orphan or adopted:",
+        "        if False:",
+        (LETTING_GO,),
+    ),
+    Mutant(
+        "what a binding made of an adopted object outlives it",
+        "domain/resources.py",
+        "return resource.address.kind in self.kinds and self.scope == resource.scope",
+        "return resource.address.kind in self.kinds",
+        (ADOPTION, LETTING_GO),
+    ),
+    Mutant(
+        "everything stays when a binding goes",
+        "domain/diff.py",
+        "if orphan or is_adopted(resource, found):",
+        "if True:",
+        (ADOPTION, LETTING_GO),
     ),
 )

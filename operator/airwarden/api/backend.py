@@ -261,11 +261,32 @@ class AllowRule(Model):
     """Limits on the logins of tasks."""
     max_lifetime: Duration | None = None
     """How far ahead access.notAfter may lie; then it must be given. Default: access need not end."""
+    orphan: bool = False
+    """Whether bindings may ask for deletionPolicy Orphan: access that stays when they go. Not for access that ends."""
+
+
+class DriftPolicy(StrEnum):
+    """What becomes of something that was changed in the store from outside."""
+
+    CORRECT = "Correct"
+    REPORT = "Report"
+
+
+class AdoptPolicy(StrEnum):
+    """What becomes of an object without a mark that stands in the store under a binding's name."""
+
+    NEVER = "Never"
+    IF_IDENTICAL = "IfIdentical"
 
 
 class Drift(Model):
-    """How often the store is compared with the bindings. Differences are corrected."""
+    """How often the store is compared with the bindings, and what becomes of a difference."""
 
+    policy: DriftPolicy = DriftPolicy.CORRECT
+    """Correct sets right what was changed from outside. Report leaves it, and the binding is not Ready meanwhile.
+
+    What is declared acts under both: edits, tightened rules and deletions.
+    """
     interval: Duration | None = None
     """Time between two checks of one binding, spread over the interval. Default: the store's own; Vault: 10m."""
 
@@ -284,8 +305,14 @@ class BackendSpec(Model):
     """How hard the operator may press the store."""
     allow: Annotated[tuple[AllowRule, ...], Field(max_length=32), Unique(("name",))] = ()
     """The guardrails. What no rule admits is refused; without rules that is everything."""
+    adopt: AdoptPolicy = AdoptPolicy.NEVER
+    """What becomes of an object without a mark under a binding's name.
+
+    Never: it is a conflict. IfIdentical: it becomes the binding's when it is what would be written but for the mark;
+    it is released with the binding, not deleted.
+    """
     drift: Drift = Drift()
-    """How often the store is compared with the bindings."""
+    """How often the store is compared with the bindings, and what becomes of a difference."""
 
     model_config = ConfigDict(
         json_schema_extra=schema(rule("(self.type == 'Vault') == has(self.vault)", _VAULT_MISSING))

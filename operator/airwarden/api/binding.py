@@ -49,6 +49,13 @@ class AccountMode(StrEnum):
     MANAGED = "Managed"
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of the access when the binding is deleted."""
+
+    DELETE = "Delete"
+    ORPHAN = "Orphan"
+
+
 class DynamicKind(StrEnum):
     """Which credentials of the engine are read: new ones per lease, or those of a static role."""
 
@@ -176,6 +183,8 @@ class BindingSpec(Model):
     """Limits on the access."""
     suspend: bool = False
     """While true nothing is added. What is removed, expires or becomes less allowed still goes at once."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    """Delete takes the access away with the binding. Orphan leaves what the backend's allow rules permit to leave."""
 
 
 class AirflowSecretBinding(Model):

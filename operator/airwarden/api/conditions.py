@@ -53,6 +53,14 @@ class TargetState(StrEnum):
     PRESENT = "Present"
     FAILED = "Failed"
     REMOVING = "Removing"
+    DRIFTED = "Drifted"
+
+
+class Origin(StrEnum):
+    """Who made an object first."""
+
+    CREATED = "Created"
+    ADOPTED = "Adopted"
 
 
 class Target(StatusModel):
@@ -67,7 +75,12 @@ class Target(StatusModel):
     id: Annotated[str, Field(max_length=512)] = ""
     """The store's own id, where it gives one; for a service account its uid."""
     state: Annotated[TargetState, _open(TargetState, TargetState.FAILED)]
-    """Pending is recorded before the first write, so that a crash leaks nothing."""
+    """Pending is recorded before the first write, so that a crash leaks nothing.
+
+    Drifted was changed from outside and is only reported.
+    """
+    origin: Annotated[Origin, _open(Origin, Origin.CREATED)] = Origin.CREATED
+    """Adopted was there before the binding, and is released with it, not deleted."""
     reason: Annotated[str, Field(max_length=256)] = ""
     """Why the state is not Present, or what does not hold although it is."""
     message: Annotated[str, Field(max_length=4096)] = ""

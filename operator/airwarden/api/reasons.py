@@ -35,6 +35,11 @@ class Reason(Enum):
         "Something in the store or the cluster had been changed or removed by hand and was set right.",
         "Find out who changed it: the store's audit log names the login. Change the binding instead.",
     )
+    DRIFTED = Explanation(
+        "Drifted",
+        "Something in the store was changed or removed by hand, and the backend only reports such changes.",
+        "Find out who changed it. Set it right by hand, or change drift.policy of the backend to Correct.",
+    )
     INVALID_SPEC = Explanation(
         "InvalidSpec",
         "The object does not hold to its schema. It was made before the schema, or past the admission check.",
@@ -105,6 +110,11 @@ class Reason(Enum):
         "The clocks of the operator and of the store differ by more than 30 s. Access ends by the operator's clock.",
         "Synchronise both clocks. Nothing is held back meanwhile.",
     )
+    ORPHAN_NOT_ALLOWED = Explanation(
+        "OrphanNotAllowed",
+        "The binding asks for deletionPolicy Orphan, and no rule that would admit the secret permits that.",
+        "Set deletionPolicy to Delete, or have the platform team set orphan on the rule that the message names.",
+    )
     BACKEND_NOT_FOUND = Explanation(
         "BackendNotFound",
         "There is no AirflowSecretBackend of that name.",
@@ -163,7 +173,7 @@ class Reason(Enum):
     NOT_OWNED = Explanation(
         "NotOwned",
         "An object under the binding's name was made by somebody else. It was not touched.",
-        "Look at it, and remove or rename it; or name the binding differently.",
+        "Look at it, and remove or rename it; or name the binding differently; or take it over with airwarden adopt.",
     )
     SERVICE_ACCOUNT_TAKEN = Explanation(
         "ServiceAccountTaken",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from airwarden.api.binding import AirflowSecretBinding, SecretItem
+from airwarden.api.binding import AirflowSecretBinding, DeletionPolicy, SecretItem
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.fence import Asked, Fence, confine
@@ -57,6 +57,12 @@ class Plan:
     suspended: bool = False
     """Nothing is added: of a grant only that counts which the store gives already."""
 
+    def why_held(self, backend: str) -> Held:
+        """Return why nothing may be changed on a backend. Raises StopIteration for one that is not held."""
+        return next(
+            each.verdict for each in self.decisions if each.backend == backend and isinstance(each.verdict, Held)
+        )
+
     @property
     def backends(self) -> frozenset[str]:
         """All backends that the binding names."""
@@ -86,6 +92,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         around.namespace_labels,
         account.mode,
         binding.spec.access.session,
+        orphan=binding.spec.deletion_policy is DeletionPolicy.ORPHAN,
         now=around.now,
         not_after=ends(binding),
     )

@@ -44,6 +44,8 @@ class Request:
     """Labels of the namespace; None when it has not been seen yet."""
     account_mode: AccountMode
     session: Session
+    orphan: bool = False
+    """Whether the access shall stay when the binding goes."""
     now: datetime = field(kw_only=True)
     not_after: datetime | None = field(kw_only=True, default=None)
     """When the access is to end; None when no end is declared."""
@@ -79,16 +81,19 @@ def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted 
     speaking = [rule for rule in backend.allow if _speaks_of(rule, request)]
     placed = [rule for rule in speaking if _admits_place(rule, item, request)]
     timely = [rule for rule in placed if _admits_session(rule, request.session, backend)]
+    lasting = [rule for rule in timely if _admits_orphan(rule, request, backend)]
     later: list[datetime] = []
-    for rule in timely:
+    for rule in lasting:
         if _admits_lifetime(rule, request):
             return Admitted(rule.name, seconds(rule.session.max_ttl), min(later, default=None))
         later += _admitted_from(rule, request)
     if request.labels is None and any(rule.namespaces.selector for rule in backend.allow):
         return None
-    if timely:
-        message = _lifetime_message(timely, request, backend)
+    if lasting:
+        message = _lifetime_message(lasting, request, backend)
         return Refused(Reason.LIFETIME_NOT_ALLOWED, message, min(later, default=None))
+    if timely:
+        return Refused(Reason.ORPHAN_NOT_ALLOWED, _orphan_message(timely, request, backend))
     if placed:
         return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
     return Refused(Reason.KEY_NOT_ALLOWED, _place_message(item, request.namespace, backend, speaking))
@@ -213,6 +218,27 @@ def _latest(rule: AllowRule, now: datetime) -> datetime:
 
 def _shown(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _admits_orphan(rule: AllowRule, request: Request, backend: BackendView) -> bool:
+    """Tell whether the access may stay when the binding goes.
+
+    Not where it has to end, since nobody would end it; and not in slots, which the account's next binding fills.
+    """
+    if not request.orphan:
+        return True
+    return rule.orphan and rule.max_lifetime is None and request.not_after is None and backend.fence is None
+
+
+def _orphan_message(timely: list[AllowRule], request: Request, backend: BackendView) -> str:
+    if request.not_after is not None:
+        return "deletionPolicy Orphan is not permitted to access that ends (access.notAfter): set it to Delete"
+    if backend.fence is not None:
+        return f"backend {backend.name} is in mode Fenced and cannot leave access behind: set deletionPolicy to Delete"
+    return _cut(
+        f"deletionPolicy Orphan is not permitted by backend {backend.name}: "
+        + "; ".join(f"rule {rule.name} allows the secret with deletionPolicy Delete" for rule in timely)
+    )
 
 
 def _cut(message: str) -> str:

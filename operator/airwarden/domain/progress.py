@@ -55,6 +55,10 @@ class Progress:
     """Nothing was looked at or changed, since it is not known what is allowed."""
     unverified: bool = False
     """The store could not be asked, but acknowledged before all that is wanted, and nothing else is recorded."""
+    still_drifted: Mapping[Address, str] = field(default_factory=dict)
+    """What was last known to be changed from outside, in a store that could not be asked now."""
+    orphaned: bool = False
+    """The binding goes, and access that its guardrail lets stay was left here."""
 
     kept: Grant | None = None
     """What a suspended binding goes on having here; None when it has nothing, or is not suspended."""

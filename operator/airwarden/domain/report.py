@@ -12,6 +12,7 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.conditions import (
     Condition,
     Effective,
+    Origin,
     SecretState,
     SecretStatus,
     Status,
@@ -21,6 +22,7 @@ from airwarden.api.conditions import (
 )
 from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
+from airwarden.domain import drift
 from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
@@ -42,6 +44,8 @@ _STALLING = frozenset(
         Reason.SUSPENDED,
         Reason.SERVICE_ACCOUNT_TAKEN,
         Reason.NOT_OWNED,
+        Reason.DRIFTED,
+        Reason.ORPHAN_NOT_ALLOWED,
         Reason.BACKEND_REJECTED,
     }
 )
@@ -110,7 +114,7 @@ def binding_conditions(binding: AirflowSecretBinding, verdict: Verdict, now: str
 def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
     """Return the status after one pass over all stores."""
     previous = binding.status or Status()
-    parts = _steadied(previous, plan, parts)
+    parts = _steadied(previous, plan, drift.remembered(previous, parts))
     secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
     return Status(
@@ -160,7 +164,13 @@ def _same_outage(reason: Reason, said: str) -> bool:
     return reason.word == said or (reason in _OUTAGE and said in {each.word for each in _OUTAGE})
 
 
-def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Address], now: str) -> Status:
+def pending(
+    binding: AirflowSecretBinding,
+    plan: Plan,
+    addresses: Iterable[Address],
+    now: str,
+    adopted: frozenset[Address] = frozenset(),
+) -> Status:
     """Return the status that records what is about to be made, written before the first write."""
     previous = binding.status or Status()
     kept = {_address(target): target for target in previous.targets}
@@ -170,6 +180,7 @@ def pending(binding: AirflowSecretBinding, plan: Plan, addresses: Iterable[Addre
             kind=address.kind,
             name=address.name,
             state=TargetState.PENDING,
+            origin=Origin.ADOPTED if address in adopted else Origin.CREATED,
             reason=Reason.PENDING.word,
         )
     verdict = Verdict(False, Reason.PENDING, "the change is recorded and is being written", working=True)
@@ -278,6 +289,10 @@ def _seen(before: Mapping[Address, Target], part: Progress, now: str) -> dict[Ad
     done = {each.operation.address: each for each in part.done}
     for address, found in part.changes.present.items():
         kept[address] = _present(before.get(address), address, part.digests[address], found.id, "")
+    for address, message in part.changes.reported.items():
+        old = before.get(address) or _blank(address)
+        drifted = {"state": TargetState.DRIFTED, "reason": Reason.DRIFTED.word, "message": message}
+        kept[address] = old.model_copy(update={**drifted, "digest": part.digests[address]})
     for operation in part.changes.operations:
         address = operation.address
         if address in done:
@@ -294,7 +309,12 @@ def _seen(before: Mapping[Address, Target], part: Progress, now: str) -> dict[Ad
                 "message": fault.message if fault else "",
             }
         )
-    return kept
+    return {
+        address: target.model_copy(
+            update={"origin": Origin.ADOPTED if address in part.changes.adopted else Origin.CREATED}
+        )
+        for address, target in kept.items()
+    }
 
 
 def _waiting(old: Target) -> TargetState:
@@ -350,6 +370,11 @@ def _derived(address: Address, owner: Owner, account: str) -> frozenset[str]:
         return frozenset({owner.at(address.backend).name_in_store, f"{owner.namespace}/{account}"})
     except ValueError:  # not even the name of a backend: forged
         return frozenset()
+
+
+def adopted(status: Status | None) -> frozenset[Address]:
+    """Return what is recorded as having been there before the binding: it is ours by its mark alone."""
+    return frozenset(_address(each) for each in (status or Status()).targets if each.origin is Origin.ADOPTED)
 
 
 def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective, not_after: str | None) -> Effective:
@@ -438,7 +463,7 @@ def _obstacle(part: Progress | None) -> Fault | None:
         return part.fault
     if part.changes is not None and part.changes.conflicts:
         return Fault(Reason.NOT_OWNED, part.changes.conflicts[0].message, retryable=False)
-    return None
+    return drift.fault(part)
 
 
 def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[SecretStatus]) -> Verdict:

@@ -72,6 +72,8 @@ class Resource:
 
     address: Address
     fields: Mapping[str, FieldValue]
+    scope: str = ""
+    """Fingerprint of the secrets that it opens, noted in the store when an object is adopted."""
 
     @property
     def digest(self) -> str:
@@ -86,6 +88,20 @@ class Claim(StrEnum):
     OURS = "Ours"
     UNMARKED = "Unmarked"
     FOREIGN = "Foreign"
+    RELEASED = "Released"
+    """It was this owner's, and the owner has let it go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What the store notes of objects that were there before us: which kinds, and which secrets they opened then."""
+
+    scope: str
+    kinds: frozenset[str]
+
+    def holds(self, resource: Resource) -> bool:
+        """Tell whether the object is still what was found: only then it is others' to keep."""
+        return resource.address.kind in self.kinds and self.scope == resource.scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,11 @@ class Observed:
     fields: Mapping[str, FieldValue] | None
     claim: Claim = Claim.UNMARKED
     id: str = ""
+    adoption: Adoption | None = None
+    as_marked: Mapping[str, FieldValue] | None = None
+    """What an unmarked object would be with our mark on it; None when that cannot be said."""
+    own_writing: bool = False
+    """Whether it reads, whole, as something that we once wrote for this owner."""
 
     @property
     def absent(self) -> bool:
@@ -109,6 +130,10 @@ class Action(StrEnum):
     CREATE = "Create"
     UPDATE = "Update"
     DELETE = "Delete"
+    ADOPT = "Adopt"
+    """Put our mark on an object that is what we would write but for the mark."""
+    RELEASE = "Release"
+    """Leave the object as declared, with our mark taken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +144,8 @@ class Operation:
     address: Address
     resource: Resource | None
     observed: Observed
+    adoption: Adoption | None = None
+    """What ADOPT notes in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +171,7 @@ class Changes:
     """Left by another mode of the same store, and to be removed."""
     outgrown: bool = False
     """Whether what is left gives more than is granted now: it then goes first, else once the new is read back."""
+    reported: Mapping[Address, str] = field(default_factory=dict)
+    """Changed from outside and left as it is, since the backend only reports drift: what differs, without values."""
+    adopted: frozenset[Address] = frozenset()
+    """Desired, and found in the store before us: released with the binding, not deleted."""

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.backend import AirflowSecretBackend, DriftPolicy
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held
@@ -40,6 +40,11 @@ class Runtime:
         """Seconds between two checks of one binding."""
         declared = self.backend.spec.drift.interval
         return float(seconds(declared)) if declared else self.store.drift_interval
+
+    @property
+    def reports_drift(self) -> bool:
+        """Whether what was changed from outside is left as it is."""
+        return self.backend.spec.drift.policy is DriftPolicy.REPORT
 
     def view(self) -> BackendView:
         """Return what the guardrails must know."""

@@ -13,13 +13,14 @@ from typing import Literal
 import structlog
 from pydantic import ValidationError
 
-from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.binding import AirflowSecretBinding, DeletionPolicy
 from airwarden.api.conditions import Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
+from airwarden.domain import drift
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
-from airwarden.domain.diff import diff
+from airwarden.domain.diff import diff, leave
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
 from airwarden.domain.fence import runs_low
 from airwarden.domain.lifetime import Turn
@@ -34,6 +35,7 @@ from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache, Entry
 from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.parts import Leaving
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.wording import complaints
 
@@ -104,11 +106,14 @@ class BindingReconciler:
         self._tools = tools
         self._written: dict[Key, Entry] = {}
         """The binding as the last write of the pass under way left it."""
+        self._confirmed: dict[Key, Mapping[Address, str]] = {}
+        """Of bindings in backends that only report drift: the digests that this process saw or made true."""
 
     async def reconcile(self, key: Key) -> Next:
         """Do one pass. Raises AirwardenError when the cluster itself fails, so that the pass is repeated."""
         entry = self._tools.cache.bindings.get(key)
         if entry is None:
+            self._confirmed.pop(key, None)
             return NEVER
         try:
             following = await (self._remove(entry) if entry.deleting else self._establish(entry))
@@ -139,8 +144,9 @@ class BindingReconciler:
         account_id = reports.recorded_id(binding.status, accounts.address(wanted.account))
         account, fault = await self._account_changes(wanted, recorded, account_id)
         wanted, account = parts.without_account(wanted, account)
+        standing = parts.Standing(reports.adopted(binding.status), self._confirmed.get(_key(binding), {}))
         looked = await asyncio.gather(
-            *(self._look(name, wanted, opened[name], recorded) for name in sorted(names - {CLUSTER}))
+            *(self._look(name, wanted, opened[name], recorded, standing) for name in sorted(names - {CLUSTER}))
         )
         stores = {part.progress.backend: part for part in looked}
         if fault is not None:
@@ -151,6 +157,8 @@ class BindingReconciler:
             stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
         written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
         progress = {CLUSTER: account, **{each.backend: each for each in written}}
+        if (seen := parts.confirmed(standing, progress, opened)) or standing.confirmed:
+            self._confirmed[_key(binding)] = seen
         await self._report(binding, wanted, progress)
         following = self._next(progress, opened)
         return replace(following, turn=wanted.turn, ending=wanted.expired and following.kind == "retry")
@@ -175,13 +183,15 @@ class BindingReconciler:
         )
 
     async def _look(
-        self, name: str, wanted: Plan, found: Runtime | Held | None, recorded: Mapping[Address, str]
+        self,
+        name: str,
+        wanted: Plan,
+        found: Runtime | Held | None,
+        recorded: Mapping[Address, str],
+        standing: parts.Standing,
     ) -> parts.Part:
         if name in wanted.held:
-            verdict = next(
-                each.verdict for each in wanted.decisions if each.backend == name and isinstance(each.verdict, Held)
-            )
-            return parts.held(name, verdict)
+            return parts.held(name, wanted.why_held(name))
         if wanted.expired and not isinstance(found, Runtime) and not any(each.backend == name for each in recorded):
             # Nothing is recorded in a store that cannot be used, so nothing has to end there.
             return parts.Part(Progress(name, Changes()))
@@ -189,7 +199,7 @@ class BindingReconciler:
             return parts.missing(name)
         if isinstance(found, Held):
             return parts.held(name, found)
-        return await parts.observe(found, wanted, recorded)
+        return await parts.observe(found, wanted, recorded, standing)
 
     async def _account_changes(
         self, wanted: Plan, recorded: Mapping[Address, str], uid: str
@@ -221,10 +231,12 @@ class BindingReconciler:
     ) -> AirflowSecretBinding:
         """Record as Pending what is about to be made, before the first write (design section 4)."""
         recorded = frozenset(reports.recorded(binding.status))
+        progress = tuple(progress)
         new = frozenset[Address]().union(*(needs_record(each, recorded) for each in progress))
         if not new:
             return binding
-        status = reports.pending(binding, wanted, new, self._now())
+        adopted = frozenset[Address]().union(*(each.changes.adopted for each in progress if each.changes is not None))
+        status = reports.pending(binding, wanted, new, self._now(), adopted)
         return binding.model_copy(update={"status": await self._write_status(binding.metadata, status)})
 
     async def _write_account(self, wanted: Plan, part: Progress, uid: str) -> Progress:
@@ -263,6 +275,9 @@ class BindingReconciler:
             await self._tell(
                 binding.metadata, "Warning", Reason.SLOTS_LOW.word, f"slots in use: {status.summary.slots}"
             )
+        if found := drift.news(binding.status, status):
+            self._tools.metrics.drift_reported(len(found))
+            await self._tell(binding.metadata, "Warning", Reason.DRIFTED.word, drift.said(found))
         await self._tell_transition(binding, status)
 
     async def _tell_left(self, metadata: Metadata, progress: Parts) -> None:
@@ -276,6 +291,8 @@ class BindingReconciler:
         after = status.condition("Ready")
         if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
             return
+        if after.reason == Reason.DRIFTED.word:
+            return  # told with what was changed
         kind: Literal["Normal", "Warning"] = "Normal" if after.status == "True" else "Warning"
         await self._tell(binding.metadata, kind, after.reason, after.message)
 
@@ -299,15 +316,18 @@ class BindingReconciler:
         recorded = reports.derived(reports.recorded(previous), owner, entry.account)
         account_id = reports.recorded_id(previous, accounts.address(entry.account))
         opened = await self._open(entry.backends - {CLUSTER, ""})
+        standing = parts.Standing(reports.adopted(previous))
+        leaving = self._leaving(raw, opened, recorded)
         progress = {
             each.backend: each
             for each in await asyncio.gather(
-                *(self._remove_from(name, owner, found, recorded) for name, found in opened.items())
+                *(self._remove_from(name, owner, found, recorded, standing, leaving) for name, found in opened.items())
             )
         }
         await self._tell_left(metadata, progress)
         if all(each.complete for each in progress.values()):
-            account = await self._remove_account(owner, entry.account, account_id)
+            orphaned = any(each.orphaned for each in progress.values())
+            account = await self._remove_account(owner, entry.account, account_id, orphan=orphaned)
             progress[CLUSTER] = account
         if all(each.complete for each in progress.values()):
             if not entry.lost:
@@ -324,8 +344,23 @@ class BindingReconciler:
                 await self._tell(metadata, "Warning", ready.reason, ready.message)
         return self._next(progress, opened)
 
+    def _leaving(self, raw: Mapping[str, object], opened: Opened, recorded: Mapping[Address, str]) -> Leaving | None:
+        """Return what the guardrails let stay at this moment; None for a spec that cannot be read, nor judged."""
+        try:
+            binding = AirflowSecretBinding.model_validate(raw)
+        except ValidationError:
+            return None
+        wanted = plan(binding, self._surroundings(binding, opened, recorded))
+        return Leaving(wanted, binding.spec.deletion_policy is DeletionPolicy.ORPHAN)
+
     async def _remove_from(
-        self, name: str, owner: Owner, found: Runtime | Held | None, recorded: Mapping[Address, str]
+        self,
+        name: str,
+        owner: Owner,
+        found: Runtime | Held | None,
+        recorded: Mapping[Address, str],
+        standing: parts.Standing,
+        leaving: Leaving | None,
     ) -> Progress:
         if found is None:
             if any(address.backend == name for address in recorded):
@@ -333,19 +368,25 @@ class BindingReconciler:
             return Progress(name, Changes())
         if isinstance(found, Held):
             return parts.held(name, found).progress
-        return await parts.write(await parts.observe_removal(found, owner, recorded), creating=False)
+        part = await parts.observe_removal(found, owner, recorded, standing, leaving)
+        return await parts.write(part, creating=False)
 
-    async def _remove_account(self, owner: Owner, name: str, uid: str) -> Progress:
-        """Remove the account, read live, if it is this binding's by its labels or is the very one that we made."""
+    async def _remove_account(self, owner: Owner, name: str, uid: str, *, orphan: bool) -> Progress:
+        """Remove the account, read live, if it is this binding's by its labels or is the very one that we made.
+
+        It is let go instead when it was there before the binding, or when access that stays is bound to it.
+        """
         try:
             live = await self._tools.accounts.read(owner, name)
             found = live.observed(owner) if live is not None else accounts.absent(name)
             made = live is not None and accounts.is_ours(live, owner, uid)
-            changes = diff((), {found.address: found}, {found.address: ""} if made else {}, (found.address,))
+            record = {found.address: ""} if made else {}
+            wanted = (accounts.desired(owner, name),)
+            changes = leave(wanted, {found.address: found}, record, (found.address,), orphan=orphan)
             for operation in changes.operations:
                 await self._tools.accounts.apply(owner, operation)
         except AirwardenError as error:
-            fault = Fault.of(error, doing=f"deleting service account {owner.namespace}/{name}")
+            fault = Fault.of(error, doing=f"removing service account {owner.namespace}/{name}")
             return Progress(CLUSTER, Changes(), fault=fault)
         return Progress(CLUSTER, Changes())
 
@@ -375,6 +416,10 @@ class BindingReconciler:
 
     def _now(self) -> str:
         return rfc3339(self._tools.clock())
+
+
+def _key(binding: AirflowSecretBinding) -> Key:
+    return binding.metadata.namespace, binding.metadata.name
 
 
 _FOREIGN_ACCOUNT = frozenset({Reason.NOT_OWNED, Reason.SERVICE_ACCOUNT_TAKEN})

@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.reasons import Reason
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Surroundings, plan
 from airwarden.domain.errors import AirwardenError, ObjectGone
@@ -271,7 +272,7 @@ class Engine:
         granted = {
             (each.type, each.id)
             for each in (binding.status.secrets if binding.status else ())
-            if each.state == "Granted"
+            if each.state == "Granted" or each.reason == Reason.DRIFTED.word
         }
         if any(isinstance(each.verdict, Refused) and (each.type, each.id) in granted for each in wanted.decisions):
             return Urgency.REMOVAL

@@ -27,6 +27,11 @@ class Metrics:
             "Objects found changed from outside and set right",
             registry=self.registry,
         )
+        self._reported = Counter(
+            "airwarden_drift_reported_total",
+            "Objects found changed from outside and left as they are",
+            registry=self.registry,
+        )
         self._backend_ready = Gauge(
             "airwarden_backend_ready", "1 while a backend is Ready", ["backend"], registry=self.registry
         )
@@ -51,6 +56,10 @@ class Metrics:
     def drift_corrected(self, count: int) -> None:
         """Count objects that were set right."""
         self._drift.inc(count)
+
+    def drift_reported(self, count: int) -> None:
+        """Count objects that were found changed and only reported."""
+        self._reported.inc(count)
 
     def backend_ready(self, name: str, ready: bool) -> None:
         """Note whether a backend is Ready."""

@@ -4,18 +4,37 @@ Called by `airwarden.reconcile.bindings`, for all stores of a binding side by si
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from airwarden.api.backend import AdoptPolicy
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held, Plan
-from airwarden.domain.diff import diff, moved
+from airwarden.domain.diff import Terms, diff, leave, moved
 from airwarden.domain.errors import AirwardenError, Rejected, StoreFailed
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
-from airwarden.domain.resources import Action, Address, Changes, Grant, Observed, Operation, Readable, Resource
+from airwarden.domain.resources import Action, Address, Changes, Claim, Grant, Observed, Operation, Readable, Resource
 from airwarden.reconcile.backends import Runtime
 
 Recorded = Mapping[Address, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What else is known of a binding's objects than the digests on its record."""
+
+    by_mark: frozenset[Address] = frozenset()
+    """Recorded as adopted."""
+    confirmed: Recorded = field(default_factory=dict)
+    """Digests that this process has seen or made true, where drift is only reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What a binding that goes may leave behind: its plan, judged at this moment."""
+
+    plan: Plan
+    orphan: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +48,7 @@ class Part:
     desired: tuple[Resource, ...] = ()
     unread: Fault | None = None
     """Why what another mode of the store left could not be read; until it can be, it is not removed."""
+    terms: Terms = field(default_factory=Terms)
 
 
 def held(name: str, why: Held) -> Part:
@@ -42,72 +62,26 @@ def missing(name: str) -> Part:
     return Part(Progress(name, fault=Fault(Reason.BACKEND_NOT_FOUND, message)))
 
 
-async def observe(runtime: Runtime, plan: Plan, recorded: Recorded) -> Part:
+async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: Standing) -> Part:
     """Look at the store and decide what it lacks."""
     grant = plan.grants.get(runtime.name)
     desired = runtime.store.render(grant) if grant is not None else ()
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
     digests = {resource.address: resource.digest for resource in desired}
     granted = grant.readable if grant is not None else frozenset()
-    part = await _observe(runtime, plan.owner.at(runtime.name), desired, here, digests)
-    part = await _observe_former(part, here, granted)
-    return _suspended(part, grant, here) if plan.suspended else part
-
-
-def _suspended(part: Part, grant: Grant | None, here: Recorded) -> Part:
-    """Return the part of a suspended binding: what it may have and has already, and not a bit more.
-
-    What another mode of the store gave counts as had: moving a backend takes nothing from who is suspended.
-    """
-    if part.runtime is None or part.observed is None or part.owner is None:
-        return part
-    store = part.runtime.store
-    kept = store.narrowed(grant, part.observed) if grant is not None else None
-    desired = store.render(kept) if kept is not None else ()
-    digests = {resource.address: resource.digest for resource in desired}
-    changes = diff(desired, part.observed, here, store.addresses(part.owner))
-    former = tuple(each for each in store.former(part.owner) if each in here)
-    if former:
-        left = {address: part.observed[address] for address in former if address in part.observed}
-        outgrown = not store.readable(left) <= (kept.readable if kept is not None else frozenset())
-        changes = moved(changes, former, left, outgrown=outgrown)
-    progress = replace(part.progress, changes=changes, digests=digests, kept=kept)
-    return replace(part, progress=progress, desired=desired)
-
-
-def without_account(plan: Plan, account: Progress) -> tuple[Plan, Progress]:
-    """Return plan and account as they are while suspended: an account that is not there is not made.
-
-    Without it nobody of the binding's can log in, and somebody else could make one of its name: nothing is kept.
-    """
-    missing = account.changes is not None and any(each.action is Action.CREATE for each in account.changes.operations)
-    if not plan.suspended or not missing:
-        return plan, account
-    return replace(plan, grants={}), replace(account, changes=Changes())
-
-
-async def observe_removal(runtime: Runtime, owner: Owner, recorded: Recorded) -> Part:
-    """Look at everything that the owner could have in the store, in order to remove it."""
-    here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
-    return await _observe_former(await _observe(runtime, owner.at(runtime.name), (), here, {}), here, frozenset())
-
-
-async def _observe(
-    runtime: Runtime, owner: Owner, desired: tuple[Resource, ...], here: Recorded, digests: Recorded
-) -> Part:
-    addresses = runtime.store.addresses(owner)
+    owner = plan.owner.at(runtime.name)
     try:
-        runtime.breaker.guard()
-        observed = await runtime.store.observe(owner, addresses, known=any(each in here for each in addresses))
+        observed = await _observed(runtime, owner, here)
     except AirwardenError as error:
-        runtime.note_failure(error)
         if digests and error.retryable and dict(here) == dict(digests):
             return Part(Progress(runtime.name, digests=digests, unverified=True), runtime)
         fault = Fault.of(error, doing=f"reading from backend {runtime.name}")
         return Part(Progress(runtime.name, digests=digests, fault=fault), runtime)
-    runtime.note_answer()
-    changes = diff(desired, observed, here, addresses)
-    return Part(Progress(runtime.name, changes, digests), runtime, observed, owner, desired)
+    terms = _terms(runtime, owner, standing)
+    changes = diff(desired, observed, here, runtime.store.addresses(owner), terms)
+    part = Part(Progress(runtime.name, changes, digests), runtime, observed, owner, desired, terms=terms)
+    part = await _observe_former(part, here, granted)
+    return _suspended(part, grant, here) if plan.suspended else part
 
 
 async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readable]) -> Part:
@@ -130,13 +104,122 @@ async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readabl
     return replace(part, progress=progress, observed={**part.observed, **found}, unread=unread)
 
 
+def _suspended(part: Part, grant: Grant | None, here: Recorded) -> Part:
+    """Return the part of a suspended binding: what it may have and has already, and not a bit more.
+
+    What another mode of the store gave counts as had: moving a backend takes nothing from who is suspended.
+    """
+    if part.runtime is None or part.observed is None or part.owner is None:
+        return part
+    store = part.runtime.store
+    kept = store.narrowed(grant, part.observed) if grant is not None else None
+    desired = store.render(kept) if kept is not None else ()
+    digests = {resource.address: resource.digest for resource in desired}
+    changes = diff(desired, part.observed, here, store.addresses(part.owner), part.terms)
+    former = tuple(each for each in store.former(part.owner) if each in here)
+    if former:
+        left = {address: part.observed[address] for address in former if address in part.observed}
+        outgrown = not store.readable(left) <= (kept.readable if kept is not None else frozenset())
+        changes = moved(changes, former, left, outgrown=outgrown)
+    progress = replace(part.progress, changes=changes, digests=digests, kept=kept)
+    return replace(part, progress=progress, desired=desired)
+
+
+def without_account(plan: Plan, account: Progress) -> tuple[Plan, Progress]:
+    """Return plan and account as they are while suspended: an account that is not there is not made.
+
+    Without it nobody of the binding's can log in, and somebody else could make one of its name: nothing is kept.
+    """
+    missing = account.changes is not None and any(each.action is Action.CREATE for each in account.changes.operations)
+    if not plan.suspended or not missing:
+        return plan, account
+    return replace(plan, grants={}), replace(account, changes=Changes())
+
+
+async def observe_removal(
+    runtime: Runtime, owner: Owner, recorded: Recorded, standing: Standing, leaving: Leaving | None
+) -> Part:
+    """Look at everything that the owner could have in the store, in order to remove it, or to let go what may stay.
+
+    While it is not known what may stay, nothing is removed that might. Without ``leaving``, nothing may.
+    """
+    here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
+    owner = owner.at(runtime.name)
+    try:
+        observed = await _observed(runtime, owner, here)
+    except AirwardenError as error:
+        return Part(
+            Progress(runtime.name, fault=Fault.of(error, doing=f"reading from backend {runtime.name}")), runtime
+        )
+    orphan = leaving is not None and leaving.orphan
+    grant = leaving.plan.grants.get(runtime.name) if leaving is not None else None
+    permitted = runtime.store.render(grant) if grant is not None else ()
+    terms = _terms(runtime, owner, standing)
+    changes = leave(permitted, observed, here, runtime.store.addresses(owner), terms, orphan=orphan)
+    if leaving is not None and runtime.name in leaving.plan.held and changes.operations:
+        adopted = any(each.observed.adoption is not None for each in changes.operations)
+        if orphan or adopted:
+            return held(runtime.name, leaving.plan.why_held(runtime.name))
+    stays = any(each.claim is Claim.RELEASED for each in observed.values()) or any(
+        each.action is Action.RELEASE for each in changes.operations
+    )
+    part = Part(Progress(runtime.name, changes, orphaned=orphan and stays), runtime, observed, owner, terms=terms)
+    return await _observe_former(part, here, frozenset())
+
+
+async def _observed(runtime: Runtime, owner: Owner, here: Recorded) -> Mapping[Address, Observed]:
+    addresses = runtime.store.addresses(owner)
+    try:
+        runtime.breaker.guard()
+        found = await runtime.store.observe(owner, addresses, known=any(each in here for each in addresses))
+    except AirwardenError as error:
+        runtime.note_failure(error)
+        raise
+    runtime.note_answer()
+    return found
+
+
+def _terms(runtime: Runtime, owner: Owner, standing: Standing) -> Terms:
+    spec = runtime.backend.spec
+    return Terms(
+        owner=str(owner),
+        adopts=spec.adopt is AdoptPolicy.IF_IDENTICAL,
+        reports_drift=runtime.reports_drift,
+        by_mark=standing.by_mark,
+        confirmed=standing.confirmed,
+    )
+
+
+def confirmed(
+    before: Standing, progress: Mapping[str, Progress], opened: Mapping[str, Runtime | Held | None]
+) -> dict[Address, str]:
+    """Return the digests that were seen or made true in stores that only report drift: there they are needed."""
+    found: dict[Address, str] = {}
+    for name, runtime in opened.items():
+        if not isinstance(runtime, Runtime) or not runtime.reports_drift:
+            continue
+        part = progress[name]
+        found |= {address: digest for address, digest in before.confirmed.items() if address.backend == name}
+        if part.changes is None:
+            continue
+        found |= {address: part.digests[address] for address in part.changes.present}
+        for address in part.changes.gone:
+            found.pop(address, None)
+        for done in part.done:
+            if done.operation.resource is None:
+                found.pop(done.operation.address, None)
+            else:
+                found[done.operation.address] = done.operation.resource.digest
+    return found
+
+
 def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
     """Return the part with everything of ours to be removed, because the account is not the binding's."""
     if part.runtime is None or part.observed is None:
         return part
     here = {address: digest for address, digest in recorded.items() if address.backend == part.runtime.name}
     owner = plan.owner.at(part.runtime.name)
-    changes = diff((), part.observed, here, part.runtime.store.addresses(owner))
+    changes = diff((), part.observed, here, part.runtime.store.addresses(owner), part.terms)
     former = tuple(each for each in part.runtime.store.former(owner) if each in here)
     changes = moved(changes, former, part.observed, outgrown=part.unread is None)
     return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why))
@@ -153,7 +236,7 @@ async def write(part: Part, *, creating: bool) -> Progress:
     done: list[Done] = []
     read_back = False
     for operation in progress.changes.operations:
-        if operation.action is Action.CREATE and not creating:
+        if operation.action in _NEW and not creating:
             continue
         former = operation.address in progress.changes.former
         if former and part.unread is not None:
@@ -185,7 +268,14 @@ async def _read_back(part: Part) -> None:
 
 
 _FORMER = "which the backend's other mode left (until it is gone the operator needs the rights of both modes)"
-_VERBS = {Action.CREATE: "creating", Action.UPDATE: "updating", Action.DELETE: "deleting"}
+_NEW = frozenset({Action.CREATE, Action.ADOPT})
+_VERBS = {
+    Action.CREATE: "creating",
+    Action.UPDATE: "updating",
+    Action.DELETE: "deleting",
+    Action.ADOPT: "adopting",
+    Action.RELEASE: "releasing",
+}
 
 
 async def _write(runtime: Runtime, operation: Operation) -> Done:

@@ -336,3 +336,36 @@ def test_what_is_admitted_stays_admitted_as_time_goes_on(
     asked = ending(timedelta(seconds=after))
     if isinstance(judge(wanted, asked, backend), Admitted):
         assert isinstance(judge(wanted, replace(asked, now=NOW + timedelta(seconds=passed)), backend), Admitted)
+
+
+def wants_orphan() -> Request:
+    return replace(request(), orphan=True)
+
+
+def test_orphan_needs_a_rule_that_permits_it_and_admits_all_else() -> None:
+    assert judge(item(), wants_orphan(), view(rule(orphan=True))) == Admitted("own", 3600)
+    refused = judge(item(), wants_orphan(), view(rule()))
+    assert reason(refused) is Reason.ORPHAN_NOT_ALLOWED
+    elsewhere = rule("elsewhere", keyPrefixes=["other/"], orphan=True)
+    assert reason(judge(item(), wants_orphan(), view(rule(), elsewhere))) is Reason.ORPHAN_NOT_ALLOWED
+    short = rule("short", session={"maxTTL": "1s"}, orphan=True)
+    asked = replace(request(ttl="15m"), orphan=True)
+    assert reason(judge(item(), asked, view(rule(), short))) is Reason.ORPHAN_NOT_ALLOWED
+    assert reason(judge(item("other/db"), wants_orphan(), view(rule(orphan=True)))) is Reason.KEY_NOT_ALLOWED
+
+
+def test_the_refusal_of_orphan_names_each_rule_and_what_it_allows() -> None:
+    refused = judge(item(), wants_orphan(), view(rule(), rule("second")))
+    assert isinstance(refused, Refused)
+    assert "rule own allows the secret with deletionPolicy Delete" in refused.message
+    assert "rule second allows" in refused.message
+
+
+@given(making.items(), making.namespaces, making.labels, making.sessions(), making.backends())
+def test_who_asks_for_orphan_gets_nothing_that_he_would_not_get_without(
+    secret: SecretItem, namespace: str, labels: dict[str, str], session: dict[str, str], backend: BackendView
+) -> None:
+    plain = request(namespace, labels, **session)
+    permits = replace(backend, allow=tuple(each.model_copy(update={"orphan": True}) for each in backend.allow))
+    assert not isinstance(judge(secret, replace(plain, orphan=True), backend), Admitted)
+    assert judge(secret, replace(plain, orphan=True), permits) == judge(secret, plain, backend)

@@ -147,6 +147,8 @@ _MANAGED = [{"manager": FIELD_MANAGER, "operation": "Apply"}]
 
 def _said(path: str, operations: Sequence[Json]) -> str:
     """Return a patch in few words: which object, and what of it."""
+    if "/serviceaccounts/" in path:
+        return f"{path} labels off"
     if not path.endswith("/status"):
         return f"{path.rsplit('/', 1)[1]} finalizer {'off' if operations[-1]['op'] == 'remove' else 'on'}"
     status = operations[-1]["value"]
@@ -155,7 +157,8 @@ def _said(path: str, operations: Sequence[Json]) -> str:
 
 
 def _apply(body: Json, operation: Json) -> None:
-    *parents, last = operation["path"].strip("/").split("/")
+    steps = operation["path"].strip("/").split("/")
+    *parents, last = [step.replace("~1", "/").replace("~0", "~") for step in steps]
     place: Any = body
     for part in parents:
         place = place[int(part)] if isinstance(place, list) else place[part]

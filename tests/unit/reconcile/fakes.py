@@ -22,6 +22,7 @@ from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
     Action,
     Address,
+    Adoption,
     Claim,
     DynamicCredentials,
     FieldValue,
@@ -63,6 +64,11 @@ class FakeStore:
         self.name = name
         self.contents: dict[Address, Mapping[str, FieldValue]] = {}
         self.foreign: set[Address] = set()
+        self.unmarked: set[Address] = set()
+        self.released: set[Address] = set()
+        self.adoptions: dict[Address, Adoption] = {}
+        self.own_writings: set[Address] = set()
+        """What reads as an earlier writing of ours, though it is not what was declared last."""
         self.errors: dict[str, Exception] = {}
         """By step: observe, or action and kind, as in ``Delete Policy``."""
         self.warnings: tuple[str, ...] = ()
@@ -74,8 +80,12 @@ class FakeStore:
         policy, role = self.addresses(grant.owner)
         readable = tuple(sorted(_shown(each) for each in grant.readable))
         return (
-            Resource(policy, {"owner": str(grant.owner), "paths": readable}),
-            Resource(role, {"account": grant.account, "ttl": grant.session.ttl, "max_ttl": grant.session.max_ttl}),
+            Resource(policy, {"owner": str(grant.owner), "paths": readable}, ",".join(readable)),
+            Resource(
+                role,
+                {"account": grant.account, "ttl": grant.session.ttl, "max_ttl": grant.session.max_ttl},
+                ",".join(readable),
+            ),
         )
 
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
@@ -100,7 +110,7 @@ class FakeStore:
             self._raise(f"observe {each.kind}")
         permitted = {*self.addresses(owner), *self.former(owner)}
         assert set(asked) <= permitted, "only what the owner derives may be looked at"
-        found = {each: Observed(each, self.contents.get(each), self._claim(each)) for each in asked}
+        found = {each: self._observed(each, owner) for each in asked}
         self._journal.end()
         return found
 
@@ -122,10 +132,18 @@ class FakeStore:
         self._raise(f"{operation.action} {operation.address.kind}")
         if operation.action is Action.DELETE:
             self.contents.pop(operation.address, None)
+        elif operation.action is Action.RELEASE:
+            assert operation.resource is not None
+            self.contents[operation.address] = {**operation.resource.fields, "owner": ""}
+            (self.released if operation.address.kind == "Policy" else self.unmarked).add(operation.address)
         else:
             assert operation.resource is not None
             self._hold_to_promise(operation.address)
             self.contents[operation.address] = operation.resource.fields
+            if operation.adoption is not None:
+                for address in [each for each in self.contents if each.kind in operation.adoption.kinds]:
+                    self.adoptions[address] = operation.adoption
+                    self.unmarked.discard(address)
         self._journal.end()
         return Written(warnings=self.warnings)
 
@@ -139,7 +157,18 @@ class FakeStore:
     def _claim(self, address: Address) -> Claim:
         if address not in self.contents:
             return Claim.UNMARKED
+        if address in self.released:
+            return Claim.RELEASED
+        if address in self.unmarked:
+            return Claim.UNMARKED
         return Claim.FOREIGN if address in self.foreign else Claim.OURS
+
+    def _observed(self, address: Address, owner: Owner) -> Observed:
+        fields = self.contents.get(address)
+        marked = None if fields is None else {**fields, "owner": str(owner)} if address.kind == "Policy" else fields
+        noted = self.adoptions.get(address)
+        ours = address in self.own_writings
+        return Observed(address, fields, self._claim(address), adoption=noted, as_marked=marked, own_writing=ours)
 
     def _raise(self, step: str) -> None:
         if step in self.errors:

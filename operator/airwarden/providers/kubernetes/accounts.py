@@ -13,7 +13,7 @@ from airwarden.api import GROUP
 from airwarden.domain.errors import NamespaceTerminating, NotOwned, ServiceAccountTaken
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER
-from airwarden.domain.resources import Action, Address, Claim, Observed, Operation, Resource
+from airwarden.domain.resources import Action, Address, Adoption, Claim, Observed, Operation, Resource
 from airwarden.providers.kubernetes.api import FIELD_MANAGER, Absent, Conflict, Json, KubernetesApi
 from airwarden.providers.ports import Written
 
@@ -21,6 +21,8 @@ KIND: Final = "ServiceAccount"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 BINDING: Final = f"{GROUP}/binding"
 CLUSTER_LABEL: Final = f"{GROUP}/cluster"
+ADOPTED: Final = f"{GROUP}/adopted"
+"""Annotation of an account that was there before its binding."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 SELECTOR: Final = f"{BINDING},{CLUSTER_LABEL}"
 """What the operator watches: accounts that some binding made."""
@@ -38,6 +40,8 @@ class Account:
     automount: bool | None
     written_by_us: bool = False
     """Whether the API server remembers a write by our field manager."""
+    adopted: bool = False
+    """Whether it was there before its binding."""
 
     @classmethod
     def read(cls, body: Mapping[str, object]) -> "Account":
@@ -57,13 +61,18 @@ class Account:
                 if key in (MANAGED_BY, BINDING, CLUSTER_LABEL)
             },
             automount=automount if isinstance(automount, bool) else None,
+            adopted=(metadata.get("annotations") or {}).get(ADOPTED) == "true",
             written_by_us=any(each.get("manager") == FIELD_MANAGER for each in metadata.get("managedFields") or ()),
         )
 
     def observed(self, owner: Owner) -> Observed:
         """Return the account as an observed resource, claimed by its labels."""
         return Observed(
-            address(self.name), {**self.labels, "automount": _text(self.automount)}, self.claim(owner), self.uid
+            address(self.name),
+            {**self.labels, "automount": _text(self.automount)},
+            self.claim(owner),
+            self.uid,
+            Adoption("", frozenset({KIND})) if self.adopted else None,
         )
 
     def claim(self, owner: Owner) -> Claim:
@@ -112,6 +121,9 @@ class Accounts:
         if operation.action is Action.DELETE:
             await self._delete(owner, name, operation.observed.id)
             return Written(), None
+        if operation.action is Action.RELEASE:
+            await self._release(owner, name, operation.observed)
+            return Written(), None
         if operation.action is Action.CREATE:
             made = await self._create(owner, name, recorded_uid)
         else:
@@ -150,6 +162,22 @@ class Accounts:
                 f"service account {owner.namespace}/{name} was made anew by somebody else and was not changed"
             ) from None
 
+    async def _release(self, owner: Owner, name: str, found: Observed) -> None:
+        """Take our labels off and leave the account: the very one that was looked at."""
+        labels = [each for each in (MANAGED_BY, BINDING, CLUSTER_LABEL) if each in (found.fields or {})]
+        taken = [f"/metadata/labels/{_pointer(each)}" for each in labels]
+        taken += [f"/metadata/annotations/{_pointer(ADOPTED)}"] if found.adoption is not None else []
+        if not taken:
+            return
+        patch: list[Json] = [{"op": "test", "path": "/metadata/uid", "value": found.id}]
+        patch += [{"op": "remove", "path": each} for each in taken]
+        try:
+            await self._api.patch(_path(owner.namespace, name), patch)
+        except Absent:
+            return
+        except Conflict:
+            raise NotOwned(f"service account {owner.namespace}/{name} changed meanwhile and was not released") from None
+
     async def _delete(self, owner: Owner, name: str, uid: str) -> None:
         try:
             await self._api.delete(_path(owner.namespace, name), uid=uid)
@@ -180,7 +208,10 @@ def refuse_foreign(found: Account, owner: Owner, recorded_uid: str) -> None:
             f"{where} belongs to binding {found.labels.get(BINDING)}: "
             "put the secrets into that binding, or name another account"
         )
-    raise NotOwned(f"{where} was not made by Airwarden and is not bound: name an account that does not exist yet")
+    raise NotOwned(
+        f"{where} was not made by Airwarden and is not bound: name an account that does not exist yet, "
+        f"or take it over by hand with airwarden adopt {owner}"
+    )
 
 
 def _labels(owner: Owner) -> dict[str, str]:
@@ -198,6 +229,11 @@ def _manifest(owner: Owner, name: str) -> Json:
 
 def _text(flag: bool | None) -> str:
     return "unset" if flag is None else str(flag).lower()
+
+
+def _pointer(key: str) -> str:
+    """Return a key as it stands in a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _collection(namespace: str) -> str:

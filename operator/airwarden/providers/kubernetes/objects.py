@@ -107,6 +107,7 @@ def _keep_required(found: Json, status: StatusModel) -> None:
     if isinstance(status, Status):
         for shown, target in zip(found.get("targets", []), status.targets, strict=True):
             shown["backend"] = target.backend
+            shown["origin"] = target.origin.value
     if isinstance(status, BackendStatus):
         found["bindings"] = {"total": status.bindings.total, "ready": status.bindings.ready}
 

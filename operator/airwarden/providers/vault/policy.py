@@ -139,6 +139,17 @@ def owner_of(text: str) -> Owner | None:
     return Owner.from_mark(first.removeprefix("# ")) if first.startswith("# ") else None
 
 
+def heading(owner: Owner) -> str:
+    """Return the lines before the first right: the mark, and a word to people."""
+    return f"# {owner.mark}\n{_NOTE}\n"
+
+
+def secret_paths(rules: Iterable[PathRule]) -> tuple[str, ...]:
+    """Return the paths of the secrets alone, without the calls that every reader needs."""
+    calls = {path for path, _ in (*_TOKEN_CALLS, *_LEASE_CALLS)}
+    return tuple(sorted(rule.path for rule in rules if rule.path not in calls))
+
+
 def quote(path: str) -> str:
     """Return the path as an HCL string that means exactly this one path.
 
@@ -174,7 +185,7 @@ def _credentials_path(item: Readable) -> str:
 
 
 def _write(document: PolicyDocument) -> str:
-    lines = [f"# {document.owner.mark}", _NOTE]
+    lines = heading(document.owner).splitlines()
     for rule in document.rules:
         lines += [f"path {quote(rule.path)} {{", f'  capabilities = ["{_capability(rule)}"]']
         if rule.leases:

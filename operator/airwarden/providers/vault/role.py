@@ -10,6 +10,7 @@ from math import inf
 from typing import Final
 
 from airwarden.api.fields import duration_text
+from airwarden.domain.owner import Owner
 from airwarden.domain.resources import FieldValue, Grant, Session
 
 JSONValue = str | int | float | bool | None | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
@@ -111,6 +112,14 @@ def _includes(found: FieldValue | None, wanted: FieldValue) -> bool:
 
 def _limit(value: FieldValue | None) -> float:
     return value if isinstance(value, int) and value > 0 else inf
+
+
+def may_be_our_writing(fields: Mapping[str, FieldValue], owner: Owner, audience: str) -> bool:
+    """Tell whether this could be an earlier role of the binding: account and session aside, all is as we write it."""
+    grant = Grant(owner.backend, owner, "", frozenset(), Session(0, 0))
+    varying = {"bound_service_account_names", "token_ttl", "token_max_ttl"}
+    fixed = {name: value for name, value in desired_fields(grant, audience).items() if name not in varying}
+    return {name: value for name, value in fields.items() if name not in varying} == fixed
 
 
 def _sent(name: str, value: FieldValue) -> str | bool | list[str]:

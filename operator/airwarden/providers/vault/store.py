@@ -28,7 +28,7 @@ from airwarden.domain.resources import (
     StaticSecret,
 )
 from airwarden.providers.ports import Health, Written
-from airwarden.providers.vault import policy, role
+from airwarden.providers.vault import marks, policy, role
 from airwarden.providers.vault.checking import check_vault
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import Connection
@@ -77,9 +77,10 @@ class VaultStore:
         """Return the policy and the role that give exactly the grant."""
         name = grant.owner.name_in_store
         rules = policy.rules_for(grant.readable, mount=self.layout.kv_mount, version=self.layout.kv_version)
+        scope = marks.scope_of(policy.secret_paths(rules))
         return (
-            Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}),
-            Resource(Address(self.layout.backend, ROLE, name), role.desired_fields(grant, self.layout.audience)),
+            Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}, scope),
+            Resource(Address(self.layout.backend, ROLE, name), role.desired_fields(grant, self.layout.audience), scope),
         )
 
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
@@ -143,11 +144,9 @@ class VaultStore:
         text, fields = await asyncio.gather(
             self._policy_text(owner, known=known), self._role_fields(owner, known=known, wanted=own_role in asked)
         )
-        claim = _policy_claim(owner, text)
-        found |= {
-            own_policy: Observed(own_policy, None if text is None else {"policy": text}, claim),
-            own_role: Observed(own_role, fields, _role_claim(owner, fields, text, claim)),
-        }
+        of_policy = _observed_policy(own_policy, owner, text)
+        of_role = _observed_role(own_role, owner, fields, of_policy, self.layout.audience)
+        found |= {own_policy: of_policy, own_role: of_role}
         return {address: found[address] for address in asked}
 
     async def apply(self, operation: Operation) -> Written:
@@ -161,9 +160,14 @@ class VaultStore:
             return Written(warnings=answer.warnings)
         if operation.resource is None or operation.resource.address != address:
             raise ValueError(f"{operation.action} of {address} comes without its resource")
+        fields = operation.resource.fields
+        if address.kind == POLICY:
+            fields = {"policy": _policy_to_write(operation, str(fields["policy"]))}
+        elif operation.action is Action.RELEASE and fields == operation.observed.fields:
+            return Written()  # it is ours only by its policy
         # Noted before the write: after a time-out it may be there, and must not be held for absent.
         (self._policies if address.kind == POLICY else self._roles).note(address.name)
-        answer = await self.client.request(Call("POST", path, _body(address.kind, operation.resource.fields)))
+        answer = await self.client.request(Call("POST", path, _body(address.kind, fields)))
         return Written(warnings=answer.warnings)
 
     async def owners(self) -> frozenset[Owner]:
@@ -249,15 +253,50 @@ def _body(kind: str, fields: Mapping[str, FieldValue]) -> Mapping[str, object]:
     return dict(fields) if kind == POLICY else role.request_body(fields)
 
 
-def _policy_claim(owner: Owner, text: str | None) -> Claim:
-    marked = None if text is None else policy.owner_of(text)
-    if marked is None:
-        return Claim.UNMARKED
-    return Claim.OURS if marked == owner else Claim.FOREIGN
+def _policy_to_write(operation: Operation, text: str) -> str:
+    if operation.action is Action.RELEASE:
+        return marks.released(_owner_in(text), text)
+    # What was here before us stays noted whatever the binding makes of it: the note says what was found.
+    noted = operation.adoption or operation.observed.adoption
+    return text if noted is None else marks.adopting(text, noted)
 
 
-def _role_claim(owner: Owner, fields: Mapping[str, FieldValue] | None, text: str | None, policy_claim: Claim) -> Claim:
+def _owner_in(text: str) -> Owner:
+    owner = policy.owner_of(text)
+    if owner is None:
+        raise ValueError("a policy without our mark cannot be released")
+    return owner
+
+
+def _observed_policy(address: Address, owner: Owner, text: str | None) -> Observed:
+    if text is None:
+        return Observed(address, None)
+    claim = marks.claim_of(owner, text)
+    if claim is not Claim.OURS:
+        return Observed(address, {"policy": text}, claim, as_marked={"policy": marks.as_marked(owner, text)})
+    plain, adoption = marks.read_adoption(text)
+    written = policy.parse(plain) is not None
+    return Observed(address, {"policy": plain}, claim, adoption=adoption, own_writing=written)
+
+
+def _observed_role(
+    address: Address, owner: Owner, fields: Mapping[str, FieldValue] | None, of_policy: Observed, audience: str
+) -> Observed:
     if fields is None:
-        return Claim.UNMARKED
-    ours = text is None or policy_claim is Claim.OURS
-    return Claim.OURS if ours and role.has_only_policy(fields, owner.name_in_store) else Claim.FOREIGN
+        return Observed(address, None)
+    return Observed(
+        address,
+        fields,
+        _role_claim(address, owner, fields, of_policy),
+        adoption=of_policy.adoption,
+        as_marked=fields,
+        own_writing=role.may_be_our_writing(fields, owner, audience),
+    )
+
+
+def _role_claim(address: Address, owner: Owner, fields: Mapping[str, FieldValue], of_policy: Observed) -> Claim:
+    """Return whose a role is: its policy's mark speaks for it. One that gives more says nothing of itself."""
+    adopted = of_policy.adoption is not None and address.kind in of_policy.adoption.kinds
+    ours = of_policy.absent or of_policy.claim is Claim.OURS
+    only_own = role.has_only_policy(fields, owner.name_in_store)
+    return Claim.OURS if adopted or (ours and only_own) else Claim.UNMARKED
