@@ -13,6 +13,7 @@ from faults.mutant import (
     DIFF,
     ENGINE,
     GUARDRAILS,
+    LETTING_GO,
     LIFETIME,
     LIFETIMES,
     MEMORY,
@@ -20,10 +21,6 @@ from faults.mutant import (
     OWNER,
     QUEUE,
     SUSPENSION,
-    LETTING_GO,
-    MEMORY,
-    OWNER,
-    QUEUE,
     Mutant,
 )
 

@@ -24,10 +24,14 @@ class Opening:
 
     async def open(self, backend: AirflowSecretBackend) -> Store:
         """Return the store. Raises InvalidSettings when something that the backend names is not there."""
+        ca_pem = await self.ca_bundle(backend)
+        return open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+
+    async def ca_bundle(self, backend: AirflowSecretBackend) -> str | None:
+        """Return the certificates that the backend names; None when it names none. Raises InvalidSettings."""
         vault = backend.spec.vault
         reference = vault.tls.ca_bundle_ref if vault is not None else None
-        ca_pem = await self._ca_bundle(reference.config_map) if reference is not None else None
-        return open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+        return await self._ca_bundle(reference.config_map) if reference is not None else None
 
     async def _ca_bundle(self, reference: ConfigMapKey) -> str:
         where = f"ConfigMap {self.namespace}/{reference.name}"

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 import aiohttp
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -30,8 +31,8 @@ class Conflict(Exception):
     """409 or a failed precondition: the object is not as the request assumed. The text is for logs."""
 
 
-async def load_configuration(kubeconfig: str | None) -> Configuration:
-    """Return how to reach the API server: a kubeconfig's current context, or the pod's own account.
+async def load_configuration(kubeconfig: str | None, context: str | None = None) -> Configuration:
+    """Return how to reach the API server: a kubeconfig's context, by default its current one, or the pod's own account.
 
     Raises ClusterFailed with what to do when neither is there.
     """
@@ -41,9 +42,9 @@ async def load_configuration(kubeconfig: str | None) -> Configuration:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=kubeconfig, client_configuration=configuration
+                config_file=kubeconfig, context=context, client_configuration=configuration
             )
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, yaml.YAMLError) as error:
         raise ClusterFailed(f"no way to the Kubernetes API: {error}; give --kubeconfig, or run in a pod") from None
     return configuration
 
@@ -56,9 +57,14 @@ class KubernetesApi:
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 5.0))
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None, timeout: float) -> Self:  # noqa: ASYNC109 - of each request
-        """Open the pool: with a kubeconfig's current context, or from inside a pod when it is None."""
-        configuration = await load_configuration(kubeconfig)
+    async def connect(
+        cls,
+        kubeconfig: str | None,
+        timeout: float,  # noqa: ASYNC109 - of each request
+        context: str | None = None,
+    ) -> Self:
+        """Open the pool: with a kubeconfig's context, by default its current one, or from inside a pod without one."""
+        configuration = await load_configuration(kubeconfig, context)
         configuration.connection_pool_maxsize = 64
         # No ambient proxies or .netrc: they cost a file read a request, and the kubeconfig says what is needed.
         configuration.client_session_kwargs = {"trust_env": False}

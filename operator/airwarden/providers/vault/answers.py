@@ -33,6 +33,7 @@ _TOKENS: Final = re.compile(
     r"|eyJ[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*"  # a JWT, or a part of one
 )
 _HIDDEN: Final = "[redacted]"
+OPERATOR_REMEDY: Final = "The operator's policy does not cover it: apply what airwarden vault-setup prints"
 _STANDBY: Final = frozenset({472, 473})
 """Vault's own: a disaster-recovery secondary, and a performance standby."""
 _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.PRECONDITION_FAILED})
@@ -61,6 +62,8 @@ class Asked:
     login: bool = False
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """The token or JWT of this request."""
+    remedy: str = OPERATOR_REMEDY
+    """What to do when the token's rights do not cover the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _told_error(status: int, asked: Asked, message: str, told: str) -> Airwarden
     if status == HTTPStatus.FORBIDDEN:
         if "invalid token" in told:
             return DeadToken(message)
-        return Forbidden(f"{message}. The operator's policy does not cover it: apply what airwarden vault-setup prints")
+        return Forbidden(f"{message}. {asked.remedy}")
     if status == HTTPStatus.NOT_FOUND and "no handler for route" in told:
         return MountMissing(f"{message}. Enable the mount")
     return _fault(status, message, told)

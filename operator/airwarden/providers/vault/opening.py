@@ -3,6 +3,7 @@
 Called by `airwarden.reconcile` when a backend appears or changes.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from airwarden.api.fields import seconds
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.fence import Fence
 from airwarden.domain.owner import PREFIX
+from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.store import Layout, VaultStore
@@ -22,12 +24,18 @@ _PER_SECOND: Final = 500
 
 
 def open_store(
-    backend: AirflowSecretBackend, *, cluster: str, token_directory: Path, ca_pem: str | None
+    backend: AirflowSecretBackend,
+    *,
+    cluster: str,
+    token_directory: Path,
+    ca_pem: str | None,
+    client: Callable[[Connection], VaultClient] = VaultClient,
 ) -> VaultStore | FencedStore:
     """Return the store that the backend describes. Nothing is sent yet.
 
     ``token_directory`` holds one projected token per audience, the file named like it. ``ca_pem`` is the
-    content of the backend's CA bundle. Raises InvalidSettings for settings that cannot be used.
+    content of the backend's CA bundle. ``client`` decides whose login is used: the operator's, unless told
+    otherwise. Raises InvalidSettings for settings that cannot be used.
     """
     vault = vault_settings(backend)
     login = vault.login.kubernetes
@@ -56,8 +64,8 @@ def open_store(
         audience=vault.workload_login.kubernetes.audience,
     )
     if vault.fenced is None:
-        return VaultStore(connection, layout)
-    return FencedStore(connection, layout, fence_of(backend, vault.fenced, cluster))
+        return VaultStore(connection, layout, client=client(connection))
+    return FencedStore(connection, layout, fence_of(backend, vault.fenced, cluster), client=client(connection))
 
 
 def fence_of(backend: AirflowSecretBackend, fenced: Fenced, cluster: str) -> Fence:

@@ -146,7 +146,7 @@ def heading(owner: Owner) -> str:
 
 def secret_paths(rules: Iterable[PathRule]) -> tuple[str, ...]:
     """Return the paths of the secrets alone, without the calls that every reader needs."""
-    calls = {path for path, _ in (*_TOKEN_CALLS, *_LEASE_CALLS)}
+    calls = {path for path, _ in (*TOKEN_CALLS, *LEASE_CALLS)}
     return tuple(sorted(rule.path for rule in rules if rule.path not in calls))
 
 

@@ -63,8 +63,14 @@ class VaultStore:
     enforces_session_ttl: bool = True
     fence: Fence | None = None
 
-    def __init__(self, connection: Connection, layout: Layout, clock: Callable[[], float] = time.monotonic) -> None:
-        self.client = VaultClient(connection, clock)
+    def __init__(
+        self,
+        connection: Connection,
+        layout: Layout,
+        clock: Callable[[], float] = time.monotonic,
+        client: VaultClient | None = None,
+    ) -> None:
+        self.client = client or VaultClient(connection, clock)
         self.layout = layout
         self.settings: object = (connection, layout)
         self.grammar: KeyGrammar = key_grammar(layout.kv_version)

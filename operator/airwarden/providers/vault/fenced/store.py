@@ -39,9 +39,14 @@ class FencedStore:
     enforces_session_ttl: bool = False
 
     def __init__(
-        self, connection: Connection, layout: Layout, fence: Fence, clock: Callable[[], float] = time.monotonic
+        self,
+        connection: Connection,
+        layout: Layout,
+        fence: Fence,
+        clock: Callable[[], float] = time.monotonic,
+        client: VaultClient | None = None,
     ) -> None:
-        self._roles = VaultStore(connection, layout, clock)
+        self._roles = VaultStore(connection, layout, clock, client)
         self.client: VaultClient = self._roles.client
         self.layout = layout
         self.fence: Fence | None = fence
