@@ -1,4 +1,4 @@
-"""The command line: `airwarden run | crds | vault-setup`.
+"""The command line: `airwarden run | crds | vault-setup | adopt`.
 
 Errors that a user can mend are one line on standard error and exit status 1; wrong usage is 2, as typer does it.
 """
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from airwarden import __version__
 from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.commands.adopt import adopt
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.fenced.setup import ModeOptions
@@ -38,6 +39,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+
+
+app.command("adopt")(adopt)
 
 
 def main() -> None:

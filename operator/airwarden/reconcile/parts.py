@@ -5,6 +5,7 @@ Called by `airwarden.reconcile.bindings`, for all stores of a binding side by si
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from airwarden.api.backend import AdoptPolicy
 from airwarden.api.reasons import Reason
@@ -27,6 +28,9 @@ class Standing:
     """Recorded as adopted."""
     confirmed: Recorded = field(default_factory=dict)
     """Digests that this process has seen or made true, where drift is only reported."""
+
+
+_PLAIN: Final = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,11 @@ def without_account(plan: Plan, account: Progress) -> tuple[Plan, Progress]:
 
 
 async def observe_removal(
-    runtime: Runtime, owner: Owner, recorded: Recorded, standing: Standing, leaving: Leaving | None
+    runtime: Runtime,
+    owner: Owner,
+    recorded: Recorded,
+    standing: Standing = _PLAIN,
+    leaving: Leaving | None = None,
 ) -> Part:
     """Look at everything that the owner could have in the store, in order to remove it, or to let go what may stay.
 

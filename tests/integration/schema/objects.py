@@ -30,6 +30,7 @@ def binding(name: str = "billing", namespace: str = "default") -> Json:
             ],
             "access": {"notAfter": "2028-02-29T23:59:59Z", "session": {"ttl": "15m", "maxTTL": "1h30m"}},
             "suspend": True,
+            "deletionPolicy": "Orphan",
         },
     }
 
@@ -44,6 +45,7 @@ def rule(name: str = "own-tree", **fields: object) -> Json:
         "serviceAccounts": ["Managed"],
         "session": {"maxTTL": "1h", "required": True},
         "maxLifetime": "2160h",
+        "orphan": True,
         **fields,
     }
 
@@ -71,7 +73,8 @@ def backend(name: str = "vault") -> Json:
             },
             "requests": {"timeout": "5s", "maxConcurrent": 16, "perSecond": 500},
             "allow": [rule()],
-            "drift": {"interval": "10m"},
+            "adopt": "IfIdentical",
+            "drift": {"policy": "Report", "interval": "10m"},
         },
     }
 

@@ -192,6 +192,36 @@ _SECRET_FIELDS = [
     ),
 ]
 
+_LETTING_GO = [
+    Refusal(
+        "an unknown deletion policy",
+        "binding",
+        "spec.deletionPolicy",
+        "Keep",
+        'supported values: "Delete", "Orphan"',
+        "'Delete' or 'Orphan'",
+    ),
+    Refusal(
+        "an unknown drift policy",
+        "backend",
+        "spec.drift.policy",
+        "Ignore",
+        'supported values: "Correct", "Report"',
+        "'Correct' or 'Report'",
+    ),
+    Refusal(
+        "an unknown way to adopt",
+        "backend",
+        "spec.adopt",
+        "Always",
+        'supported values: "Never", "IfIdentical"',
+        "'Never' or 'IfIdentical'",
+    ),
+    Refusal(
+        "orphan as a text", "backend", "spec.allow.0.orphan", "perhaps", "must be of type boolean", "valid boolean"
+    ),
+]
+
 _BINDING_FIELDS = [
     Refusal("the account default", "binding", "spec.serviceAccount.name", "default", "shared by every pod"),
     Refusal("an account's wrong name", "binding", "spec.serviceAccount.name", "a:b", "must be an object name"),
@@ -317,6 +347,7 @@ REFUSALS: tuple[Refusal, ...] = (
     *_KEYS,
     *_SECRET_FIELDS,
     *_BINDING_FIELDS,
+    *_LETTING_GO,
     *_DURATIONS,
     *_MOMENTS,
     *_KEY_PREFIXES,

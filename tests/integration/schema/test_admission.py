@@ -115,6 +115,7 @@ def test_the_least_object_gets_the_defaults_and_nothing_else(api: Plane, space: 
         "serviceAccount": {"name": "least", "mode": "Managed"},
         "secrets": [item],
         "suspend": False,
+        "deletionPolicy": "Delete",
     }
     assert "status" not in stored
 
@@ -146,9 +147,22 @@ def test_the_least_object_gets_the_defaults_and_nothing_else(api: Plane, space: 
                 "operations": ["Read"],
                 "serviceAccounts": ["Managed"],
                 "session": {"maxTTL": "1h", "required": True},
+                "orphan": False,
             }
         ],
+        "adopt": "Never",
+        "drift": {"policy": "Correct"},
     }
+
+
+def test_the_example_on_the_page_of_adoption_is_admitted_as_it_stands(api: Plane) -> None:
+    page = (REPOSITORY / "docs" / "adoption.md").read_text()
+    shown = yaml.safe_load(page.split("```yaml\n", 1)[1].split("```", 1)[0])
+    body = objects.backend("shown")
+    body["spec"] |= shown
+    stored = api.api.admin.request("POST", f"{_path(body)}?{STRICT}", body)["spec"]
+    assert (stored["adopt"], stored["drift"]) == ("IfIdentical", {"policy": "Report", "interval": "10m"})
+    assert [each["orphan"] for each in stored["allow"]] == [True]
 
 
 def test_a_status_is_written_apart_and_an_old_one_is_kept_as_it_is(api: Plane, space: str) -> None:

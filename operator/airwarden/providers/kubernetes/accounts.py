@@ -77,7 +77,7 @@ class Account:
 
     def claim(self, owner: Owner) -> Claim:
         """Return whose the account is by its namespace and labels."""
-        mine = _labels(owner)
+        mine = labels_of(owner)
         if self.namespace == owner.namespace and all(
             self.labels.get(key) == mine[key] for key in (BINDING, CLUSTER_LABEL)
         ):
@@ -94,7 +94,7 @@ def address(name: str) -> Address:
 
 def desired(owner: Owner, name: str) -> Resource:
     """Return the account of a binding. Its API token is not mounted: tasks need only the store's."""
-    return Resource(address(name), {**_labels(owner), "automount": _text(False)})
+    return Resource(address(name), {**labels_of(owner), "automount": _text(False)})
 
 
 def absent(name: str) -> Observed:
@@ -132,7 +132,7 @@ class Accounts:
 
     async def _create(self, owner: Owner, name: str, recorded_uid: str) -> Account:
         try:
-            return Account.read(await self._api.post(_collection(owner.namespace), _manifest(owner, name)))
+            return Account.read(await self._api.post(collection(owner.namespace), _manifest(owner, name)))
         except Absent:
             raise NamespaceTerminating(f"namespace {owner.namespace} is gone") from None
         except Conflict:
@@ -147,7 +147,7 @@ class Accounts:
     async def _create_again(self, owner: Owner, name: str) -> Account:
         """The account went between the POST and the GET: one more try, then the next pass decides."""
         try:
-            return Account.read(await self._api.post(_collection(owner.namespace), _manifest(owner, name)))
+            return Account.read(await self._api.post(collection(owner.namespace), _manifest(owner, name)))
         except Conflict:
             raise NotOwned(f"service account {owner.namespace}/{name} comes and goes: find out who makes it") from None
 
@@ -214,7 +214,8 @@ def refuse_foreign(found: Account, owner: Owner, recorded_uid: str) -> None:
     )
 
 
-def _labels(owner: Owner) -> dict[str, str]:
+def labels_of(owner: Owner) -> dict[str, str]:
+    """Return the labels by which an account is known as the binding's."""
     return {MANAGED_BY: "airwarden", BINDING: owner.binding, CLUSTER_LABEL: owner.cluster}
 
 
@@ -222,7 +223,7 @@ def _manifest(owner: Owner, name: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": KIND,
-        "metadata": {"name": name, "namespace": owner.namespace, "labels": _labels(owner)},
+        "metadata": {"name": name, "namespace": owner.namespace, "labels": labels_of(owner)},
         "automountServiceAccountToken": False,
     }
 
@@ -236,7 +237,8 @@ def _pointer(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def _collection(namespace: str) -> str:
+def collection(namespace: str) -> str:
+    """Return where the API server keeps the accounts of a namespace."""
     return f"/api/v1/namespaces/{namespace}/serviceaccounts"
 
 
@@ -244,4 +246,4 @@ def _path(namespace: str, name: str) -> str:
     if _NAME.fullmatch(name) is None:
         # Names come from statuses too, which others may write: one must not lead to another path.
         raise ValueError(f"{name!r} is not the name of a service account")
-    return f"{_collection(namespace)}/{name}"
+    return f"{collection(namespace)}/{name}"
