@@ -124,7 +124,7 @@ def test_what_may_not_be_adopted_is_left_alone_and_the_message_says_how(
     made = binding(team, store, name, secrets=[secret_of(key, store)])
     message = made.wait_refused("NotOwned")["message"]
     assert f"airwarden adopt {team}/{name}" in message
-    assert ("3 lines more" in message) == (adopt == "IfIdentical")
+    assert ("lines: 3 more, 0 fewer" in message) == (adopt == "IfIdentical")
     made.delete()
     made.wait_gone()
     assert (world.policy(in_store), world.role(in_store)) == (before, role)
@@ -221,7 +221,7 @@ def test_drift_is_reported_once_with_what_differs_and_nothing_is_written(world: 
     mark = world.marks()
     world.write_policy(reported.store_name, text)
     message = reported.wait_refused("Drifted")["message"]
-    assert "1 lines more, 0 fewer" in message
+    assert "lines: 1 more, 0 fewer" in message
     assert "access may be wider than declared" in message
     assert reported.conditions()["Stalled"]["status"] == "True"
     assert target(reported, "VaultPolicy")["state"] == "Drifted"

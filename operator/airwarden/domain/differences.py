@@ -3,6 +3,7 @@
 Said in conditions and Events of drift and of conflicts, and by `airwarden adopt`. Called by `airwarden.domain.diff`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from airwarden.domain.resources import Claim, FieldValue, Observed, Resource
@@ -12,7 +13,10 @@ _WIDER = "; access may be wider than declared"
 
 
 def drift(resource: Resource, found: Observed) -> str:
-    """Return what was changed on an object of ours, and whether that may give more than is declared."""
+    """Return what was changed on an object of ours. One that is there and differs may always give more.
+
+    Even a line less can: it may be the one that confines a call.
+    """
     if found.fields is None:
         return _ABSENT
     fields, said = found.fields, []
@@ -20,7 +24,7 @@ def drift(resource: Resource, found: Observed) -> str:
         fields = found.as_marked
         said.append("lost its mark")
     if dict(fields) != dict(resource.fields):
-        said.append(named(resource.fields, fields) + (_WIDER if _may_be_wider(resource, fields) else ""))
+        said.append(named(resource.fields, fields) + _WIDER)
     return " and ".join(said)
 
 
@@ -36,20 +40,8 @@ def _field(name: str, wanted: FieldValue | None, found: FieldValue | None) -> st
     more, fewer = _lines(found) - _lines(wanted), _lines(wanted) - _lines(found)
     if not more and not fewer:
         return f"{name} (the order of its lines, or blanks)"
-    return f"{name} ({len(more)} lines more, {len(fewer)} fewer)"
+    return f"{name} (lines: {more.total()} more, {fewer.total()} fewer)"
 
 
-def _may_be_wider(resource: Resource, found: Mapping[str, FieldValue]) -> bool:
-    """Tell whether something is there that is not declared; a text that only lost lines gives less."""
-    for name, wanted in resource.fields.items():
-        there = found.get(name)
-        if isinstance(wanted, str) and "\n" in wanted and isinstance(there, str):
-            if _lines(there) - _lines(wanted):
-                return True
-        elif there != wanted:
-            return True
-    return bool(set(found) - set(resource.fields))
-
-
-def _lines(text: str) -> frozenset[str]:
-    return frozenset(line.strip() for line in text.splitlines() if line.strip())
+def _lines(text: str) -> Counter[str]:
+    return Counter(line.strip() for line in text.splitlines() if line.strip())
