@@ -89,22 +89,25 @@ def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted 
         later += _admitted_from(rule, request)
     if request.labels is None and any(rule.namespaces.selector for rule in backend.allow):
         return None
+    if not placed:
+        return Refused(Reason.KEY_NOT_ALLOWED, _place_message(item, request.namespace, backend, speaking))
+    return _not_so(placed, timely, lasting, request, backend, min(later, default=None))
+
+
+def _not_so(
+    placed: list[AllowRule],
+    timely: list[AllowRule],
+    lasting: list[AllowRule],
+    request: Request,
+    backend: BackendView,
+    until: datetime | None,
+) -> Refused:
+    """Return why rules that admit the place admit nothing: each list holds those that passed one more question."""
     if lasting:
-        message = _lifetime_message(lasting, request, backend)
-        return Refused(Reason.LIFETIME_NOT_ALLOWED, message, min(later, default=None))
+        return Refused(Reason.LIFETIME_NOT_ALLOWED, _lifetime_message(lasting, request, backend), until)
     if timely:
         return Refused(Reason.ORPHAN_NOT_ALLOWED, _orphan_message(timely, request, backend))
-    if placed:
-        return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
-    return Refused(Reason.KEY_NOT_ALLOWED, _place_message(item, request.namespace, backend, speaking))
-
-
-def expired(not_after: datetime) -> Refused:
-    """Return the refusal of everything after the end of the access."""
-    return Refused(
-        Reason.EXPIRED,
-        f"access ended at {_shown(not_after)} (access.notAfter): move it if the access is still needed",
-    )
+    return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
 
 
 def asked_seconds(session: Session) -> int:
