@@ -7,6 +7,7 @@ caller's rights alone: who may not write the policy, the role or the account can
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -117,7 +118,9 @@ async def _plan(caller: Caller, binding: AirflowSecretBinding, owner: Owner, run
     """Return what the guardrails give the binding: nothing else is taken over."""
     namespace = Metadata.model_validate((await caller.api.get(f"/api/v1/namespaces/{owner.namespace}"))["metadata"])
     views = {name: each.view() for name, each in runtimes.items()}
-    wanted = plan(binding, Surroundings(owner.cluster, views, namespace.labels, frozenset(runtimes)))
+    wanted = plan(
+        binding, Surroundings(owner.cluster, views, namespace.labels, frozenset(runtimes), now=datetime.now(UTC))
+    )
     for each in wanted.decisions:
         if each.backend in runtimes and isinstance(each.verdict, Refused | Held):
             say(f"airwarden: {each.type} {each.id} is left out ({each.verdict.reason.word}): {each.verdict.message}")

@@ -89,7 +89,9 @@ def diff(
             if _drifted(resource, recorded, terms):
                 drifted.add(address)
     adopted = frozenset(address for address, each in wanted.items() if is_adopted(each, observed[address], adoption))
-    return Changes(removals + tuple(writes), conflicts, frozenset(drifted), present, gone, reported, adopted)
+    return Changes(
+        removals + tuple(writes), conflicts, frozenset(drifted), present, gone, reported=reported, adopted=adopted
+    )
 
 
 def leave(

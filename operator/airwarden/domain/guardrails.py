@@ -110,6 +110,14 @@ def _not_so(
     return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
 
 
+def expired(not_after: datetime) -> Refused:
+    """Return the refusal of everything after the end of the access."""
+    return Refused(
+        Reason.EXPIRED,
+        f"access ended at {_shown(not_after)} (access.notAfter): move it if the access is still needed",
+    )
+
+
 def asked_seconds(session: Session) -> int:
     """Return the longest lifetime that a session asks for, in seconds; 0 when it leaves it to the rule."""
     return max((seconds(text) for text in (session.ttl, session.max_ttl) if text), default=0)
