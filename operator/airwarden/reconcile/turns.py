@@ -15,6 +15,8 @@ from airwarden.reconcile.queue import Key
 
 _LONGEST_SLEEP = 1.0
 """Seconds after which the clock is asked again."""
+_SLACK = 64
+"""How many moments that no longer count may wait for their time, beside one for each that does."""
 
 
 class Turns:
@@ -40,6 +42,8 @@ class Turns:
         self._turns[key] = turn
         if known is None or known.at != turn.at:
             heapq.heappush(self._heap, (turn.at, key))
+        if len(self._heap) > 2 * len(self._turns) + _SLACK:
+            self._heap = sorted((each.at, key) for key, each in self._turns.items())
         self._arm()
 
     def expect(self, key: Key, turn: Turn | None) -> None:

@@ -99,6 +99,14 @@ async def test_a_real_timer_rings_by_itself(wall: Wall) -> None:
     turns.close()
 
 
+async def test_a_turn_that_is_moved_again_and_again_fills_no_memory_and_is_met(wall: Wall) -> None:
+    for second in range(100_000, 90_000, -1):
+        wall.turns.set(ONE, at(second))
+    assert len(wall.turns._heap) < 100
+    wall.pass_to(90_001)
+    assert wall.woken == [(ONE, at(90_001))]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.integers(1, 50))), max_size=20))
 def test_whatever_was_set_before_only_the_last_turn_of_each_is_met(said: list[tuple[str, int | None]]) -> None:
     async def run() -> None:
