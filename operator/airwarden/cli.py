@@ -142,6 +142,9 @@ def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
     ] = None,
     moving: Annotated[bool, typer.Option(help="Add the rights of the other mode, to remove what it left.")] = False,
     sweep: Annotated[bool, typer.Option(help="Mode Fenced: permit the list of aliases, for the sweep.")] = True,
+    policy: Annotated[
+        str, typer.Option(help="The operator's policy, where backends with different mounts share a Vault.")
+    ] = "",
 ) -> None:
     """Print what a Vault administrator applies once: the operator's policy and role."""
     try:
@@ -164,7 +167,7 @@ def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
             operator=OperatorAccount(namespace, service_account),
             namespaces=tuple(workload_namespace or ()),
             enable_kv=enable_kv,
-            options=ModeOptions(mode.value if mode is not None else None, moving, sweep),
+            options=ModeOptions(mode.value if mode is not None else None, moving, sweep, policy),
         )
     except (AirwardenError, ValueError) as error:
         raise _fail(str(error)) from None

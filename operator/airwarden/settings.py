@@ -44,7 +44,8 @@ class Settings(BaseSettings):
     kubeconfig: Path | None = None
     """Kubeconfig to use, with its current context. Default: the pod's own service account."""
     token_directory: Path = Path("/var/run/secrets/airwarden")
-    """Directory of projected service-account tokens, one file per audience, named after it."""
+    """Directory of the files that backends' logins name: projected service-account tokens, each named after its
+    audience, secret-ids and tokens. A backend can name a file of this directory and no other."""
     kubernetes_timeout: Annotated[float, Field(gt=0, le=300)] = 30.0
     """Seconds to wait for one answer of the Kubernetes API."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080

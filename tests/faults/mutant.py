@@ -16,12 +16,13 @@ LIFETIME, LIFETIMES = f"{DOMAIN}/test_lifetime.py", f"{RECONCILE}/test_lifetimes
 SUSPENSION, NARROWING = f"{RECONCILE}/test_suspension.py", "tests/unit/vault/test_narrowing.py"
 API = "tests/unit/kubernetes/test_api.py"
 TELEMETRY = "tests/unit/test_telemetry.py"
-POLICY, ROLE, ANSWERS, SETUP, CONNECTION = (
-    f"tests/unit/vault/test_{name}.py" for name in ("policy", "role", "answers", "setup", "connection")
+POLICY, ROLE, ANSWERS, SETUP, CREDENTIALS, ROLE_FORMS, FENCES = (
+    f"tests/unit/vault/test_{name}.py"
+    for name in ("policy", "role", "answers", "setup", "credentials", "role_forms", "fences")
 )
 MARKS = "tests/unit/vault/test_marks.py"
 ADOPTION, LETTING_GO = f"{DOMAIN}/test_adoption.py", f"{RECONCILE}/test_letting_go.py"
-SECRECY, STORE = "tests/contract/vault/test_secrecy.py", "tests/contract/vault/test_store.py"
+SECRECY, STORE, LOGINS = (f"tests/contract/vault/test_{name}.py" for name in ("secrecy", "store", "logins"))
 
 
 @dataclass(frozen=True)

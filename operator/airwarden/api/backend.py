@@ -12,17 +12,15 @@ from airwarden.api.binding import MAX_NAME, AccountMode
 from airwarden.api.conditions import Condition, StatusModel
 from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
+from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
 from airwarden.api.texts import (
     Address,
-    Audience,
     ConfigMapKeyName,
     KeyPrefix,
     LabelName,
     LabelValue,
     MountName,
-    OwnAudience,
-    RoleName,
     RolePrefix,
     RuleName,
     ServerName,
@@ -35,7 +33,15 @@ _EMPTY_SELECTOR = (
 )
 _VAULT_MISSING = "vault must be given for type Vault"
 _FENCED_MISSING = "vault.fenced must be given with mode Fenced, and only then"
+_FENCED_BY_KUBERNETES = (
+    "mode Fenced needs workloadLogin.method Kubernetes: "
+    "only that method tells Vault the namespace of an account, by which the admin's policy fences it"
+)
 _MAKE_NEW = "is immutable; make a new backend instead"
+_OWN_APP_ROLE = (
+    "login.appRole.mount must differ from workloadLogin.appRole.mount: "
+    "the operator may write every role there, and must not be able to rewrite its own"
+)
 
 _NAME = (
     f"metadata.name must have at most {MAX_NAME} characters and no dot: "
@@ -80,44 +86,6 @@ class TLS(Model):
     """Certificates to trust. Default: those of the operator's image."""
 
 
-class KubernetesLogin(Model):
-    """The operator's own login, with its projected service-account token."""
-
-    mount: MountName = "kubernetes"
-    """Mount of the Kubernetes auth method."""
-    role: RoleName
-    """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
-    audience: OwnAudience = "vault"
-    """Audience of the projected token; the operator reads the token file of that name."""
-
-
-class Login(Model):
-    """How the operator logs in."""
-
-    method: Literal["Kubernetes"] = "Kubernetes"
-    """Kubernetes: with a projected service-account token."""
-    kubernetes: KubernetesLogin
-    """Settings of the Kubernetes login."""
-
-
-class KubernetesWorkloadLogin(Model):
-    """Where tasks log in with the token of their bound account."""
-
-    mount: MountName = "kubernetes"
-    """Mount of the Kubernetes auth method; Airwarden writes roles there."""
-    audience: Audience
-    """Audience that a task's token must carry. Never the API server's own."""
-
-
-class WorkloadLogin(Model):
-    """How tasks log in."""
-
-    method: Literal["Kubernetes"] = "Kubernetes"
-    """Kubernetes: with the bound account's projected token."""
-    kubernetes: KubernetesWorkloadLogin
-    """Settings of the tasks' Kubernetes login."""
-
-
 class KV(Model):
     """The key-value engine that holds static secrets."""
 
@@ -145,14 +113,27 @@ class VaultBackend(Model):
     kv: KV
     """The key-value engine. Its mount is immutable."""
     workload_login: WorkloadLogin
-    """How tasks log in. The mount is immutable."""
+    """How tasks log in. Method and mount are immutable."""
 
     model_config = ConfigDict(
         json_schema_extra=schema(
             rule("self.kv.mount == oldSelf.kv.mount", f"vault.kv.mount {_MAKE_NEW}"),
             rule(
-                "self.workloadLogin.kubernetes.mount == oldSelf.workloadLogin.kubernetes.mount",
-                f"vault.workloadLogin.kubernetes.mount {_MAKE_NEW}",
+                "self.workloadLogin.method == oldSelf.workloadLogin.method",
+                f"vault.workloadLogin.method {_MAKE_NEW}, and move the bindings to it",
+            ),
+            *(
+                rule(
+                    f"!has(self.workloadLogin.{each}) || !has(oldSelf.workloadLogin.{each})"
+                    f" || self.workloadLogin.{each}.mount == oldSelf.workloadLogin.{each}.mount",
+                    f"vault.workloadLogin.{each}.mount {_MAKE_NEW}",
+                )
+                for each in ("kubernetes", "jwt", "appRole")
+            ),
+            rule(
+                "!has(self.login.appRole) || !has(self.workloadLogin.appRole)"
+                " || self.login.appRole.mount != self.workloadLogin.appRole.mount",
+                _OWN_APP_ROLE,
             ),
             rule(
                 "(has(self.__namespace__) ? self.__namespace__ : '') == "
@@ -160,6 +141,7 @@ class VaultBackend(Model):
                 f"vault.namespace {_MAKE_NEW}",
             ),
             rule("(self.mode == 'Fenced') == has(self.fenced)", _FENCED_MISSING),
+            rule("self.mode != 'Fenced' || self.workloadLogin.method == 'Kubernetes'", _FENCED_BY_KUBERNETES),
         )
     )
 
@@ -167,6 +149,15 @@ class VaultBackend(Model):
     def _settings_of_mode(self) -> Self:
         if (self.mode == "Fenced") != (self.fenced is not None):
             raise ValueError(_FENCED_MISSING)
+        if self.fenced is not None and self.workload_login.kubernetes is None:
+            raise ValueError(_FENCED_BY_KUBERNETES)
+        return self
+
+    @model_validator(mode="after")
+    def _own_mount(self) -> Self:
+        own, tasks = self.login.app_role, self.workload_login.app_role
+        if own is not None and tasks is not None and own.mount == tasks.mount:
+            raise ValueError(_OWN_APP_ROLE)
         return self
 
 

@@ -69,7 +69,7 @@ class Target(StatusModel):
     backend: Annotated[str, Field(max_length=253)] = ""
     """Name of the backend; empty for the cluster itself."""
     kind: Annotated[str, Field(max_length=64)]
-    """VaultPolicy, VaultKubernetesRole, VaultEntityAlias or ServiceAccount."""
+    """VaultPolicy, VaultKubernetesRole, VaultJWTRole, VaultAppRole, VaultEntityAlias or ServiceAccount."""
     name: Annotated[str, Field(max_length=512)]
     """Name in the store."""
     id: Annotated[str, Field(max_length=512)] = ""

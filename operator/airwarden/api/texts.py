@@ -112,7 +112,7 @@ Audience = Annotated[
     ),
     none_of(
         API_SERVER_AUDIENCES,
-        "must not be an audience of the API server: Vault could then use a task's token against the cluster; "
+        "must not be an audience of the API server: Vault could then use the token against the cluster; "
         "choose one of its own, such as vault",
     ),
 ]
@@ -123,6 +123,23 @@ OwnAudience = Annotated[
         r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         "must begin with a letter or digit, and besides these hold only dots, underscores and dashes, "
         "since it names the token's file",
+    ),
+]
+FileName = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "must be the name of a file in the operator's token directory: it must begin with a letter or digit, "
+        "and besides these hold only dots, underscores and dashes",
+    ),
+]
+RoleID = Annotated[
+    str,
+    StringConstraints(max_length=256),
+    matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "must be a role id: a letter or digit, then also dots, underscores and dashes",
     ),
 ]
 Address = Annotated[

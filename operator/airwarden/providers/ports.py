@@ -25,6 +25,8 @@ class Health:
     capabilities: tuple[str, ...]
     clock_ahead: float | None = None
     """Seconds by which the store's clock is ahead of the operator's; None when the store does not tell the time."""
+    caveat: str = ""
+    """What the backend's settings leave unprotected, for its status; empty when there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,10 @@ def _verdict(finding: Finding) -> Verdict:
             f"the operator's login lacks rights on {count} path(s), first {first}: apply airwarden vault-setup again"
         )
         return Verdict(False, Reason.BACKEND_FORBIDDEN, message, working=True)
-    return Verdict(True, Reason.READY, "the store answers and the operator's login has the rights that it needs")
+    caveat = f"; {finding.health.caveat}" if finding.health.caveat else ""
+    return Verdict(
+        True, Reason.READY, f"the store answers and the operator's login has the rights that it needs{caveat}"
+    )
 
 
 def _details(previous: tuple[Condition, ...], finding: Finding, generation: int, now: str) -> tuple[Condition, ...]:

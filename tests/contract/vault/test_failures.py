@@ -13,6 +13,7 @@ import pytest
 from airwarden.domain import errors
 from airwarden.domain.resources import Grant
 from airwarden.providers.vault.client import VaultClient
+from airwarden.providers.vault.connection import ProjectedToken
 from airwarden.providers.vault.store import VaultStore
 from airwarden.providers.vault.transport import Call
 from contract.vault.bench import AUTH, KV, OPERATOR, Bench, create, grant
@@ -24,6 +25,13 @@ Opening = Callable[..., VaultStore]
 
 async def observe(store: VaultStore, wanted: Grant = WANTED) -> None:
     await store.observe(wanted.owner, store.addresses(wanted.owner), known=True)
+
+
+def read_from(store: VaultStore, file: Path) -> None:
+    """Let the store read the operator's projected token from another file."""
+    credentials = store.client.connection.credentials
+    assert isinstance(credentials, ProjectedToken)
+    store.client.connection = replace(store.client.connection, credentials=replace(credentials, file=file))
 
 
 def logins(bench: Bench, mark: int) -> int:
@@ -91,7 +99,7 @@ async def test_other_refused_logins(bench: Bench, opening: Opening, tmp_path: Pa
     store = opening()
     forged = (bench.tokens / "vault").read_text()[:-8] + "AAAAAAAA"
     (tmp_path / "vault").write_text(forged)
-    store.client.connection = replace(store.client.connection, token_file=tmp_path / "vault")
+    read_from(store, tmp_path / "vault")
     with pytest.raises(errors.Unauthorized, match="permission denied") as caught:
         await observe(store)
     assert forged not in repr(caught.value)
@@ -100,7 +108,7 @@ async def test_other_refused_logins(bench: Bench, opening: Opening, tmp_path: Pa
 async def test_the_token_file_is_read_anew_at_each_login(bench: Bench, opening: Opening, tmp_path: Path) -> None:
     store = opening()
     file = tmp_path / "vault"
-    store.client.connection = replace(store.client.connection, token_file=file)
+    read_from(store, file)
     with pytest.raises(errors.InvalidSettings, match=str(file)):
         await observe(store)
     file.write_text(bench.plane.service_account_token(OPERATOR.namespace, OPERATOR.name, "other"))

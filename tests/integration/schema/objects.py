@@ -79,6 +79,24 @@ def backend(name: str = "vault") -> Json:
     }
 
 
+LOGINS: tuple[Json, ...] = (
+    {"method": "AppRole", "appRole": {"mount": "ops", "roleID": "airwarden", "secretIDFile": "secret-id"}},
+    {"method": "JWT", "jwt": {"mount": "ops", "role": "airwarden", "audience": "vault"}},
+    {"method": "TokenFile", "tokenFile": {"name": "vault-token"}},
+)
+"""Each way in which the operator can log in besides the usual one, with all its fields."""
+WORKLOAD_LOGINS: tuple[Json, ...] = (
+    {"method": "JWT", "jwt": {"mount": "tasks", "audience": "https://vault.example/tasks"}},
+    {"method": "AppRole", "appRole": {"mount": "tasks", "secretIDTTL": "1h", "secretIDUses": 5}},
+)
+"""Each way in which tasks can log in besides the usual one, with all its fields."""
+
+
+def with_logins(login: Json, workload: Json, name: str = "vault") -> Json:
+    """A valid backend with these ways to log in."""
+    return changed(changed(backend(name), "spec.vault.login", login), "spec.vault.workloadLogin", workload)
+
+
 def valid(kind: Kind) -> Json:
     return binding() if kind == "binding" else backend()
 

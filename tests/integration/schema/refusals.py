@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from integration.schema.objects import Json, Kind, Remove, changed, rule, secret, valid
+from integration.schema.objects import Json, Kind, Remove, backend, changed, rule, secret, valid
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,119 @@ _BINDING_FIELDS = [
 ]
 
 _FENCED_ONLY = "vault.fenced must be given with mode Fenced, and only then"
+_LOGIN, _WORKLOAD = "spec.vault.login", "spec.vault.workloadLogin"
+_APP_ROLE = {"roleID": "operator", "secretIDFile": "secret-id"}
+_LOGINS = [
+    *(
+        Refusal(f"a login {what}", "backend", _LOGIN, login, said)
+        for what, login, said in (
+            ("by AppRole without its settings", {"method": "AppRole"}, "appRole must be given for method AppRole"),
+            ("by JWT without its settings", {"method": "JWT"}, "jwt must be given for method JWT"),
+            ("by token file without a file", {"method": "TokenFile"}, "tokenFile must be given for method TokenFile"),
+            ("without settings at all", {}, "kubernetes must be given for method Kubernetes"),
+            (
+                "with the settings of two methods",
+                {"method": "TokenFile", "tokenFile": {"name": "token"}, "appRole": _APP_ROLE},
+                "appRole must be given for method AppRole, and for no other",
+            ),
+            (
+                "with the settings of another method",
+                {"method": "JWT", "kubernetes": {"role": "airwarden"}},
+                "kubernetes must be given for method Kubernetes, and for no other",
+            ),
+        )
+    ),
+    *(
+        Refusal(
+            f"a token file {name!r}",
+            "backend",
+            _LOGIN,
+            {"method": "TokenFile", "tokenFile": {"name": name}},
+            "must be the name of a file in the operator's token directory",
+        )
+        for name in ("", "..", ".", "../token", "/etc/passwd", "a/b", "..data", ".hidden", "a\nb", "a b")
+    ),
+    Refusal(
+        "a secret-id file elsewhere",
+        "backend",
+        _LOGIN,
+        {"method": "AppRole", "appRole": {"roleID": "operator", "secretIDFile": "../../root/secret-id"}},
+        "must be the name of a file in the operator's token directory",
+    ),
+    Refusal(
+        "a role id with a slash",
+        "backend",
+        _LOGIN,
+        {"method": "AppRole", "appRole": {"roleID": "../x", "secretIDFile": "secret-id"}},
+        "must be a role id",
+    ),
+    Refusal(
+        "a secret-id in the spec",
+        "backend",
+        _LOGIN,
+        {"method": "AppRole", "appRole": {**_APP_ROLE, "secretID": "s"}},
+        "unknown field",
+        "Extra inputs are not permitted",
+    ),
+    Refusal(
+        "a JWT login with the API server's audience for tasks",
+        "backend",
+        _WORKLOAD,
+        {"method": "JWT", "jwt": {"audience": "https://kubernetes.default.svc"}},
+        _AUDIENCE,
+    ),
+    Refusal(
+        "tasks by AppRole without its settings",
+        "backend",
+        _WORKLOAD,
+        {"method": "AppRole"},
+        "appRole must be given for method AppRole",
+    ),
+    Refusal(
+        "tasks by two methods",
+        "backend",
+        _WORKLOAD,
+        {"method": "JWT", "jwt": {"audience": "vault"}, "kubernetes": {"audience": "vault"}},
+        "kubernetes must be given for method Kubernetes, and for no other",
+    ),
+    Refusal(
+        "no use of a secret-id",
+        "backend",
+        _WORKLOAD,
+        {"method": "AppRole", "appRole": {"secretIDUses": 0}},
+        "greater than or equal to 1",
+    ),
+    Refusal(
+        "a secret-id for ever",
+        "backend",
+        _WORKLOAD,
+        {"method": "AppRole", "appRole": {"secretIDTTL": "0s"}},
+        _DURATION,
+    ),
+    Refusal(
+        "the operator's AppRole where it writes those of tasks",
+        "backend",
+        "spec.vault",
+        {
+            **backend()["spec"]["vault"],
+            "login": {"method": "AppRole", "appRole": {**_APP_ROLE, "mount": "tasks"}},
+            "workloadLogin": {"method": "AppRole", "appRole": {"mount": "tasks"}},
+        },
+        "login.appRole.mount must differ from workloadLogin.appRole.mount",
+    ),
+    Refusal(
+        "the operator's AppRole where it writes those of tasks, by default",
+        "backend",
+        "spec.vault",
+        {
+            **backend()["spec"]["vault"],
+            "login": {"method": "AppRole", "appRole": _APP_ROLE},
+            "workloadLogin": {"method": "AppRole", "appRole": {}},
+        },
+        "login.appRole.mount must differ from workloadLogin.appRole.mount",
+    ),
+]
+
 _BACKEND_FIELDS = [
     Refusal("mode Fenced without its settings", "backend", "spec.vault.mode", "Fenced", _FENCED_ONLY),
     Refusal("mode Roles with those of Fenced", "backend", "spec.vault.fenced", {"role": "tasks"}, _FENCED_ONLY),
@@ -327,6 +440,7 @@ _BACKEND_FIELDS = [
         "a Vault namespace with ..", "backend", "spec.vault.namespace", "team/../root", "path of a Vault namespace"
     ),
     Refusal("a mount with ..", "backend", "spec.vault.kv.mount", "airflow/../sys", "must be the path of a mount"),
+    *_LOGINS,
     Refusal(
         "a file name with a slash",
         "backend",
@@ -374,6 +488,13 @@ IMMUTABLE: tuple[Refusal, ...] = (
         "spec.vault.workloadLogin.kubernetes.mount",
         Remove(),
         "vault.workloadLogin.kubernetes.mount is immutable",
+    ),
+    Refusal(
+        "the tasks' login method",
+        "backend",
+        "spec.vault.workloadLogin",
+        {"method": "JWT", "jwt": {"mount": "tasks", "audience": "vault"}},
+        "vault.workloadLogin.method is immutable; make a new backend instead, and move the bindings to it",
     ),
     Refusal("the Vault namespace", "backend", "spec.vault.namespace", "other", "vault.namespace is immutable"),
     Refusal(

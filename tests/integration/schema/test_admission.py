@@ -71,6 +71,29 @@ def test_what_is_immutable_cannot_be_changed(api: Plane, space: str, change: ref
     assert change.said in said
 
 
+@pytest.mark.parametrize("workload", objects.WORKLOAD_LOGINS, ids=lambda each: each["method"])
+@pytest.mark.parametrize("login", objects.LOGINS, ids=lambda each: each["method"])
+def test_every_way_to_log_in_is_admitted(api: Plane, login: objects.Json, workload: objects.Json) -> None:
+    body = objects.with_logins(login, workload)
+    stored = api.api.admin.request("POST", f"{_path(body)}?{STRICT}", body)["spec"]["vault"]
+    assert (stored["login"], stored["workloadLogin"]) == (login, workload)
+
+
+@pytest.mark.parametrize("workload", objects.WORKLOAD_LOGINS, ids=lambda each: each["method"])
+def test_the_mount_of_every_way_to_log_in_is_immutable(api: Plane, workload: objects.Json) -> None:
+    body = objects.with_logins(objects.LOGINS[2], workload, f"mount-{workload['method'].lower()}")
+    api.api.apply(body)
+    path = f"{_path(body)}/{body['metadata']['name']}"
+    (field,) = set(workload) - {"method"}
+    stored = api.api.admin.request("GET", path)
+    for value in ("other", objects.Remove()):
+        wanted = objects.changed(stored, f"spec.vault.workloadLogin.{field}.mount", value)
+        said = _refused(api, "PUT", f"{path}?{STRICT}", wanted)
+        assert f"vault.workloadLogin.{field}.mount is immutable" in said
+    other_login = objects.changed(stored, "spec.vault.login", objects.LOGINS[1])
+    api.api.admin.request("PUT", f"{path}?{STRICT}", other_login)
+
+
 def test_a_backend_without_a_vault_namespace_stays_without(api: Plane) -> None:
     body = objects.changed(objects.backend("plain"), "spec.vault.namespace", objects.Remove())
     api.api.apply(body)

@@ -34,6 +34,15 @@ def test_the_models_take_the_largest_object(kind: objects.Kind, body: dict[str, 
     MODELS[kind].model_validate(body)
 
 
+@pytest.mark.parametrize("workload", objects.WORKLOAD_LOGINS, ids=lambda each: each["method"])
+@pytest.mark.parametrize("login", objects.LOGINS, ids=lambda each: each["method"])
+def test_the_models_take_every_way_to_log_in(login: objects.Json, workload: objects.Json) -> None:
+    vault = AirflowSecretBackend.model_validate(objects.with_logins(login, workload)).spec.vault
+    assert vault is not None
+    assert vault.login.method == login["method"]
+    assert vault.workload_login.mount == "tasks"
+
+
 def test_a_null_is_an_absence() -> None:
     body = objects.changed(objects.binding(), "spec.secrets.1.key", None)
     assert AirflowSecretBinding.model_validate(body).spec.secrets[1].key is None

@@ -17,6 +17,7 @@ from airwarden.domain.resources import Grant, Session
 from airwarden.providers.vault import role
 from airwarden.providers.vault.checking import needed_rights
 from airwarden.providers.vault.fenced.setup import ModeOptions
+from airwarden.providers.vault.role_forms import KubernetesForm
 from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
 from plane.binaries import REPOSITORY
 
@@ -62,7 +63,9 @@ def test_the_policy_admits_every_field_that_is_sent_and_leaves_only_lifetimes_an
 
 def test_the_policy_covers_what_the_check_asks_for_and_nothing_else_but_looking_itself_up() -> None:
     paths = {line.split('"')[1] for line in setup(NAMED).policy_text.splitlines() if line.startswith("path ")}
-    assert paths == {path for path, _ in needed_rights("c1", "kubernetes")} | {"auth/token/lookup-self"}
+    assert paths == {path for path, _ in needed_rights("c1", "kubernetes", KubernetesForm("vault"))} | {
+        "auth/token/lookup-self"
+    }
     for word in ("identity", "rotate", "leases", "sys/auth", "sys/mounts", "sudo", "data/"):
         assert word not in setup(NAMED).policy_text
 

@@ -64,6 +64,8 @@ class Asked:
     """The token or JWT of this request."""
     remedy: str = OPERATOR_REMEDY
     """What to do when the token's rights do not cover the call."""
+    advice: str = "Check the login's role, audience and account"
+    """What to do when the login is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _error(raw: RawAnswer, asked: Asked, words: tuple[str, ...] | None) -> Airwa
 def _told_error(status: int, asked: Asked, message: str, told: str) -> AirwardenError:
     """Return the error that Vault's own words and the status tell."""
     if asked.login and status in _LOGIN_REFUSED:
-        return Unauthorized(f"{message}. Check the login's role, audience and account")
+        return Unauthorized(f"{message}. {asked.advice}")
     if status == HTTPStatus.FORBIDDEN:
         if "invalid token" in told:
             return DeadToken(message)

@@ -3,8 +3,10 @@
 Called by `airwarden.providers.vault.store` for the backend's status.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -13,7 +15,9 @@ from airwarden.domain.owner import PREFIX
 from airwarden.providers.ports import Health
 from airwarden.providers.vault.answers import Asked, RawAnswer, interpret
 from airwarden.providers.vault.client import VaultClient
+from airwarden.providers.vault.connection import TokenFile
 from airwarden.providers.vault.role import JSONValue
+from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
 
 CAPABILITIES: Final = ("Static", "Dynamic", "SessionTTL")
@@ -27,25 +31,32 @@ Optional = tuple[str, tuple[str, ...], str]
 """A path, what it takes there, and the capability of the backend that this gives."""
 
 
-def needed_rights(cluster: str, auth_mount: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return every path that the operator calls, with what it must be allowed there."""
+def needed_rights(
+    cluster: str, auth_mount: str, form: RoleForm, *, own_token: bool = True
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return every path that the operator calls, with what it must be allowed there.
+
+    ``own_token`` says that it logs in itself: a token from a file it only looks up.
+    """
+    token_calls = (("renew-self", "update"), ("revoke-self", "update")) if own_token else (("lookup-self", "read"),)
     names = f"{PREFIX}.{cluster}.*"
     return (
         (f"sys/policies/acl/{names}", _WRITE),
         ("sys/policies/acl", ("list",)),
-        (f"auth/{auth_mount}/role/{names}", _WRITE),
+        (f"auth/{auth_mount}/role/{form.names(cluster)}", _WRITE),
         (f"auth/{auth_mount}/role", ("list",)),
         (_RIGHTS, ("update",)),
-        ("auth/token/renew-self", ("update",)),
-        ("auth/token/revoke-self", ("update",)),
+        *((f"auth/token/{call}", (capability,)) for call, capability in token_calls),
     )
 
 
 async def check_vault(
-    client: VaultClient, cluster: str, auth_mount: str, clock: Callable[[], float] = time.time
+    client: VaultClient, cluster: str, auth_mount: str, form: RoleForm, clock: Callable[[], float] = time.time
 ) -> Health:
     """Return version, id, missing rights and the clock's difference. Raises the error that stands in the way."""
-    return await check_rights(client, needed_rights(cluster, auth_mount), CAPABILITIES, clock=clock)
+    own_token = not isinstance(client.connection.credentials, TokenFile)
+    needed = needed_rights(cluster, auth_mount, form, own_token=own_token)
+    return replace(await check_rights(client, needed, CAPABILITIES, clock=clock), caveat=form.caveat)
 
 
 async def check_rights(
@@ -63,9 +74,8 @@ async def check_rights(
     version, store_id, server_time = _health(await client.anonymous(_HEALTH), client.connection.address)
     ahead = server_time - clock() if server_time is not None else None
     await client.ensure_login()
-    probes = {
-        path: path.replace("*", _PROBE) for path in (*(each[0] for each in needed), *(each[0] for each in optional))
-    }
+    paths = (*(each[0] for each in needed), *(each[0] for each in optional))
+    probes = {path: re.sub(r"[*+]$", _PROBE, path) for path in paths}
     try:
         answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}))
     except Forbidden:

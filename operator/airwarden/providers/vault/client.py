@@ -16,15 +16,18 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from airwarden.domain.errors import AirwardenError, StoreFailed, Unauthorized, Unreachable
-from airwarden.providers.vault.answers import Answer, DeadToken, RawAnswer, interpret
+from airwarden.domain.errors import AirwardenError, InvalidSettings, StoreFailed, Unauthorized, Unreachable
+from airwarden.providers.vault.answers import Answer, Asked, DeadToken, RawAnswer, interpret
 from airwarden.providers.vault.concurrency import Pace, SingleFlight
-from airwarden.providers.vault.connection import Connection, read_token
+from airwarden.providers.vault.connection import Connection, TokenFile
+from airwarden.providers.vault.credentials import Proof, prove, read_vault_token
 from airwarden.providers.vault.transport import Call, Transport
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 _RENEW_AFTER: Final = 2 / 3
 _RENEW_AGAIN: Final = 5.0
+_LOOK_AGAIN: Final = 30.0
+"""Seconds after which a token's file is looked at again: its owner may have put another one there."""
 _DRIPPING: Final = 3
 """Time-outs after which an answer that still comes is given up."""
 _RENEW: Final = Call("POST", "auth/token/renew-self", {})
@@ -42,6 +45,8 @@ class Login:
     """Seconds that Vault gave at login; a renewal that gives less is the last one."""
     renew_at: float
     expires: float
+    ours: bool = True
+    """Whether the operator made the token: only then does it renew it, and revoke it at exit."""
 
 
 class VaultClient:
@@ -97,7 +102,7 @@ class VaultClient:
         await self._logging_in.settle()
         login, self._login = self._login, None
         try:
-            if login is not None:
+            if login is not None and login.ours:
                 await self._send(_REVOKE, "revoke", login.token)
         except AirwardenError:
             # Vault is down or the token is dead already: the lease ends it, and we must not hang at exit.
@@ -120,22 +125,48 @@ class VaultClient:
     async def _log_in(self) -> Login:
         started = self._clock()
         connection = self.connection
-        jwt = await asyncio.get_running_loop().run_in_executor(self._threads, read_token, connection)
-        call = Call("POST", f"auth/{connection.login_mount}/login", {"role": connection.login_role, "jwt": jwt})
-        raw = await self._exchange(call, "login", "")
-        answer = interpret(raw, self._transport.asked(call, jwt, login=True))
-        granted = _granted(answer)
+        proof = await asyncio.get_running_loop().run_in_executor(
+            self._threads, prove, connection.credentials, connection.backend
+        )
+        raw = await self._exchange(proof.call, "login", proof.token)
+        ours = not proof.token
+        granted = _granted(interpret(raw, self._asked_login(proof))) if ours else self._looked_up(raw, proof)
         if granted is None:
-            raise StoreFailed(f"Vault at {connection.address} answered {call.what} without a token: is it a Vault?")
+            raise StoreFailed(
+                f"Vault at {connection.address} answered {proof.call.what} without a token: is it a Vault?"
+            )
         token, lease = granted
         self._logins += 1
-        self._login = _timed(Login(token, self._logins, lease, 0.0, 0.0), lease, started)
+        login = _timed(Login(token, self._logins, lease, 0.0, 0.0, ours), lease, started)
+        self._login = login if ours else replace(login, renew_at=min(login.renew_at, started + _LOOK_AGAIN))
         return self._login
+
+    def _asked_login(self, proof: Proof) -> Asked:
+        return replace(self._transport.asked(proof.call, proof.secret), login=True, advice=proof.advice)
+
+    def _looked_up(self, raw: RawAnswer, proof: Proof) -> tuple[str, float] | None:
+        """Return the token of a file with the seconds that are left of it, as Vault says."""
+        try:
+            answer = interpret(raw, self._transport.asked(proof.call, proof.secret))
+        except DeadToken as error:
+            raise Unauthorized(f"{error.message}. {proof.advice}") from None
+        left, uses = answer.data.get("ttl"), answer.data.get("num_uses")
+        if isinstance(left, bool) or not isinstance(left, int) or left < 0:
+            return None
+        if uses:
+            raise InvalidSettings(
+                f"the token of backend {self.connection.backend} has only {uses} uses left, and the operator needs one "
+                f"without such a limit. {proof.advice}"
+            )
+        return proof.token, float(left) or float("inf")
 
     async def _renew(self, login: Login) -> None:
         """Prolong the login, or replace it when Vault no longer prolongs it."""
         started = self._clock()
         try:
+            if isinstance(self.connection.credentials, TokenFile):
+                await self._look_again(login, self.connection.credentials)
+                return
             granted = _granted(await self._send(_RENEW, "renew", login.token))
             if granted is None or granted[1] < login.lease:
                 await self._logging_in.join()
@@ -148,6 +179,16 @@ class VaultClient:
             self._replace(login, replace(login, renew_at=self._clock() + _RENEW_AGAIN))
         finally:
             self._renewing = None
+
+    async def _look_again(self, login: Login, credentials: TokenFile) -> None:
+        """Log in anew if the token's file holds another one by now."""
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, read_vault_token, credentials, self.connection.backend
+        )
+        if found == login.token:
+            self._replace(login, replace(login, renew_at=self._clock() + _LOOK_AGAIN))
+        else:
+            await self._logging_in.join()
 
     def _replace(self, old: Login, new: Login | None) -> None:
         """Put a login in the place of an old one, unless a newer one stands there already."""

@@ -4,7 +4,6 @@
 Pure. What the policy fences, and what it cannot (whoever writes policy text can reach far), is in the docs.
 """
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from airwarden.api.backend import AirflowSecretBackend, VaultBackend
 from airwarden.api.fields import duration_text, seconds
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.owner import CLUSTER, PREFIX
+from airwarden.providers.vault import fences
 from airwarden.providers.vault.fenced.setup import (
     FenceSetup,
     ModeOptions,
@@ -26,12 +26,11 @@ from airwarden.providers.vault.fenced.setup import (
 from airwarden.providers.vault.fenced.slots import NO_ACCESSOR
 from airwarden.providers.vault.opening import refuse_own_names, vault_settings
 from airwarden.providers.vault.policy import quote
+from airwarden.providers.vault.role_forms import role_form
+from airwarden.providers.vault.setup_login import OwnLogin, mount_lines, own_login
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_VALUE: Final = re.compile(r"[A-Za-z0-9._:/-]+")
-_TTL: Final = 15 * 60
-_MAX_TTL: Final = 4 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class VaultSetup:
     policy_name: str
     policy_text: str
     role_mount: str
+    """Empty, as are the role's name and fields, where the operator's token comes from a file."""
     role_name: str
     role_fields: Mapping[str, str | bool]
     workload_mount: str
@@ -75,37 +75,40 @@ def vault_setup(
     InvalidSettings when nothing safe can be rendered: no namespace at all would mean every namespace to Vault.
     """
     vault = vault_settings(backend)
-    login = vault.login.kubernetes
-    refuse_own_names(login.role, cluster)
+    role = vault.login.kubernetes or vault.login.jwt
+    if role is not None:
+        refuse_own_names(role.role, cluster)
     if CLUSTER.fullmatch(cluster) is None:
         raise InvalidSettings(f"{cluster!r} is no cluster name: write {CLUSTER.pattern}")
     listed = _namespaces(backend, namespaces)
     longest = max((seconds(rule.session.max_ttl) for rule in backend.spec.allow), default=3600)
-    name = f"{PREFIX}-operator.{cluster}"
     options = options or ModeOptions()
+    name = options.policy or f"{PREFIX}-operator.{cluster}"
+    _refuse_policy_name(name)
     mode = options.mode or vault.mode
     fenced = mode == "Fenced" or (options.moving and vault.fenced is not None)
     fence = fence_setup(backend, cluster, listed) if fenced else None
     text = _policy_text(vault, cluster, listed) if mode == "Roles" or options.moving else ""
     if fence is not None or options.moving:
         text += fence_rights(cluster, listed, fence, sweep=options.sweep)
-    fields = _role_fields(vault, operator, name, longest)
+    own = own_login(vault, account=_checked(operator), policy=name, longest=longest)
     sections = (
         _opening_lines(backend, vault, listed, mode),
         _engine_lines(vault) if enable_kv else (),
-        _mount_lines(vault, duration_text(longest)),
+        _mount_lines(vault, own, duration_text(longest)),
         accessor_lines(vault) if NO_ACCESSOR in text else (),
         fence_lines(vault, fence) if fence is not None else (),
-        _operator_lines(vault, name, text, fields),
+        _operator_lines(name, text, own),
+        _secret_id_lines(vault, name),
     )
     script = "\n".join(line for section in sections for line in section) + "\n"
     return VaultSetup(
         policy_name=name,
         policy_text=text,
-        role_mount=login.mount,
-        role_name=login.role,
-        role_fields=fields,
-        workload_mount=vault.workload_login.kubernetes.mount,
+        role_mount=own.mount,
+        role_name=own.role,
+        role_fields=own.fields,
+        workload_mount=vault.workload_login.mount,
         max_lease_ttl=duration_text(longest),
         script=script,
         fence=fence,
@@ -130,40 +133,19 @@ def _namespaces(backend: AirflowSecretBackend, more: Iterable[str]) -> tuple[str
 
 def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...]) -> str:
     """Return the operator's own policy: its clusters' names, its namespaces, and no field left open."""
-    mount = vault.workload_login.kubernetes.mount
-    parameters = (
-        ("bound_service_account_names", "[]"),
-        ("bound_service_account_namespaces", _strings(*namespaces)),
-        ("bound_service_account_namespace_selector", '[""]'),
-        ("audience", _strings(vault.workload_login.kubernetes.audience)),
-        ("alias_name_source", _strings("serviceaccount_uid")),
-        ("token_policies", f'["{PREFIX}.{cluster}.*"]'),
-        ("token_ttl", "[]"),
-        ("token_max_ttl", "[]"),
-        ("token_explicit_max_ttl", "[]"),
-        ("token_period", '["0"]'),
-        ("token_num_uses", '["0"]'),
-        ("token_bound_cidrs", '[""]'),
-        ("token_type", _strings("service")),
-        ("token_no_default_policy", "[true]"),
-    )
-    # A star, and a comma that Vault would split at, get past an allowed value that ends with a star.
-    denied = (
-        ("token_policies", '["*,*"]'),
-        ("bound_service_account_names", '["***", "*,*"]'),
-        ("bound_service_account_namespaces", '["***", "*,*"]'),
-    )
+    mount, form = vault.workload_login.mount, role_form(vault.workload_login)
+    fenced = fences.fence(form, cluster, namespaces)
     lines = [
         f"# Airwarden's operator in cluster {cluster}. Whoever holds it writes policies: guard it as an admin's.",
         *_path(f"sys/policies/acl/{PREFIX}.{cluster}.*", "create", "read", "update", "delete"),
         *_path("sys/policies/acl", "list"),
         *_path(f"auth/{mount}/role", "list"),
-        *_path(f"auth/{mount}/role/{PREFIX}.{cluster}.*", "create", "read", "update", "delete")[:-1],
+        *_path(f"auth/{mount}/role/{form.names(cluster)}", "create", "read", "update", "delete")[:-1],
         "  allowed_parameters = {",
-        *(f'    "{name}" = {values}' for name, values in parameters),
+        *(f'    "{name}" = {values}' for name, values in fenced.allowed),
         "  }",
         "  denied_parameters = {",
-        *(f'    "{name}" = {values}' for name, values in denied),
+        *(f'    "{name}" = {values}' for name, values in fenced.denied),
         "  }",
         "}",
         *_path("sys/capabilities-self", "update"),
@@ -175,41 +157,33 @@ def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...])
 
 
 def _path(path: str, *capabilities: str) -> list[str]:
-    glob = path.endswith(".*")
-    quoted = quote(path.removesuffix("*"))[:-1] + '*"' if glob else quote(path)
     listed = ", ".join(f'"{each}"' for each in capabilities)
-    return [f"path {quoted} {{", f"  capabilities = [{listed}]", "}"]
+    return [f"path {_quoted(path)} {{", f"  capabilities = [{listed}]", "}"]
 
 
-def _strings(*values: str) -> str:
-    for value in values:
-        if _VALUE.fullmatch(value) is None:
-            raise InvalidSettings(f"{value!r} cannot stand in a policy: write letters, digits and . _ : / -")
-    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+def _quoted(path: str) -> str:
+    """Return a path as a policy has it. A last star stands for every name of ours, a segment + for any one name."""
+    if path.endswith(".*"):
+        return quote(path.removesuffix("*"))[:-1] + '*"'
+    if "/+" in path:
+        quote(path.replace("/+", "/name"))  # refuses the rest of the path as it does every other
+        return f'"{path}"'
+    return quote(path)
 
 
-def _role_fields(vault: VaultBackend, operator: OperatorAccount, name: str, longest: int) -> Mapping[str, str | bool]:
-    """Return the operator's own login: its account, short, and without Vault's default policy."""
+def _checked(operator: OperatorAccount) -> tuple[str, str]:
     if _NAMESPACE.fullmatch(operator.namespace) is None or _NAME.fullmatch(operator.name) is None:
         raise InvalidSettings(f"{operator.namespace}/{operator.name} is no service account: give namespace and name")
-    same_mount = vault.login.kubernetes.mount == vault.workload_login.kubernetes.mount
-    max_ttl = min(_MAX_TTL, longest) if same_mount else _MAX_TTL
-    return {
-        "bound_service_account_names": operator.name,
-        "bound_service_account_namespaces": operator.namespace,
-        "bound_service_account_namespace_selector": "",
-        "audience": vault.login.kubernetes.audience,
-        "alias_name_source": "serviceaccount_uid",
-        "token_policies": name,
-        "token_ttl": duration_text(min(_TTL, max_ttl)),
-        "token_max_ttl": duration_text(max_ttl),
-        "token_explicit_max_ttl": "0",
-        "token_period": "0",
-        "token_num_uses": "0",
-        "token_bound_cidrs": "",
-        "token_type": "service",
-        "token_no_default_policy": True,
-    }
+    return operator.namespace, operator.name
+
+
+def _refuse_policy_name(name: str) -> None:
+    """Raise InvalidSettings for a policy that the operator could rewrite, or that Vault would name otherwise."""
+    if _NAME.fullmatch(name) is None or name.startswith(f"{PREFIX}."):
+        raise InvalidSettings(
+            f"{name!r} cannot be the operator's own policy: write lower-case letters, digits, dots and dashes, and do "
+            f"not begin with {PREFIX}., where operators may write"
+        )
 
 
 def _opening_lines(
@@ -248,34 +222,23 @@ def _engine_lines(vault: VaultBackend) -> tuple[str, ...]:
     )
 
 
-def _mount_lines(vault: VaultBackend, max_lease_ttl: str) -> tuple[str, ...]:
+def _mount_lines(vault: VaultBackend, own: OwnLogin, max_lease_ttl: str) -> tuple[str, ...]:
     """Return the lines for the mount of the tasks and, where it is another, that of the operator."""
-    mounts = sorted({vault.workload_login.kubernetes.mount, vault.login.kubernetes.mount})
+    tasks = vault.workload_login
+    mounts = {tasks.mount: tasks.method.value.lower()} | ({own.mount: own.type} if own.mount else {})
     lines = [
         "",
         "# Where tasks and operator log in. Keep the tasks' mount for Airwarden alone: its longest login holds for",
         "# every role on it, also for one that a stolen operator writes.",
     ]
-    for mount in mounts:
-        lines += [
-            f"""if ! vault auth list -format=json | grep -q {shlex.quote(f'"{mount}/"')}; then""",
-            f"  vault auth enable -path={shlex.quote(mount)} kubernetes",
-            "  # Where Vault runs in this cluster, KUBERNETES_HOST=https://kubernetes.default.svc is enough. Elsewhere",
-            "  # it also needs the API server's CA, and a token that may create TokenReviews (system:auth-delegator).",
-            '  set -- "kubernetes_host=${KUBERNETES_HOST:?set it to the URL of the API server}"',
-            '  if [ -n "${KUBERNETES_CA_FILE:-}" ]; then set -- "$@" "kubernetes_ca_cert=@$KUBERNETES_CA_FILE"; fi',
-            '  if [ -n "${TOKEN_REVIEWER_JWT_FILE:-}" ]; then',
-            '    set -- "$@" "token_reviewer_jwt=@$TOKEN_REVIEWER_JWT_FILE" disable_local_ca_jwt=true',
-            "  fi",
-            f'  vault write {shlex.quote(f"auth/{mount}/config")} "$@"',
-            "fi",
-        ]
-    workload = shlex.quote(vault.workload_login.kubernetes.mount)
-    return (*lines, f"vault auth tune -max-lease-ttl={max_lease_ttl} {workload}")
+    if tasks.app_role is not None:
+        lines += ["# The operator may write every role of the tasks' mount: keep it for this cluster alone as well."]
+    for mount, kind in sorted(mounts.items()):
+        lines += mount_lines(mount, kind)
+    return (*lines, f"vault auth tune -max-lease-ttl={max_lease_ttl} {shlex.quote(tasks.mount)}")
 
 
-def _operator_lines(vault: VaultBackend, name: str, text: str, fields: Mapping[str, str | bool]) -> tuple[str, ...]:
-    role = f"auth/{vault.login.kubernetes.mount}/role/{vault.login.kubernetes.role}"
+def _operator_lines(name: str, text: str, own: OwnLogin) -> tuple[str, ...]:
     return (
         "",
         "# The operator's rights.",
@@ -285,7 +248,24 @@ def _operator_lines(vault: VaultBackend, name: str, text: str, fields: Mapping[s
         "END",
         "",
         "# The operator's login.",
-        f"vault write {shlex.quote(role)} - <<'END'",
-        json.dumps(dict(fields), indent=2),
+        *own.lines,
+    )
+
+
+def _secret_id_lines(vault: VaultBackend, name: str) -> tuple[str, ...]:
+    """Return the rights of those who hand out secret-ids, wrapped and in no other way."""
+    if vault.workload_login.app_role is None:
+        return ()
+    roles = f"auth/{vault.workload_login.mount}/role/+"
+    return (
+        "",
+        "# The rights of those who hand out secret-ids with `airwarden secret-id`: give them this policy. Vault itself",
+        "# then refuses to answer with a secret-id that is not wrapped. The operator has no such right.",
+        f"vault policy write {shlex.quote(f'{name}.secret-ids')} - <<'END'",
+        *_path(f"{roles}/secret-id", "update")[:-1],
+        '  min_wrapping_ttl = "30s"',
+        '  max_wrapping_ttl = "1h"',
+        "}",
+        *_path(f"{roles}/role-id", "read"),
         "END",
     )

@@ -25,6 +25,7 @@ from airwarden.domain.resources import (
     Operation,
     Readable,
     Resource,
+    Session,
     StaticSecret,
 )
 from airwarden.providers.ports import Health, Written
@@ -35,10 +36,11 @@ from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import slots
 from airwarden.providers.vault.fenced.aliases import ALIAS, Aliases
 from airwarden.providers.vault.listing import SharedListing
+from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
 
 POLICY: Final = "VaultPolicy"
-ROLE: Final = "VaultKubernetesRole"
+ROLE: Final = role.KIND
 _LONGEST_KEY: Final = 512
 
 
@@ -51,9 +53,9 @@ class Layout:
     kv_mount: str
     kv_version: int
     auth_mount: str
-    """Mount of the Kubernetes auth method where tasks log in."""
-    audience: str
-    """Audience of the tasks' tokens."""
+    """Mount of the auth method where tasks log in."""
+    form: RoleForm
+    """The roles of that method."""
 
 
 class VaultStore:
@@ -86,7 +88,7 @@ class VaultStore:
         scope = marks.scope_of(policy.secret_paths(rules))
         return (
             Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}, scope),
-            Resource(Address(self.layout.backend, ROLE, name), role.desired_fields(grant, self.layout.audience), scope),
+            Resource(Address(self.layout.backend, self.layout.form.kind, name), self.layout.form.desired(grant), scope),
         )
 
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
@@ -99,7 +101,7 @@ class VaultStore:
         readable, session = self.readable(former) & grant.readable, grant.session
         document = policy.parse(str((text or {}).get("policy", "")))
         if document is not None and document.owner == grant.owner and fields is not None:
-            given = role.session_given(fields, role.desired_fields(grant, self.layout.audience))
+            given = role.session_given(fields, self.layout.form.desired(grant))
             if given is not None:
                 session = given
                 readable |= policy.readable_of(
@@ -109,7 +111,8 @@ class VaultStore:
 
     def addresses(self, owner: Owner) -> tuple[Address, ...]:
         """Return the policy's address, whose removal cuts live tokens at once, then the role's."""
-        return tuple(Address(self.layout.backend, kind, owner.name_in_store) for kind in (POLICY, ROLE))
+        kinds = (POLICY, self.layout.form.kind)
+        return tuple(Address(self.layout.backend, kind, owner.name_in_store) for kind in kinds)
 
     def former(self, owner: Owner) -> tuple[Address, ...]:
         """Return the alias whose slots mode Fenced filled."""
@@ -151,7 +154,7 @@ class VaultStore:
             self._policy_text(owner, known=known), self._role_fields(owner, known=known, wanted=own_role in asked)
         )
         of_policy = _observed_policy(own_policy, owner, text)
-        of_role = _observed_role(own_role, owner, fields, of_policy, self.layout.audience)
+        of_role = _observed_role(own_role, owner, fields, of_policy, self.layout.form)
         found |= {own_policy: of_policy, own_role: of_role}
         return {address: found[address] for address in asked}
 
@@ -173,7 +176,8 @@ class VaultStore:
             return Written()  # it is ours only by its policy
         # Noted before the write: after a time-out it may be there, and must not be held for absent.
         (self._policies if address.kind == POLICY else self._roles).note(address.name)
-        answer = await self.client.request(Call("POST", path, _body(address.kind, fields)))
+        body = dict(fields) if address.kind == POLICY else self.layout.form.body(fields)
+        answer = await self.client.request(Call("POST", path, body))
         return Written(warnings=answer.warnings)
 
     async def owners(self) -> frozenset[Owner]:
@@ -188,7 +192,7 @@ class VaultStore:
 
     async def check(self) -> Health:
         """Ask Vault for its health, log in, and ask for the rights of the login."""
-        return await check_vault(self.client, self.layout.cluster, self.layout.auth_mount)
+        return await check_vault(self.client, self.layout.cluster, self.layout.auth_mount, self.layout.form)
 
     async def close(self) -> None:
         """Revoke the login and close all connections."""
@@ -215,7 +219,7 @@ class VaultStore:
             return None
         if not answer.data:
             raise StoreFailed(f"Vault answered the read of role {name} without a role: is it a Vault?")
-        return role.normalise(answer.data)
+        return self.layout.form.normalise(answer.data)
 
     async def _names(self, path: str) -> frozenset[str]:
         answer = await self.client.request(Call("LIST", path))
@@ -235,7 +239,7 @@ class VaultStore:
             raise ValueError(f"{address} is not an address of cluster {self.layout.cluster} in {self.layout.backend}")
         if address.kind == POLICY:
             return f"sys/policies/acl/{address.name}"
-        if address.kind == ROLE:
+        if address.kind == self.layout.form.kind:
             return f"{self._role_path}/{address.name}"
         raise ValueError(f"{address} is not of a kind that Vault has")
 
@@ -253,10 +257,6 @@ def key_grammar(kv_version: int) -> KeyGrammar:
         ),
         mistaken_prefixes=mistaken if kv_version == policy.VERSIONED else (),
     )
-
-
-def _body(kind: str, fields: Mapping[str, FieldValue]) -> Mapping[str, object]:
-    return dict(fields) if kind == POLICY else role.request_body(fields)
 
 
 def _policy_to_write(operation: Operation, text: str) -> str:
@@ -286,17 +286,18 @@ def _observed_policy(address: Address, owner: Owner, text: str | None) -> Observ
 
 
 def _observed_role(
-    address: Address, owner: Owner, fields: Mapping[str, FieldValue] | None, of_policy: Observed, audience: str
+    address: Address, owner: Owner, fields: Mapping[str, FieldValue] | None, of_policy: Observed, form: RoleForm
 ) -> Observed:
     if fields is None:
         return Observed(address, None)
+    nobody = Grant(owner.backend, owner, "", frozenset(), Session(0, 0))
     return Observed(
         address,
         fields,
         _role_claim(address, owner, fields, of_policy),
         adoption=of_policy.adoption,
         as_marked=fields,
-        own_writing=role.may_be_our_writing(fields, owner, audience),
+        own_writing=role.may_be_our_writing(fields, form.desired(nobody)),
     )
 
 

@@ -125,9 +125,9 @@ class Transport:
         # Raised out here, so that the exception above, which holds token and body, is not its context.
         raise Unreachable(f"Vault at {self._connection.address} gave no answer to {call.what}: {failure}")
 
-    def asked(self, call: Call, *hidden: str, login: bool = False) -> Asked:
+    def asked(self, call: Call, *hidden: str) -> Asked:
         """Return the description of a call that `interpret` wants."""
-        return Asked(call.what, self._connection.address, login, hidden)
+        return Asked(call.what, self._connection.address, hidden=hidden)
 
     def close(self) -> None:
         """Close all connections."""

@@ -16,7 +16,7 @@ from airwarden.domain.errors import InvalidSettings
 from airwarden.providers.vault import policy
 from airwarden.providers.vault.fenced import aliases, slots
 from airwarden.providers.vault.fenced.checking import policy_name
-from airwarden.providers.vault.opening import fence_of, vault_settings
+from airwarden.providers.vault.opening import fence_of, fenced_tasks, vault_settings
 
 _HOUR: Final = 3600
 
@@ -31,6 +31,9 @@ class ModeOptions:
     """Also give the rights of the other mode, with which what it left is removed."""
     sweep: bool = True
     """Let the operator list all aliases of Vault, so that it finds what no binding owns."""
+    policy: str = ""
+    """Name of the operator's policy, for a Vault that several backends with different mounts share: each needs a
+    policy, and a login, of its own. Default: one name for the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def fence_setup(backend: AirflowSecretBackend, cluster: str, namespaces: tuple[s
         "bound_service_account_names": "*",
         "bound_service_account_namespaces": list(namespaces),
         "bound_service_account_namespace_selector": "",
-        "audience": vault.workload_login.kubernetes.audience,
+        "audience": fenced_tasks(vault).audience,
         "alias_name_source": "serviceaccount_name",
         "token_policies": name,
         "token_ttl": ttl,
@@ -70,7 +73,7 @@ def fence_setup(backend: AirflowSecretBackend, cluster: str, namespaces: tuple[s
         "token_no_default_policy": True,
     }
     text = slots.policy_text(fence, mount=vault.kv.mount, version=vault.kv.version)
-    return FenceSetup(name, text, vault.workload_login.kubernetes.mount, fence.role, fields)
+    return FenceSetup(name, text, vault.workload_login.mount, fence.role, fields)
 
 
 def fence_rights(cluster: str, namespaces: tuple[str, ...], fence: FenceSetup | None, *, sweep: bool) -> str:
@@ -101,7 +104,7 @@ def fence_rights(cluster: str, namespaces: tuple[str, ...], fence: FenceSetup | 
 
 def accessor_lines(vault: VaultBackend) -> tuple[str, ...]:
     """Return the lines that ask Vault for the accessor of the tasks' mount."""
-    mount = shlex.quote(f"sys/auth/{vault.workload_login.kubernetes.mount}")
+    mount = shlex.quote(f"sys/auth/{vault.workload_login.mount}")
     return (
         "",
         "# Aliases are told apart by the accessor of the mount.",
@@ -111,7 +114,7 @@ def accessor_lines(vault: VaultBackend) -> tuple[str, ...]:
 
 def fence_lines(vault: VaultBackend, fence: FenceSetup) -> tuple[str, ...]:
     """Return the lines that write the tasks' policy and role."""
-    role = f"auth/{vault.workload_login.kubernetes.mount}/role/{fence.role_name}"
+    role = f"auth/{vault.workload_login.mount}/role/{fence.role_name}"
     return (
         "",
         "# What a bound account reads: its own namespace's tree, and what stands in the slots of its alias.",
