@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 import pytest_asyncio
@@ -14,6 +12,7 @@ from airwarden.providers.vault.setup import vault_setup
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import CLUSTER, NAMESPACE, OPERATOR, Bench, backend_of
 from contract.vault.fenced_bench import FencedBench
+from contract.vault.ways import WAYS, Way, run_script, serving_keys, set_up
 from plane.control_plane import Plane
 from plane.vault_admin import token_reviewer_jwt
 
@@ -25,18 +24,8 @@ def bench(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     setup = vault_setup(backend_of(plane.vault_address), cluster=CLUSTER, operator=OPERATOR, enable_kv=True)
     reviewer = folder / "reviewer.jwt"
     reviewer.write_text(token_reviewer_jwt(plane, "contract-reviewer"))
-    environment = {
-        "PATH": f"{plane.binaries.vault.parent}:{os.environ['PATH']}",
-        "HOME": str(folder),
-        "VAULT_ADDR": plane.vault_address,
-        "VAULT_TOKEN": plane.vault_token,
-        "KUBERNETES_HOST": plane.api_url,
-        "KUBERNETES_CA_FILE": str(plane.ca_path),
-        "TOKEN_REVIEWER_JWT_FILE": str(reviewer),
-    }
     for _ in range(2):  # the second time, nothing must go wrong
-        done = subprocess.run(["sh"], input=setup.script, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        run_script(plane, setup.script, TOKEN_REVIEWER_JWT_FILE=str(reviewer))
     for namespace in (NAMESPACE, OPERATOR.namespace):
         plane.create_namespace(namespace)
     plane.api.create_service_account(OPERATOR.namespace, OPERATOR.name)
@@ -74,3 +63,10 @@ async def opening(bench: Bench) -> AsyncIterator[Callable[..., VaultStore]]:
 def fenced(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> FencedBench:
     """Set Vault up for mode Fenced by running the printed script, beside what is there for mode Roles."""
     return FencedBench.prepare(plane, tmp_path_factory.mktemp("fenced"))
+
+
+@pytest.fixture(scope="session")
+def ways(bench: Bench) -> Iterator[Mapping[str, Way]]:
+    """Set up every other way to log in as its printed script does it."""
+    with serving_keys(bench.plane) as url:
+        yield {name: set_up(bench, name, url) for name in WAYS}

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,7 @@ from requests import adapters
 from airwarden.domain import errors
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import Bench, create, grant
+from contract.vault.ways import WAYS, Way
 
 WANTED = grant("secret")
 Opening = Callable[..., VaultStore]
@@ -85,6 +86,45 @@ def elsewhere() -> Iterator[Callable[[Callable[[str, str], Answer]], Elsewhere]]
 
 
 Starting = Callable[[Callable[[str, str], Answer]], Elsewhere]
+
+
+@pytest.mark.parametrize("name", list(WAYS))
+async def test_no_redirect_is_followed_with_a_secret_id_or_a_token_from_a_file(
+    ways: Mapping[str, Way], elsewhere: Starting, name: str
+) -> None:
+    thief = elsewhere(lambda _method, _path: LOGGED_IN)
+    sink = elsewhere(lambda _method, _path: (307, {"Location": f"{thief.address}/v1/x"}, b""))
+    store = ways[name].open(address=sink.address)
+    with pytest.raises(errors.Unreachable, match=thief.address.removeprefix("http://")) as caught:
+        await observe(store)
+    await store.close()
+    assert thief.seen == []
+    proof = ways[name].file.read_text().strip()
+    assert any(proof in body.decode() + headers.get("X-Vault-Token", "") for _, _, headers, body in sink.seen)
+    assert proof not in all_texts(caught.value)
+
+
+@pytest.mark.parametrize("name", list(WAYS))
+async def test_no_way_to_log_in_takes_anything_ambient(
+    ways: Mapping[str, Way], elsewhere: Starting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    def answer(_method: str, path: str) -> Answer:
+        if path.endswith("/lookup-self"):
+            return json_answer(200, {"data": {"ttl": 900, "num_uses": 0}})
+        return LOGGED_IN if path.endswith("/login") else json_answer(404, {"errors": []})
+
+    (tmp_path / ".vault-token").write_text("ambient-token")
+    for variable in ("VAULT_TOKEN", "VAULT_NAMESPACE", "VAULT_ROLE_ID", "VAULT_SECRET_ID"):
+        monkeypatch.setenv(variable, "ambient-token")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sink = elsewhere(answer)
+    store = ways[name].open(address=sink.address, namespace="team/a")
+    await observe(store)
+    await store.close()
+    assert len(sink.seen) >= 3
+    for _, _, headers, body in sink.seen:
+        assert "ambient" not in json.dumps(headers) + body.decode()
+        assert headers["X-Vault-Namespace"] == "team/a"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
