@@ -1,4 +1,4 @@
-"""The command line: `airwarden run | crds | vault-setup | adopt`.
+"""The command line: `airwarden run | crds | vault-setup | adopt | secret-id`.
 
 Errors that a user can mend are one line on standard error and exit status 1; wrong usage is 2, as typer does it.
 """
@@ -17,6 +17,7 @@ from airwarden import __version__
 from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.adopt import adopt
+from airwarden.commands.secret_id import secret_id
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.fenced.setup import ModeOptions
@@ -97,6 +98,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
         asyncio.run(run_operator(settings))
     except AirwardenError as error:
         raise _fail(error.message) from None
+
+
+app.command("secret-id")(secret_id)
 
 
 @app.command("settings")

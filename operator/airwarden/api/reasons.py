@@ -127,7 +127,7 @@ class Reason(Enum):
     )
     BACKEND_MISCONFIGURED = Explanation(
         "BackendMisconfigured",
-        "The backend names something that is not there: a CA bundle, the operator's token file.",
+        "The backend names something that is not there: a CA bundle, a token file; or a file holds no such thing.",
         "Make what the message names, or correct the backend.",
     )
     BACKEND_UNREACHABLE = Explanation(

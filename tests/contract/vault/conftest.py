@@ -12,8 +12,9 @@ from airwarden.providers.vault.setup import vault_setup
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import CLUSTER, NAMESPACE, OPERATOR, Bench, backend_of
 from contract.vault.fenced_bench import FencedBench
-from contract.vault.ways import WAYS, Way, run_script, serving_keys, set_up
+from contract.vault.ways import WAYS, Way, set_up
 from plane.control_plane import Plane
+from plane.printed import run_script, serving_keys
 from plane.vault_admin import token_reviewer_jwt
 
 

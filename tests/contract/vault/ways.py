@@ -5,23 +5,16 @@ Each of the operator's is paired with one of the tasks'. Used by the contract te
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
 from airwarden.providers.vault.setup import VaultSetup, vault_setup
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import AUTH, CLUSTER, OPERATOR, Bench, backend_of
-from plane.control_plane import Plane
 from plane.json_client import Json
-from plane.kubernetes_server import ISSUER
+from plane.printed import run_script
 
 ROLE_ID: Final = "contract-operator"
 JWT_MOUNT, APP_ROLE_MOUNT = "contract-jwt", "contract-approle"
@@ -112,44 +105,3 @@ def set_up(bench: Bench, name: str, keys_url: str) -> Way:
     for _ in range(2):
         run_script(bench.plane, setup.script, **files(bench.tokens), **(page if name == "JWT" else file))
     return Way(bench, pair, setup)
-
-
-def run_script(plane: Plane, script: str, **variables: str) -> None:
-    """Run a printed script with the vault command and the root token."""
-    environment = {
-        "PATH": f"{plane.binaries.vault.parent}:{os.environ['PATH']}",
-        "HOME": str(plane.data_dir),
-        "VAULT_ADDR": plane.vault_address,
-        "VAULT_TOKEN": plane.vault_token,
-        "KUBERNETES_HOST": plane.api_url,
-        "KUBERNETES_CA_FILE": str(plane.ca_path),
-        "SERVICE_ACCOUNT_ISSUER": ISSUER,
-        **variables,
-    }
-    done = subprocess.run(["sh"], input=script, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@contextmanager
-def serving_keys(plane: Plane) -> Iterator[str]:
-    """Serve the cluster's public keys to anybody, as a cluster with anonymous discovery does; yield the address."""
-    keys = json.dumps(plane.api.admin.request("GET", "/openid/v1/jwks")).encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/jwk-set+json")
-            self.send_header("Content-Length", str(len(keys)))
-            self.end_headers()
-            self.wfile.write(keys)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/openid/v1/jwks"
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -48,6 +48,8 @@ class Call:
     method: str
     path: str
     body: Mapping[str, object] | None = field(default=None, repr=False)
+    wrap_seconds: int = 0
+    """Seconds for which Vault is to wrap its answer, so that only its first reader has it; 0 for no wrapping."""
 
     @property
     def what(self) -> str:
@@ -109,6 +111,8 @@ class Transport:
         headers = {"X-Vault-Token": token} if token else {}
         if in_namespace and self._connection.namespace:
             headers["X-Vault-Namespace"] = self._connection.namespace
+        if call.wrap_seconds:
+            headers["X-Vault-Wrap-TTL"] = f"{call.wrap_seconds}s"
         wait = (self._connection.timeout, self._connection.timeout)
         try:
             answer = self._sender.request(
