@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -176,6 +177,7 @@ def test_a_binding_gets_ready_reads_its_own_alone_and_leaves_nothing(
         with pytest.raises(PlaneHTTPError):
             workload_token(prepared, bound, "intruder")
     assert prepared.logins() == 1
+    assert_kept_secret(world, prepared)
     bound.delete()
     bound.wait_gone(DEADLINE)
     assert not world.may_read(token, f"{team}/connections/warehouse")
@@ -185,10 +187,26 @@ def test_a_binding_gets_ready_reads_its_own_alone_and_leaves_nothing(
         world.plane.vault.request("GET", path)
 
 
-def test_a_file_that_is_away_is_told_by_name_and_heals_when_it_is_back(world: World, prepared: Prepared) -> None:
+def proof_of(prepared: Prepared) -> Path:
+    """Return the file that the operator logs in with."""
     names = {"AppRole": "secret-id", "JWT": "vault", "TokenFile": "vault-token"}
     method = prepared.backend.body()["spec"]["vault"]["login"]["method"]
-    file = world.operator.tokens / names[method]
+    return prepared.backend.world.operator.tokens / names[method]
+
+
+def assert_kept_secret(world: World, prepared: Prepared) -> None:
+    """Find the operator's proof in nothing that it lets out; its log is at debug level."""
+    secret = proof_of(prepared).read_text().strip().rsplit(".", maxsplit=1)[-1]
+    kinds = "airflowsecretbindings,airflowsecretbackends,serviceaccounts,events,configmaps"
+    shown = world.plane.kubectl("get", kinds, "-A", "-o", "json", "--show-managed-fields")
+    log = world.operator.log.read_text()
+    assert prepared.backend.name in shown
+    for text in (shown, log, world.operator.metrics()):
+        assert secret not in text
+
+
+def test_a_file_that_is_away_is_told_by_name_and_heals_when_it_is_back(world: World, prepared: Prepared) -> None:
+    file = proof_of(prepared)
     aside = file.with_name(".aside")
     file.rename(aside)
     try:

@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.logins import WorkloadLogin
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Grant, Session
 from airwarden.providers.vault import role
 from airwarden.providers.vault.checking import needed_rights
 from airwarden.providers.vault.fenced.setup import ModeOptions
-from airwarden.providers.vault.role_forms import KubernetesForm
+from airwarden.providers.vault.role_forms import KubernetesForm, role_form
 from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
 from plane.binaries import REPOSITORY
 
@@ -234,3 +235,74 @@ def test_the_example_of_the_docs_is_a_backend_that_can_be_set_up() -> None:
 def _parts(found: dict[str, Any]) -> dict[str, Any]:
     assert (found["apiVersion"], found["kind"]) == ("airwarden.dev/v1alpha1", "AirflowSecretBackend")
     return found
+APP_ROLE = {"method": "AppRole", "appRole": {"mount": "ops", "roleID": "my-operator", "secretIDFile": "secret-id"}}
+JWT = {"method": "JWT", "jwt": {"mount": "ops", "role": "operator", "audience": "vault"}}
+TOKEN_FILE = {"method": "TokenFile", "tokenFile": {"name": "token"}}
+KUBERNETES = {"method": "Kubernetes", "kubernetes": {"role": "airwarden"}}
+BY_KUBERNETES = {"method": "Kubernetes", "kubernetes": {"audience": "vault"}}
+BY_JWT = {"method": "JWT", "jwt": {"mount": "tasks", "audience": "vault"}}
+BY_APP_ROLE = {"method": "AppRole", "appRole": {"mount": "tasks", "secretIDTTL": "2h"}}
+TASKS = (BY_KUBERNETES, BY_JWT, BY_APP_ROLE)
+
+
+@pytest.mark.parametrize("login", [KUBERNETES, APP_ROLE, JWT, TOKEN_FILE], ids=lambda each: each["method"])
+@pytest.mark.parametrize("tasks", TASKS, ids=lambda each: each["method"])
+def test_every_pair_of_ways_to_log_in_is_a_shell_script(login: dict[str, Any], tasks: dict[str, Any]) -> None:
+    found = setup(NAMED, login=login, workloadLogin=tasks)
+    done = subprocess.run(["sh", "-n"], input=found.script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert found.policy_text in found.script
+
+
+@pytest.mark.parametrize("tasks", TASKS, ids=lambda each: each["method"])
+@pytest.mark.parametrize("own_token", [True, False])
+def test_the_policy_covers_what_the_check_asks_for_whatever_the_way(tasks: dict[str, Any], own_token: bool) -> None:
+    login = WorkloadLogin.model_validate(tasks)
+    needed = needed_rights("c1", login.mount, role_form(login), own_token=own_token)
+    text = setup(NAMED, workloadLogin=tasks).policy_text
+    paths = {line.split('"')[1] for line in text.splitlines() if line.startswith("path ")}
+    assert {path for path, _ in needed} <= paths
+    assert "secret-id" not in text.replace("secret_id", "")
+
+
+def test_a_token_from_a_file_needs_no_right_to_renew_or_revoke_itself() -> None:
+    needed = {path for path, _ in needed_rights("c1", "kubernetes", KubernetesForm("vault"), own_token=False)}
+    assert "auth/token/lookup-self" in needed
+    assert not needed & {"auth/token/renew-self", "auth/token/revoke-self"}
+
+
+def test_no_secret_is_printed_and_each_is_written_only_where_it_is_asked_for() -> None:
+    script = setup(NAMED, login=APP_ROLE).script
+    assert "vault write auth/ops/role/airwarden-operator.c1/role-id role_id=my-operator" in script
+    assert 'secret-id > "$SECRET_ID_FILE"' in script
+    assert '-field=token > "$TOKEN_FILE"' in setup(NAMED, login=TOKEN_FILE).script
+    assert setup(NAMED, login=TOKEN_FILE).role_fields == {}
+
+
+def test_the_operators_jwt_role_is_bound_to_its_account_and_audience() -> None:
+    found = setup(NAMED, login=JWT)
+    assert (found.role_mount, found.role_name) == ("ops", "operator")
+    assert found.role_fields["bound_subject"] == "system:serviceaccount:airwarden-system:airwarden"
+    assert found.role_fields["bound_audiences"] == "vault"
+    assert found.role_fields["token_policies"] == "airwarden-operator.c1"
+    with pytest.raises(InvalidSettings, match="begins with"):
+        setup(NAMED, login={"method": "JWT", "jwt": {"role": "airwarden.c1.x"}})
+
+
+def test_secret_ids_are_handed_out_by_a_policy_of_its_own_that_demands_wrapping() -> None:
+    script = setup(NAMED, workloadLogin=BY_APP_ROLE).script
+    policy = script[script.index("airwarden-operator.c1.secret-ids") :]
+    assert 'path "auth/tasks/role/+/secret-id"' in policy
+    assert 'min_wrapping_ttl = "30s"' in policy
+    assert "secret-ids" not in setup(NAMED, workloadLogin=BY_JWT).script
+
+
+@pytest.mark.parametrize("name", ["airwarden.c1.x", "Operator", "a b", "a'b", "*", "root/x"])
+def test_a_policy_that_operators_may_write_is_never_the_operators_own(name: str) -> None:
+    with pytest.raises(InvalidSettings, match="cannot be the operator's own policy"):
+        vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, policy_name=name)
+
+
+def test_a_policy_of_another_name_is_the_logins_own() -> None:
+    found = vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, policy_name="second")
+    assert (found.policy_name, found.role_fields["token_policies"]) == ("second", "second")
