@@ -118,8 +118,9 @@ def explain(made: Wrapped) -> str:
             f"It opens once, within {duration_text(made.seconds)}. Where the workload runs:",
             "  VAULT_TOKEN=<wrapping token> vault unwrap -field=secret_id > secret-id",
             f"  vault write auth/{made.mount}/login role_id={made.role_id} secret_id=@secret-id",
-            "If it does not open there, somebody else has opened it: destroy the secret-ids of the role with",
+            "If it does not open there, somebody else has opened it. A Vault administrator then lists and destroys:",
             f"  vault list auth/{made.mount}/role/{made.role}/secret-id",
+            f"  vault write auth/{made.mount}/role/{made.role}/secret-id-accessor/destroy secret_id_accessor=<each>",
         )
     )
 
