@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from integration.conftest import MakeBackend, MakeBinding
 from integration.handles import Backend, Binding
@@ -88,7 +89,7 @@ def print_and_run(world: World, body: Json, policy: str) -> None:
     """Run what `airwarden vault-setup --policy` prints for a backend."""
     model = AirflowSecretBackend.model_validate({key: body[key] for key in ("metadata", "spec")})
     account = OperatorAccount(NAMESPACE, ACCOUNT)
-    made = vault_setup(model, cluster=CLUSTER, operator=account, policy_name=policy)
+    made = vault_setup(model, cluster=CLUSTER, operator=account, options=ModeOptions(policy=policy))
     tokens = world.operator.tokens
     run_script(
         world.plane,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.setup import VaultSetup, vault_setup
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import AUTH, CLUSTER, OPERATOR, Bench, backend_of
@@ -98,7 +99,9 @@ def set_up(bench: Bench, name: str, keys_url: str) -> Way:
     """Run the printed script of one pair, twice: the second time nothing must go wrong."""
     pair = WAYS[name]
     backend = backend_of(bench.plane.vault_address, login=pair.login, workloadLogin=pair.workload)
-    setup = vault_setup(backend, cluster=CLUSTER, operator=OPERATOR, policy_name=f"contract-operator-{name.lower()}")
+    setup = vault_setup(
+        backend, cluster=CLUSTER, operator=OPERATOR, options=ModeOptions(policy=f"contract-operator-{name.lower()}")
+    )
     # The tasks' keys come from a file and the operator's from a page, so that both are tried.
     page = {"JWKS_URL": keys_url, "KUBERNETES_CA_FILE": ""}
     file = {"JWT_PUBLIC_KEYS_FILE": str(bench.plane.data_dir / "pki" / "kubernetes" / "service-account.pub")}

@@ -319,6 +319,18 @@ _LOGINS = [
         "kubernetes must be given for method Kubernetes, and for no other",
     ),
     Refusal(
+        "mode Fenced with tasks by JWT",
+        "backend",
+        "spec.vault",
+        {
+            **backend()["spec"]["vault"],
+            "mode": "Fenced",
+            "fenced": {"role": "airwarden-tasks"},
+            "workloadLogin": {"method": "JWT", "jwt": {"audience": "vault"}},
+        },
+        "mode Fenced needs workloadLogin.method Kubernetes",
+    ),
+    Refusal(
         "no use of a secret-id",
         "backend",
         _WORKLOAD,

@@ -235,6 +235,8 @@ def test_the_example_of_the_docs_is_a_backend_that_can_be_set_up() -> None:
 def _parts(found: dict[str, Any]) -> dict[str, Any]:
     assert (found["apiVersion"], found["kind"]) == ("airwarden.dev/v1alpha1", "AirflowSecretBackend")
     return found
+
+
 APP_ROLE = {"method": "AppRole", "appRole": {"mount": "ops", "roleID": "my-operator", "secretIDFile": "secret-id"}}
 JWT = {"method": "JWT", "jwt": {"mount": "ops", "role": "operator", "audience": "vault"}}
 TOKEN_FILE = {"method": "TokenFile", "tokenFile": {"name": "token"}}
@@ -300,9 +302,9 @@ def test_secret_ids_are_handed_out_by_a_policy_of_its_own_that_demands_wrapping(
 @pytest.mark.parametrize("name", ["airwarden.c1.x", "Operator", "a b", "a'b", "*", "root/x"])
 def test_a_policy_that_operators_may_write_is_never_the_operators_own(name: str) -> None:
     with pytest.raises(InvalidSettings, match="cannot be the operator's own policy"):
-        vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, policy_name=name)
+        vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, options=ModeOptions(policy=name))
 
 
 def test_a_policy_of_another_name_is_the_logins_own() -> None:
-    found = vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, policy_name="second")
+    found = vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, options=ModeOptions(policy="second"))
     assert (found.policy_name, found.role_fields["token_policies"]) == ("second", "second")
