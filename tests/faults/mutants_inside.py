@@ -121,8 +121,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "writes come before removals",
         "domain/diff.py",
-        "Changes(removals + tuple(writes), conflicts",
-        "Changes(tuple(writes) + removals, conflicts",
+        "removals + tuple(writes), conflicts",
+        "tuple(writes) + removals, conflicts",
         (DIFF,),
     ),
     Mutant(
@@ -422,8 +422,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "orphan needs no permission",
         "domain/guardrails.py",
-        "if rule.orphan or not request.orphan:",
-        "if True:",
+        "    if not request.orphan:\n        return True",
+        "    if True:\n        return True",
         (GUARDRAILS, LETTING_GO),
     ),
     Mutant(

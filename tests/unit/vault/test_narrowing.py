@@ -21,13 +21,15 @@ from airwarden.domain.resources import (
     Session,
     StaticSecret,
 )
-from airwarden.providers.vault.connection import Connection
+from airwarden.providers.vault.connection import Connection, ProjectedToken
+from airwarden.providers.vault.role_forms import KubernetesForm
 from airwarden.providers.vault.store import POLICY, ROLE, Layout, VaultStore
 
 OWNER = Owner("c1", "team", "billing", "vault")
+LOGIN = ProjectedToken("kubernetes", "airwarden", "vault", Path("none"), "login.kubernetes.audience")
 STORE = VaultStore(
-    Connection("vault", "https://vault.test", "", 5, 1, 1, None, "", "kubernetes", "airwarden", "vault", Path("none")),
-    Layout("c1", "vault", "airflow", 2, "kubernetes", "vault"),
+    Connection("vault", "https://vault.test", "", 5, 1, 1, None, "", LOGIN),
+    Layout("c1", "vault", "airflow", 2, "kubernetes", KubernetesForm("vault")),
 )
 DB, SMTP = StaticSecret("team/db"), StaticSecret("shared/smtp")
 LEASED = DynamicCredentials("database", "team.ro", "Dynamic")
