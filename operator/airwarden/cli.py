@@ -1,4 +1,4 @@
-"""The command line: `airwarden run | crds | vault-setup | adopt | secret-id`.
+"""The command line: `airwarden run | crds | vault-setup | sweep | adopt | secret-id`.
 
 Errors that a user can mend are one line on standard error and exit status 1; wrong usage is 2, as typer does it.
 """
@@ -18,6 +18,7 @@ from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.adopt import adopt
 from airwarden.commands.secret_id import secret_id
+from airwarden.commands.sweep import sweep
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.fenced.setup import ModeOptions
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 
 app.command("adopt")(adopt)
+app.command("sweep")(sweep)
 
 
 def main() -> None:
@@ -80,6 +82,12 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
     listen_address: Annotated[str | None, typer.Option(help="Address of it [AIRWARDEN_LISTEN_ADDRESS].")] = None,
     stall_seconds: Annotated[
         float | None, typer.Option(help="Seconds without progress that fail /healthz [AIRWARDEN_STALL_SECONDS].")
+    ] = None,
+    sweep_interval: Annotated[
+        float | None, typer.Option(help="Seconds between two sweeps [AIRWARDEN_SWEEP_INTERVAL].")
+    ] = None,
+    sweep_grace: Annotated[
+        float | None, typer.Option(help="Seconds before a leftover is removed [AIRWARDEN_SWEEP_GRACE].")
     ] = None,
     shutdown_seconds: Annotated[
         float | None, typer.Option(help="Seconds to finish in at the end [AIRWARDEN_SHUTDOWN_SECONDS].")

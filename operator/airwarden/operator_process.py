@@ -15,9 +15,11 @@ from airwarden.handlers.registry import kopf_settings, register, register_login
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.providers.kubernetes.events import EventPoster
+from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter
 from airwarden.providers.kubernetes.surroundings import SurroundingsReader
 from airwarden.providers.opening import Opening
+from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
@@ -25,6 +27,8 @@ from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.priming import look_back, prime
 from airwarden.reconcile.probe import ProbeTools
+from airwarden.reconcile.sweep import SweepTools
+from airwarden.reconcile.locks import Locks
 from airwarden.settings import Settings
 from airwarden.telemetry import Ports
 
@@ -41,6 +45,8 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
     opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory)
     backends = Backends(opening.open, lambda name: engine.backend_failing(name))  # noqa: PLW0108 - engine comes below
     writer = ObjectWriter(api)
+    locks = Locks()
+    sweeps = SweepTools(backends, LiveObjects(api), locks, metrics, _now, settings.sweep_interval, settings.sweep_grace)
     tools = Tools(
         cluster=settings.cluster,
         cache=cache,
@@ -50,9 +56,13 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
         events=EventPoster(api),
         metrics=metrics,
         clock=_now,
+        locks=locks,
     )
     engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics, clock=_now)
-    return engine, ProbeTools(cache, backends, writer, metrics, engine.backend_recovered, _now)
+    probe_tools = ProbeTools(
+        cache, backends, writer, metrics, engine.backend_recovered, _now, engine.backend_barred, sweeps
+    )
+    return engine, probe_tools
 
 
 async def run(settings: Settings) -> None:
@@ -67,16 +77,19 @@ async def run(settings: Settings) -> None:
     register_login(registry, kubeconfig)
 
     reader = SurroundingsReader(api)
-    looking_back: list[asyncio.Task[None]] = []
+    account_sweep = AccountSweep(settings.cluster, probe_tools.sweeps, Accounts(api))
+    background: list[asyncio.Task[None]] = []
 
     @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:
         engine.start(probe_tools)
-        looking_back.append(asyncio.get_running_loop().create_task(look_back(engine, reader), name="look back"))
+        loop = asyncio.get_running_loop()
+        background.append(loop.create_task(look_back(engine, reader), name="look back"))
+        background.append(loop.create_task(account_sweep.run(), name="sweep accounts"))
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:
-        for task in looking_back:
+        for task in background:
             task.cancel()
         await engine.stop(settings.shutdown_seconds)
         log.info("stopped")

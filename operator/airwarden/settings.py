@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     """Address that the port above is bound to."""
     stall_seconds: Annotated[float, Field(ge=10)] = 300.0
     """Seconds without any finished pass, while bindings wait, after which /healthz fails."""
+    sweep_interval: Annotated[float, Field(ge=1, le=86400)] = 600.0
+    """Seconds between two searches of a store, and of the cluster, for what no binding owns; spread by a tenth."""
+    sweep_grace: Annotated[float, Field(ge=0, le=2592000)] = 3600.0
+    """Seconds from when something without a binding is first seen to its removal."""
     shutdown_seconds: Annotated[float, Field(ge=0, le=600)] = 10.0
     """Seconds that running passes get to finish when the operator is stopped."""
     log_level: LogLevel = LogLevel.INFO

@@ -332,6 +332,17 @@ class BindingCounts(StatusModel):
     """Bindings that name the backend or still hold something in it."""
     ready: int = 0
     """Those of them that are Ready."""
+    orphans: int = 0
+    """Names in the store that no binding owns."""
+
+
+class Orphan(StatusModel):
+    """What a binding left in the store that is there no more, or no longer uses the backend."""
+
+    name: Annotated[str, Field(max_length=320)]
+    """Namespace and name of the binding, as namespace/name."""
+    first_seen: Annotated[str, Field(max_length=64)]
+    """When a sweep first saw it, RFC 3339. The grace counts from then."""
 
 
 class BackendStatus(StatusModel):
@@ -342,7 +353,7 @@ class BackendStatus(StatusModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
     ] = ()
-    """Ready, Reachable, Authorized; while they apply Reconciling, Stalled and ClockSkew."""
+    """Ready, Reachable, Authorized, Swept; while they apply Reconciling, Stalled and ClockSkew."""
     store: StoreIdentity = StoreIdentity()
     """Which store answered."""
     capabilities: Annotated[
@@ -357,6 +368,11 @@ class BackendStatus(StatusModel):
     """Paths on which the operator's login lacks rights, with the capabilities that lack."""
     bindings: BindingCounts = BindingCounts()
     """How many bindings use the backend."""
+    orphans: Annotated[
+        tuple[Orphan, ...],
+        Field(max_length=64, json_schema_extra=schema(list_type="atomic")),
+    ] = ()
+    """What in the store has no binding, the oldest first; bindings.orphans counts them all."""
 
     def condition(self, kind: str) -> Condition | None:
         """Return the condition of that type, or None."""

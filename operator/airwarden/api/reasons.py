@@ -180,6 +180,31 @@ class Reason(Enum):
         "The account belongs to another binding. An account belongs to one binding only.",
         "Put the secrets into that binding, or name another account.",
     )
+    STORE_CHANGED = Explanation(
+        "StoreChanged",
+        "Another store than before answers for the backend: its id differs. Nothing is written to it or removed.",
+        "Set the address right, or annotate the backend with airwarden.dev/accept-store=ID, as the message says.",
+    )
+    CLUSTER_ID_CONFLICT = Explanation(
+        "ClusterIDConflict",
+        "Another cluster has this cluster's name in the store. Nothing is written to it or removed.",
+        "Give one of the two another name, or release the name as the message says if the other cluster is gone.",
+    )
+    SWEPT = Explanation(
+        "Swept",
+        "The store was searched for what no binding owns. What was found waits for its time, or is removed.",
+        "Nothing to do; status.orphans of the backend names what waits.",
+    )
+    SWEEP_HELD = Explanation(
+        "SweepHeld",
+        "So much in the store has no binding that the bindings may be what is missing. Nothing was removed.",
+        "Find out where the bindings are. If they are gone for good: airwarden sweep --delete.",
+    )
+    SWEEP_INCOMPLETE = Explanation(
+        "SweepIncomplete",
+        "Something in the store has no binding and could not be removed, or does not carry our mark.",
+        "The message names it and what stood in the way. Tried again with the next sweep.",
+    )
     DELETION_BLOCKED = Explanation(
         "DeletionBlocked",
         "Access could not be taken away yet; the object stays until it is.",

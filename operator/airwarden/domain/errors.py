@@ -64,6 +64,22 @@ class MountMissing(AirwardenError):
     reason = Reason.MOUNT_MISSING
 
 
+class StoreBarred(AirwardenError):
+    """The store answers, and must not be used before a person has looked: it may not be ours to write to."""
+
+
+class StoreChanged(StoreBarred):
+    """Another store than before answers for the backend."""
+
+    reason = Reason.STORE_CHANGED
+
+
+class ClusterIDConflict(StoreBarred):
+    """Another cluster has our cluster's name in the store."""
+
+    reason = Reason.CLUSTER_ID_CONFLICT
+
+
 class Rejected(AirwardenError):
     """The store understood and refused what was sent (400). The same again will not help."""
 

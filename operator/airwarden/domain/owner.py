@@ -14,7 +14,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Owner:
     """One binding of one cluster; with ``backend``, what it has in one store.
 
@@ -77,6 +77,17 @@ class Owner:
             return None
         try:
             return cls(*found.groups())
+        except ValueError:
+            return None
+
+    @classmethod
+    def from_name(cls, cluster: str, name: str) -> Self | None:
+        """Return the one owner in this cluster with that name in a store; None for the name of nobody."""
+        parts = name.split(".")
+        if len(parts) < 5 or parts[:2] != [PREFIX, cluster]:
+            return None
+        try:
+            return cls(cluster, parts[2], ".".join(parts[3:-1]), parts[-1])
         except ValueError:
             return None
 

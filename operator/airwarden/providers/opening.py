@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airwarden.api.backend import AirflowSecretBackend, ConfigMapKey
-from airwarden.domain.errors import InvalidSettings
+from airwarden.domain.errors import ClusterFailed, InvalidSettings
+from airwarden.domain.identity import Expected
 from airwarden.providers.kubernetes.api import Absent, KubernetesApi
 from airwarden.providers.ports import Store
 from airwarden.providers.vault.opening import open_store as open_vault
@@ -25,7 +26,10 @@ class Opening:
     async def open(self, backend: AirflowSecretBackend) -> Store:
         """Return the store. Raises InvalidSettings when something that the backend names is not there."""
         ca_pem = await self.ca_bundle(backend)
-        return open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+        uid = await cluster_uid(self.api)
+        store = open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+        store.expect(Expected.of(backend, uid))
+        return store
 
     async def ca_bundle(self, backend: AirflowSecretBackend) -> str | None:
         """Return the certificates that the backend names; None when it names none. Raises InvalidSettings."""
@@ -45,3 +49,15 @@ class Opening:
                 f"{where} has no key {reference.key}: add it, or correct tls.caBundleRef.configMap.key"
             )
         return pem
+
+
+async def cluster_uid(api: KubernetesApi) -> str:
+    """Return the uid of kube-system, which a cluster keeps for life. Raises ClusterFailed without one."""
+    path = "/api/v1/namespaces/kube-system"
+    try:
+        uid = (await api.get(path))["metadata"].get("uid")
+    except Absent:
+        uid = None
+    if not isinstance(uid, str) or not uid:
+        raise ClusterFailed(f"the Kubernetes API has no uid for {path}: is it a Kubernetes API?")
+    return uid

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from airwarden.domain.fence import Fence
+from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
@@ -53,6 +54,16 @@ class Store(Protocol):
     fence: Fence | None
     """What one binding can hold; None where it can hold what the rules allow."""
 
+    def expect(self, expected: Expected) -> None:
+        """Say which store is meant and which cluster asks, before the first request.
+
+        From then on StoreChanged is raised instead of logging in to another store, and ClusterIDConflict instead of
+        any request under a cluster's name that is another's.
+        """
+
+    async def identify(self) -> None:
+        """Raise StoreChanged or ClusterIDConflict unless the store is the one meant and the cluster's name is ours."""
+
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         """Return the resources that give exactly the grant, in the order of creation. Pure."""
 
@@ -87,6 +98,12 @@ class Store(Protocol):
 
     async def apply(self, operation: Operation) -> Written:
         """Do one operation and return the store's acknowledgement."""
+
+    async def owners(self) -> frozenset[Owner]:
+        """Return every owner of our cluster, of any backend, that has something here: from lists read anew.
+
+        Raises when any of the lists cannot be read: the answer is never empty for want of one.
+        """
 
     async def check(self) -> Health:
         """Log in if need be, and ask the store for its health and our rights."""

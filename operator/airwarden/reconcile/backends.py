@@ -15,8 +15,9 @@ from airwarden.api.backend import AirflowSecretBackend, DriftPolicy
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held
-from airwarden.domain.errors import AirwardenError
+from airwarden.domain.errors import AirwardenError, StoreBarred
 from airwarden.domain.guardrails import BackendView
+from airwarden.domain.identity import ACCEPT_STORE
 from airwarden.providers.ports import Store
 from airwarden.reconcile.breaker import Breaker
 from airwarden.reconcile.wording import complaints
@@ -33,6 +34,8 @@ class Runtime:
         self.backend = backend
         self.store = store
         self.breaker = Breaker()
+        self.barred: Held | None = None
+        """Why the store must not be used until a person has looked."""
         self._failing = failing
 
     @property
@@ -45,6 +48,11 @@ class Runtime:
     def reports_drift(self) -> bool:
         """Whether what was changed from outside is left as it is."""
         return self.backend.spec.drift.policy is DriftPolicy.REPORT
+
+    @property
+    def identified(self) -> bool:
+        """Whether the store's id is on the backend's record; then no other store is used for it."""
+        return self.backend.status is not None and bool(self.backend.status.store.id)
 
     def view(self) -> BackendView:
         """Return what the guardrails must know."""
@@ -65,8 +73,20 @@ class Runtime:
         """Note a failure, and have the probe look when the store now counts as down."""
         was_open = self.breaker.open
         self.breaker.failed(error)
-        if self.breaker.open and not was_open:
+        if (self.breaker.open and not was_open) or self.bar(error):
             self._failing(self.name)
+
+    def bar(self, error: AirwardenError) -> bool:
+        """Hold all bindings back if the error says that the store may not be ours; True when that is new."""
+        if not isinstance(error, StoreBarred):
+            return False
+        before, self.barred = self.barred, Held(error.reason, f"backend {self.name}: {error.message}")
+        return before != self.barred
+
+    def unbar(self) -> bool:
+        """Let bindings at the store again, after a check that found it ours; True when they were held back."""
+        before, self.barred = self.barred, None
+        return before is not None
 
 
 class Backends:
@@ -114,11 +134,22 @@ class Backends:
         return set(self._known)
 
     def runtime(self, name: str) -> Runtime | None:
-        """Return the open store, without opening it."""
-        return self._runtimes.get(name)
+        """Return the open store if it may be used, without opening it."""
+        runtime = self._runtimes.get(name)
+        return None if runtime is None or runtime.barred is not None else runtime
+
+    def barred(self, name: str) -> bool:
+        """Tell whether the store is open and must not be used."""
+        runtime = self._runtimes.get(name)
+        return runtime is not None and runtime.barred is not None
 
     async def open(self, name: str) -> Runtime | Held | None:
         """Return the backend ready for use, opening its store once; None when there is no such backend."""
+        found = await self.reach(name)
+        return found.barred or found if isinstance(found, Runtime) else found
+
+    async def reach(self, name: str) -> Runtime | Held | None:
+        """Return the same as `open`, also a store that must not be used: for its check alone."""
         runtime = self._runtimes.get(name)
         if runtime is not None:
             return runtime
@@ -176,10 +207,15 @@ def _parse(name: str, body: Mapping[str, Any]) -> AirflowSecretBackend | Held:
 
 
 def _same_connection(one: AirflowSecretBackend, other: AirflowSecretBackend) -> bool:
-    return one.spec.vault == other.spec.vault and one.spec.requests == other.spec.requests
+    same = one.spec.vault == other.spec.vault and one.spec.requests == other.spec.requests
+    return same and _accepted(one) == _accepted(other)
+
+
+def _accepted(backend: AirflowSecretBackend) -> str:
+    return backend.metadata.annotations.get(ACCEPT_STORE, "")
 
 
 def _meaning(known: AirflowSecretBackend | Held | None) -> object:
     if isinstance(known, AirflowSecretBackend):
-        return (known.spec, known.metadata.uid, known.metadata.deletion_timestamp is not None)
+        return (known.spec, known.metadata.uid, known.metadata.deletion_timestamp is not None, _accepted(known))
     return known

@@ -6,7 +6,7 @@ retries and restarts, since it always looks at what is. Called by `airwarden.rec
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -37,6 +37,7 @@ from airwarden.reconcile.cache import Cache, Entry
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.parts import Leaving
 from airwarden.reconcile.queue import Key
+from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.wording import complaints
 
 log = structlog.get_logger("airwarden.bindings")
@@ -97,6 +98,7 @@ class Tools:
     events: EventPoster
     metrics: Metrics
     clock: Callable[[], datetime]
+    locks: Locks = field(default_factory=Locks)
 
 
 class BindingReconciler:
@@ -111,6 +113,10 @@ class BindingReconciler:
 
     async def reconcile(self, key: Key) -> Next:
         """Do one pass. Raises AirwardenError when the cluster itself fails, so that the pass is repeated."""
+        async with self._tools.locks.take(key):
+            return await self._reconcile(key)
+
+    async def _reconcile(self, key: Key) -> Next:
         entry = self._tools.cache.bindings.get(key)
         if entry is None:
             self._confirmed.pop(key, None)

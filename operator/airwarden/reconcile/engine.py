@@ -212,11 +212,19 @@ class Engine:
                 self._attempts.pop(key, None)
                 self._queue_now(entry, urgency)
 
+        self._wake(key for key in self._cache.using_backend(name) if not self._cache.bindings[key].ready)
+
     def backend_failing(self, name: str) -> None:
-        """A store counts as down: its probe looks at once."""
+        """A store counts as down, or may not be ours: its probe looks at once."""
         probe = self._probes.get(name)
         if probe is not None:
             probe.nudge(check=True)
+        if self._backends.barred(name):
+            self.backend_barred(name)
+
+    def backend_barred(self, name: str) -> None:
+        """A store must not be used: its bindings say so."""
+        self._wake(self._cache.using_backend(name))
 
     # Who is looked at, how urgently, and when again.
 

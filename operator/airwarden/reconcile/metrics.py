@@ -32,6 +32,9 @@ class Metrics:
             "Objects found changed from outside and left as they are",
             registry=self.registry,
         )
+        self._swept = Counter(
+            "airwarden_swept_total", "Leftovers without a binding that were removed", registry=self.registry
+        )
         self._backend_ready = Gauge(
             "airwarden_backend_ready", "1 while a backend is Ready", ["backend"], registry=self.registry
         )
@@ -60,6 +63,10 @@ class Metrics:
     def drift_reported(self, count: int) -> None:
         """Count objects that were found changed and only reported."""
         self._reported.inc(count)
+
+    def swept(self) -> None:
+        """Count one leftover that was removed."""
+        self._swept.inc()
 
     def backend_ready(self, name: str, ready: bool) -> None:
         """Note whether a backend is Ready."""

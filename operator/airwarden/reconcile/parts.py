@@ -3,6 +3,7 @@
 Called by `airwarden.reconcile.bindings`, for all stores of a binding side by side.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -11,7 +12,7 @@ from airwarden.api.backend import AdoptPolicy
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held, Plan
 from airwarden.domain.diff import Terms, diff, leave, moved
-from airwarden.domain.errors import AirwardenError, Rejected, StoreFailed
+from airwarden.domain.errors import AirwardenError, MountMissing, Rejected, StoreBarred, StoreFailed
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
 from airwarden.domain.resources import Action, Address, Changes, Claim, Grant, Observed, Operation, Readable, Resource
@@ -75,7 +76,9 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     granted = grant.readable if grant is not None else frozenset()
     owner = plan.owner.at(runtime.name)
     try:
-        observed = await _observed(runtime, owner, here)
+        observed = await _observed(runtime, owner, here, removing=not desired)
+    except StoreBarred as error:
+        return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
         if digests and error.retryable and dict(here) == dict(digests):
             return Part(Progress(runtime.name, digests=digests, unverified=True), runtime)
@@ -154,7 +157,9 @@ async def observe_removal(
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
     owner = owner.at(runtime.name)
     try:
-        observed = await _observed(runtime, owner, here)
+        observed = await _observed(runtime, owner, here, removing=True)
+    except StoreBarred as error:
+        return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
         return Part(
             Progress(runtime.name, fault=Fault.of(error, doing=f"reading from backend {runtime.name}")), runtime
@@ -175,11 +180,14 @@ async def observe_removal(
     return await _observe_former(part, here, frozenset())
 
 
-async def _observed(runtime: Runtime, owner: Owner, here: Recorded) -> Mapping[Address, Observed]:
+async def _observed(
+    runtime: Runtime, owner: Owner, here: Recorded, *, removing: bool
+) -> Mapping[Address, Observed]:
     addresses = runtime.store.addresses(owner)
     try:
         runtime.breaker.guard()
-        found = await runtime.store.observe(owner, addresses, known=any(each in here for each in addresses))
+        known = any(each in here for each in addresses)
+        found = await _ask(runtime, owner, addresses, known=known, removing=removing)
     except AirwardenError as error:
         runtime.note_failure(error)
         raise
@@ -219,6 +227,28 @@ def confirmed(
             else:
                 found[done.operation.address] = done.operation.resource.digest
     return found
+
+
+async def _ask(
+    runtime: Runtime, owner: Owner, addresses: tuple[Address, ...], *, known: bool, removing: bool
+) -> Mapping[Address, Observed]:
+    """Return what the store has at each address.
+
+    What lay on a mount that is gone is gone with it, in the very store that is on the backend's record: there is
+    nothing to remove, and nothing to wait for (docs/decisions/0010).
+    """
+    try:
+        return await runtime.store.observe(owner, addresses, known=known)
+    except MountMissing:
+        if not removing or not runtime.identified:
+            raise
+    found: dict[Address, Observed] = {}
+    for address in addresses:
+        with contextlib.suppress(MountMissing):
+            found |= await runtime.store.observe(owner, (address,), known=True)
+    if not found:
+        raise MountMissing(f"no mount of backend {runtime.name} answers: look at the store")
+    return {address: found.get(address, Observed(address, None)) for address in addresses}
 
 
 def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:

@@ -26,6 +26,7 @@ from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import rfc3339
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.sweep import BackendSweep, Found, SweepTools
 
 log = structlog.get_logger("airwarden.backends")
 
@@ -60,6 +61,8 @@ class ProbeTools:
     metrics: Metrics
     recovered: Callable[[str], None]
     clock: Callable[[], datetime]
+    barred: Callable[[str], None]
+    sweeps: SweepTools
     pace: Pace = field(default_factory=Pace)
 
 
@@ -84,6 +87,7 @@ class Probe:
         self._name = name
         self._tools = tools
         self._wake = asyncio.Event()
+        self._sweep = BackendSweep(name, tools.sweeps, lambda: self.nudge(check=False))
         self._check_due = True
         self._finding = Finding()
         self._failures = 0
@@ -92,6 +96,7 @@ class Probe:
     def start(self) -> None:
         """Begin checking."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"probe {self._name}")
+        self._sweep.start()
 
     def nudge(self, *, check: bool) -> None:
         """Look again soon: at the store itself, or only at who uses it."""
@@ -100,12 +105,14 @@ class Probe:
 
     def cancel(self) -> None:
         """Stop checking, without waiting for the end."""
+        self._sweep.cancel()
         if self._task is not None:
             self._task.cancel()
 
     async def stop(self) -> None:
         """Stop checking and wait for the end."""
         self.cancel()
+        await self._sweep.stop()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -132,8 +139,10 @@ class Probe:
             left = (min(resume, next_check) if recount else next_check) - loop.time()
             if left <= 0:
                 break
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
             if self._wake.is_set():
                 self._wake.clear()
                 recount = True
@@ -154,7 +163,7 @@ class Probe:
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not a secret
 
     async def _check(self) -> None:
-        found = await self._tools.backends.open(self._name)
+        found = await self._tools.backends.reach(self._name)
         if found is None:
             return
         if isinstance(found, Held):
@@ -165,10 +174,15 @@ class Probe:
         except AirwardenError as error:
             self._finding, self._failures = Finding(error=error), self._failures + 1
             found.breaker.failed(error)
+            if found.bar(error):
+                self._tools.barred(self._name)
             await self._tools.backends.refresh(self._name)
             return
-        recovered = self._failures > 0 or found.breaker.open
+        recovered = found.unbar() or self._failures > 0 or found.breaker.open
+        was_well = self._finding.healthy
         self._finding, self._failures = Finding(health=health), 0
+        if self._finding.healthy and not was_well:
+            self._sweep.soon()
         found.breaker.succeeded()
         if recovered:
             self._tools.recovered(self._name)
@@ -216,13 +230,21 @@ class Probe:
         verdict = _in_use(users) if backend.metadata.deletion_timestamp is not None else _verdict(finding)
         shown = conditions(previous.conditions, verdict, generation, now)
         health = finding.health
+        swept = self._sweep.found
         return BackendStatus(
             observed_generation=generation,
-            conditions=shown + _details(previous.conditions, finding, generation, now),
+            conditions=shown
+            + _details(previous.conditions, finding, generation, now)
+            + _swept(previous.conditions, swept, generation, now),
             store=StoreIdentity(id=health.store_id, version=health.version) if health else previous.store,
             capabilities=health.capabilities if health else previous.capabilities,
             missing_permissions=health.missing_permissions if health else previous.missing_permissions,
-            bindings=BindingCounts(total=len(users), ready=sum(self._ready(key) for key in users)),
+            bindings=BindingCounts(
+                total=len(users),
+                ready=sum(self._ready(key) for key in users),
+                orphans=swept.count if swept is not None else previous.bindings.orphans,
+            ),
+            orphans=swept.orphans if swept is not None else previous.orphans,
         )
 
     def _ready(self, key: tuple[str, str]) -> bool:
@@ -294,6 +316,13 @@ def _clock_skew(previous: tuple[Condition, ...], finding: Finding) -> str | None
         f"the store's clock is more than {by} {'ahead of' if ahead > 0 else 'behind'} the operator's, "
         "by which access ends: synchronise both"
     )
+
+
+def _swept(previous: tuple[Condition, ...], found: Found | None, generation: int, now: str) -> tuple[Condition, ...]:
+    """Return what the last sweep says; before the first one of this process, what was said before."""
+    if found is None:
+        return tuple(each for each in previous if each.type == "Swept")
+    return (_detail(previous, "Swept", (found.status, found.reason, found.message), generation, now),)
 
 
 def _detail(

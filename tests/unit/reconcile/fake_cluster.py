@@ -77,7 +77,15 @@ class FakeApi(KubernetesApi):
 
     async def get(self, path: str) -> Json:
         self._journal.begin(f"GET {path}")
-        found = self._existing(path)
+        collection, listed, _ = path.partition("?")
+        if listed:
+            kind = f"/{collection.rsplit('/', 1)[1]}/"
+            found: Json = {
+                "metadata": {},
+                "items": [copy.deepcopy(self.objects[each]) for each in sorted(self.objects) if kind in each],
+            }
+        else:
+            found = self._existing(path)
         self._journal.end()
         return found
 

@@ -18,6 +18,7 @@ from typing import Any
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.fence import Fence
+from airwarden.domain.identity import Expected
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
     Action,
@@ -37,6 +38,7 @@ from airwarden.domain.resources import (
 from airwarden.providers.kubernetes.accounts import Account, Accounts
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.events import EventPoster
+from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.providers.ports import Health, Store, Written
 from airwarden.reconcile.backends import Backends
@@ -44,6 +46,7 @@ from airwarden.reconcile.bindings import BindingReconciler, Next, Tools
 from airwarden.reconcile.cache import Cache, NamespaceView
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
+from airwarden.reconcile.sweep import SweepTools
 from unit.domain.making import GRAMMAR
 from unit.reconcile.fake_cluster import FakeApi, Journal
 
@@ -147,6 +150,19 @@ class FakeStore:
         self._journal.end()
         return Written(warnings=self.warnings)
 
+    def expect(self, expected: Expected) -> None:
+        self.expected = expected
+
+    async def identify(self) -> None:
+        self._raise("identify")
+
+    async def owners(self) -> frozenset[Owner]:
+        self._journal.begin(f"list {self.name}")
+        self._raise("owners")
+        names = {each.name for each in self.contents}
+        self._journal.end()
+        return frozenset(owner for name in names if (owner := Owner.from_name(CLUSTER, name)) is not None)
+
     async def check(self) -> Health:
         self._raise("check")
         return Health("store-1", "1.0", (), ("Static",))
@@ -248,7 +264,12 @@ class Bench:
             metrics=Metrics(),
             clock=self._tick,
         )
+        self.locks = tools.locks
         self.reconciler = BindingReconciler(tools)
+
+    def sweeps(self, interval: float = 600.0, grace: float = 3600.0) -> SweepTools:
+        """Return what sweeps need, on the same world."""
+        return SweepTools(self.backends, LiveObjects(self.api), self.locks, Metrics(), self._tick, interval, grace)
 
     def watch(self) -> None:
         """Let the operator hear what the cluster has now, as its watches would."""

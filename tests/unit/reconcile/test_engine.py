@@ -345,6 +345,8 @@ async def test_a_probe_writes_the_backend_s_status_and_stops_with_the_engine() -
         Metrics(),
         engine.backend_recovered,
         lambda: datetime(2031, 5, 1, tzinfo=UTC),
+        engine.backend_barred,
+        bench.sweeps(),
         Pace(),
     )
     engine.start(tools)

@@ -64,11 +64,13 @@ def test_the_policy_admits_every_field_that_is_sent_and_leaves_only_lifetimes_an
 
 def test_the_policy_covers_what_the_check_asks_for_and_nothing_else_but_looking_itself_up() -> None:
     paths = {line.split('"')[1] for line in setup(NAMED).policy_text.splitlines() if line.startswith("path ")}
-    assert paths == {path for path, _ in needed_rights("c1", "kubernetes", KubernetesForm("vault"))} | {
+    assert paths == {path for path, _ in needed_rights("c1", "kubernetes", "airflow", KubernetesForm("vault"))} | {
         "auth/token/lookup-self"
     }
-    for word in ("identity", "rotate", "leases", "sys/auth", "sys/mounts", "sudo", "data/"):
+    for word in ("identity", "rotate", "leases", "sys/auth", "sudo", "data/"):
         assert word not in setup(NAMED).policy_text
+    (mounts,) = re.findall(r'path "sys/mounts[^}]*}', setup(NAMED).policy_text)
+    assert mounts == 'path "sys/mounts/airflow" {\n  capabilities = ["read"]\n}'
 
 
 def test_own_names_do_not_fall_under_own_rights() -> None:
@@ -268,7 +270,7 @@ def test_the_policy_covers_what_the_check_asks_for_whatever_the_way(tasks: dict[
 
 
 def test_a_token_from_a_file_needs_no_right_to_renew_or_revoke_itself() -> None:
-    needed = {path for path, _ in needed_rights("c1", "kubernetes", KubernetesForm("vault"), own_token=False)}
+    needed = {path for path, _ in needed_rights("c1", "kubernetes", "airflow", KubernetesForm("vault"), own_token=False)}
     assert "auth/token/lookup-self" in needed
     assert not needed & {"auth/token/renew-self", "auth/token/revoke-self"}
 

@@ -109,7 +109,8 @@ def _keep_required(found: Json, status: StatusModel) -> None:
             shown["backend"] = target.backend
             shown["origin"] = target.origin.value
     if isinstance(status, BackendStatus):
-        found["bindings"] = {"total": status.bindings.total, "ready": status.bindings.ready}
+        orphans = {"orphans": status.bindings.orphans} if status.bindings.orphans else {}
+        found["bindings"] = {"total": status.bindings.total, "ready": status.bindings.ready, **orphans}
 
 
 def _condition(condition: Condition) -> Json:

@@ -39,6 +39,7 @@ _STANDBY: Final = frozenset({472, 473})
 _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.PRECONDITION_FAILED})
 """Refusals that a later try can mend; Vault answers 412 while a replica lags."""
 _LOGIN_REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN})
+_NO_MOUNT: Final = ("no handler for route", "no secret engine mount at")
 _NOT_ACTIVE: Final = ("local node not active", "no active", "not active but active")
 
 
@@ -142,7 +143,7 @@ def _told_error(status: int, asked: Asked, message: str, told: str) -> Airwarden
         if "invalid token" in told:
             return DeadToken(message)
         return Forbidden(f"{message}. {asked.remedy}")
-    if status == HTTPStatus.NOT_FOUND and "no handler for route" in told:
+    if any(each in told for each in _NO_MOUNT):
         return MountMissing(f"{message}. Enable the mount")
     return _fault(status, message, told)
 

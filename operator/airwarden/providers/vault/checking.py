@@ -7,23 +7,20 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Final
 
-from airwarden.domain.errors import Forbidden, Sealed, StoreFailed
+from airwarden.domain.errors import Forbidden
 from airwarden.domain.owner import PREFIX
 from airwarden.providers.ports import Health
-from airwarden.providers.vault.answers import Asked, RawAnswer, interpret
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import TokenFile
+from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.role import JSONValue
 from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
 
 CAPABILITIES: Final = ("Static", "Dynamic", "SessionTTL")
-_HEALTH: Final = Call("GET", "sys/health")
 _RIGHTS: Final = "sys/capabilities-self"
-_SERVING: Final = (200, 429, 473)
 _WRITE: Final = ("create", "read", "update", "delete")
 _PROBE: Final = "airwarden-probe.airwarden-probe"
 Rights = tuple[tuple[str, tuple[str, ...]], ...]
@@ -32,7 +29,7 @@ Optional = tuple[str, tuple[str, ...], str]
 
 
 def needed_rights(
-    cluster: str, auth_mount: str, form: RoleForm, *, own_token: bool = True
+    cluster: str, auth_mount: str, kv_mount: str, form: RoleForm, *, own_token: bool = True
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return every path that the operator calls, with what it must be allowed there.
 
@@ -45,18 +42,33 @@ def needed_rights(
         ("sys/policies/acl", ("list",)),
         (f"auth/{auth_mount}/role/{form.names(cluster)}", _WRITE),
         (f"auth/{auth_mount}/role", ("list",)),
+        (f"sys/mounts/{kv_mount}", ("read",)),
         (_RIGHTS, ("update",)),
         *((f"auth/token/{call}", (capability,)) for call, capability in token_calls),
     )
 
 
 async def check_vault(
-    client: VaultClient, cluster: str, auth_mount: str, form: RoleForm, clock: Callable[[], float] = time.time
+    client: VaultClient,
+    cluster: str,
+    auth_mount: str,
+    kv_mount: str,
+    form: RoleForm,
+    clock: Callable[[], float] = time.time,
 ) -> Health:
-    """Return version, id, missing rights and the clock's difference. Raises the error that stands in the way."""
+    """Return version, id, missing rights and the clock's difference. Raises the error that stands in the way.
+
+    StoreChanged, ClusterIDConflict and MountMissing are such errors.
+    """
     own_token = not isinstance(client.connection.credentials, TokenFile)
-    needed = needed_rights(cluster, auth_mount, form, own_token=own_token)
-    return replace(await check_rights(client, needed, CAPABILITIES, clock=clock), caveat=form.caveat)
+    needed = needed_rights(cluster, auth_mount, kv_mount, form, own_token=own_token)
+    health = replace(await check_rights(client, needed, CAPABILITIES, clock=clock), caveat=form.caveat)
+    if not health.missing_permissions:
+        await client.prove()
+        # A role that nobody has and the settings of a mount: each is answered otherwise where there is no mount.
+        await client.request(Call("GET", f"auth/{auth_mount}/role/{marker_name(cluster)}"))
+        await client.request(Call("GET", f"sys/mounts/{kv_mount}"))
+    return health
 
 
 async def check_rights(
@@ -71,13 +83,13 @@ async def check_rights(
     ``optional`` rights are not missed: each that is there adds its capability. Raises the error that
     stands in the way.
     """
-    version, store_id, server_time = _health(await client.anonymous(_HEALTH), client.connection.address)
+    version, store_id, server_time = await client.health()
     ahead = server_time - clock() if server_time is not None else None
     await client.ensure_login()
     paths = (*(each[0] for each in needed), *(each[0] for each in optional))
     probes = {path: re.sub(r"[*+]$", _PROBE, path) for path in paths}
     try:
-        answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}))
+        answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}), identified=False)
     except Forbidden:
         return Health(store_id, version, (f"{_RIGHTS}: update",), capabilities, ahead)
     more = tuple(name for path, wanted, name in optional if not _lacking(answer.data.get(probes[path]), wanted))
@@ -87,22 +99,6 @@ async def check_rights(
         if lacking:
             missing.append(f"{path}: {','.join(lacking)}")
     return Health(store_id, version, tuple(missing), capabilities + more, ahead)
-
-
-def _health(raw: RawAnswer, address: str) -> tuple[str, str, float | None]:
-    """Return version, id and time (seconds since 1970, if told) of a Vault that serves, an active node or a standby."""
-    # A sealed Vault answers this path with a status of its own, but without errors in the body.
-    readable = raw.status in (*_SERVING, HTTPStatus.SERVICE_UNAVAILABLE) and raw.body.lstrip().startswith(b"{")
-    status = HTTPStatus.OK if readable else raw.status
-    answer = interpret(RawAnswer(status, raw.body, raw.retry_after, raw.location), Asked(_HEALTH.what, address))
-    if answer.body.get("sealed") is True:
-        raise Sealed(f"Vault at {address} is sealed: unseal it")
-    version, cluster_id = answer.body.get("version"), answer.body.get("cluster_id", "")
-    if not isinstance(version, str) or not isinstance(cluster_id, str):
-        raise StoreFailed(f"{address} answered {_HEALTH.what} without a version: is it a Vault?")
-    told = answer.body.get("server_time_utc")
-    server_time = float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
-    return version[:64], cluster_id[:256], server_time
 
 
 def _lacking(granted: JSONValue, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from airwarden.providers.vault.answers import Answer, Asked, DeadToken, RawAnswe
 from airwarden.providers.vault.concurrency import Pace, SingleFlight
 from airwarden.providers.vault.connection import Connection, TokenFile
 from airwarden.providers.vault.credentials import Proof, prove, read_vault_token
+from airwarden.providers.vault.health import HEALTH, read_health
+from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.transport import Call, Transport
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -61,19 +63,29 @@ class VaultClient:
         self._pace = Pace(connection.per_second, clock)
         self._login: Login | None = None
         self._logins = 0
-        self._logging_in = SingleFlight(self._log_in)
+        self.identity: Identity | None = None
+        """Which Vault is meant, and which cluster asks: shown anew at each login, before it is used."""
+        self._proven = 0
+        """Number of the login under which that was shown."""
+        self._logging_in = SingleFlight(self._enter)
+        self._proving = SingleFlight(self.prove)
         self._renewing: asyncio.Task[None] | None = None
         self._counts: Counter[str] = Counter()
         self._closed = False
 
-    async def request(self, call: Call) -> Answer:
-        """Send one request with the login, making or replacing the login if need be."""
+    async def request(self, call: Call, *, identified: bool = True) -> Answer:
+        """Send one request with the login, making or replacing the login if need be.
+
+        Only what tells nothing and changes nothing may be sent to a Vault that is not ``identified``.
+        """
         login = await self._current()
         try:
+            await self._identify(login, identified)
             return await self._send(call, "request", login.token)
         except DeadToken:
             login = await self._current(dead=login)
         try:
+            await self._identify(login, identified)
             return await self._send(call, "request", login.token)
         except DeadToken as error:
             message = error.message
@@ -87,8 +99,26 @@ class VaultClient:
         """Log in unless there is a login already."""
         await self._current()
 
+    async def health(self) -> tuple[str, str, float | None]:
+        """Return version, id and time (seconds since 1970, if told) of a Vault that serves requests.
+
+        Raises StoreChanged when it is not the one meant.
+        """
+        version, store_id, server_time = read_health(await self.anonymous(HEALTH), self.connection.address)
+        if self.identity is not None:
+            self.identity.refuse_other_store(store_id)
+        return version, store_id, server_time
+
+    async def prove(self) -> None:
+        """Show under the present login that the cluster's name is ours in this Vault. Raises ClusterIDConflict."""
+        login = self._login
+        if self.identity is None or login is None:
+            return
+        await self.identity.refuse_other_cluster(lambda call: self._send(call, "check", login.token))
+        self._proven = login.number
+
     def counts(self) -> Mapping[str, int]:
-        """Return how many requests were sent so far: request, login, renew, revoke, health."""
+        """Return how many requests were sent so far: request, login, renew, revoke, health, check."""
         return MappingProxyType(dict(self._counts))
 
     async def close(self) -> None:
@@ -121,6 +151,16 @@ class VaultClient:
         if now >= login.renew_at and self._renewing is None:
             self._renewing = asyncio.create_task(self._renew(login))
         return login
+
+    async def _identify(self, login: Login, needed: bool) -> None:
+        if needed and self.identity is not None and self._proven != login.number:
+            await self._proving.join()
+
+    async def _enter(self) -> Login:
+        """Log in, but to no other Vault than the one meant: another one may answer where a token has died."""
+        if self.identity is not None:
+            await self.health()
+        return await self._log_in()
 
     async def _log_in(self) -> Login:
         started = self._clock()

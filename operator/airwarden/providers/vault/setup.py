@@ -148,6 +148,7 @@ def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...])
         *(f'    "{name}" = {values}' for name, values in fenced.denied),
         "  }",
         "}",
+        *_path(f"sys/mounts/{vault.kv.mount}", "read"),
         *_path("sys/capabilities-self", "update"),
         *_path("auth/token/lookup-self", "read"),
         *_path("auth/token/renew-self", "update"),

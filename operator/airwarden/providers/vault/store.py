@@ -13,6 +13,7 @@ from typing import Final
 
 from airwarden.domain.errors import StoreFailed
 from airwarden.domain.fence import Fence
+from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import PREFIX, Owner
 from airwarden.domain.resources import (
@@ -35,6 +36,7 @@ from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import slots
 from airwarden.providers.vault.fenced.aliases import ALIAS, Aliases
+from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.listing import SharedListing
 from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
@@ -80,6 +82,16 @@ class VaultStore:
         self._policies = SharedListing(lambda: self._names("sys/policies/acl"), clock)
         self._roles = SharedListing(lambda: self._names(self._role_path), clock)
         self._aliases = Aliases(self.client, layout.backend, layout.auth_mount)
+
+    def expect(self, expected: Expected) -> None:
+        """Use no other Vault than the one meant, and only where the cluster's name is ours."""
+        self.client.identity = Identity(self.layout.cluster, expected, self.client.connection.address)
+
+    async def identify(self) -> None:
+        """Ask Vault which it is, and whose our cluster's name is here."""
+        await self.client.health()
+        await self.client.ensure_login()
+        await self.client.prove()
 
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         """Return the policy and the role that give exactly the grant."""
@@ -181,18 +193,20 @@ class VaultStore:
         return Written(warnings=answer.warnings)
 
     async def owners(self) -> frozenset[Owner]:
-        """Return every owner whose mark or role's name stands here, of our cluster and backend."""
-        named = await asyncio.gather(self._names("sys/policies/acl"), self._names(self._role_path))
-        parts = (each.split(".") for each in frozenset().union(*named))
-        return frozenset(
-            Owner(found[1], found[2], ".".join(found[3:-1]), found[-1])
-            for found in parts
-            if len(found) >= 5 and found[-1] == self.layout.backend
+        """Return every owner of our cluster that has a policy or a role here, also of other backends.
+
+        From two lists, read anew. What stands under our prefix without being the name of any owner is left out.
+        """
+        policies, roles = await asyncio.gather(
+            self._names("sys/policies/acl", empty=False), self._names(self._role_path)
         )
+        found = (Owner.from_name(self.layout.cluster, name) for name in policies | roles)
+        return frozenset(each for each in found if each is not None)
 
     async def check(self) -> Health:
         """Ask Vault for its health, log in, and ask for the rights of the login."""
-        return await check_vault(self.client, self.layout.cluster, self.layout.auth_mount, self.layout.form)
+        layout = self.layout
+        return await check_vault(self.client, layout.cluster, layout.auth_mount, layout.kv_mount, layout.form)
 
     async def close(self) -> None:
         """Revoke the login and close all connections."""
@@ -221,8 +235,11 @@ class VaultStore:
             raise StoreFailed(f"Vault answered the read of role {name} without a role: is it a Vault?")
         return self.layout.form.normalise(answer.data)
 
-    async def _names(self, path: str) -> frozenset[str]:
+    async def _names(self, path: str, *, empty: bool = True) -> frozenset[str]:
         answer = await self.client.request(Call("LIST", path))
+        if answer.absent and not empty:
+            # Vault always has policies of its own: a list without them is not the list.
+            raise StoreFailed(f"Vault answered that {path} is empty, which it never is: is it a Vault?")
         if answer.absent:
             return frozenset()
         keys = answer.data.get("keys")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from airwarden.domain.fence import Fence
+from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
@@ -28,6 +29,7 @@ from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.concurrency import SingleFlight
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import checking, slots
+from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.fenced.aliases import ALIAS, LIST, Aliases
 from airwarden.providers.vault.store import Layout, VaultStore, key_grammar
 
@@ -104,6 +106,15 @@ class FencedStore:
                 namespace = address.name.split("/")[0]
                 found |= slots.readable(each.fields or {}, namespace)
         return frozenset(found)
+
+    def expect(self, expected: Expected) -> None:
+        """Use no other Vault than the one meant. Whose the cluster's name is, this mode cannot mark: see the docs."""
+        address = self.client.connection.address
+        self.client.identity = Identity(self.layout.cluster, expected, address, marked=False)
+
+    async def identify(self) -> None:
+        """Ask Vault which it is."""
+        await self._roles.identify()
 
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
         """Return the part of the grant that the alias, or what mode Roles left, gives already."""
