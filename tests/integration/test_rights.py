@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from airwarden.domain.owner import Owner
+from airwarden.providers.vault import policy
 from integration.conftest import MakeBackend, MakeBinding
 from integration.objects import account_path, secret
 from integration.world import OPERATOR_LOGIN, OPERATOR_USER, World, eventually
@@ -14,7 +16,7 @@ from plane.audit import ApiRequest
 from plane.binaries import REPOSITORY
 from plane.errors import PlaneError
 from plane.json_client import Json
-from plane.operator import ACCOUNT, CLUSTER, NAMESPACE
+from plane.operator import ACCOUNT, CLUSTER, NAMESPACE, OperatorProcess, Options
 
 RESERVED = ("secrets", "pods", "roles", "clusterroles", "validatingadmissionpolicies", "customresourcedefinitions")
 
@@ -35,12 +37,23 @@ def lived(world: World, backend: MakeBackend, binding: MakeBinding, team: str) -
     made.wait_ready()
     world.merge(account_path(team, made.account), {"automountServiceAccountToken": True})
     eventually("it is set right", lambda: (made.service_account() or {})["automountServiceAccountToken"] is False)
+    sweep_once(world, Owner(CLUSTER, team, "left", store.name))
     made.edit(secrets=[secret("elsewhere/a", store.name)])
     made.wait_refused("KeyNotAllowed")
     made.delete()
     made.wait_gone()
     world.delete(store.path)
     world.wait_gone(store.path)
+
+
+def sweep_once(world: World, owner: Owner) -> None:
+    """Put something without a binding into the store, and let an operator that sweeps at once take it away."""
+    world.write_policy(owner.name_in_store, policy.render(owner, ()))
+    world.operator.stop()
+    quick = Options(extra=("--sweep-interval=1", "--sweep-grace=0"))
+    with OperatorProcess(world.plane, quick, "operator-sweeping"):
+        eventually("it is swept", lambda: world.policy(owner.name_in_store) is None, 60)
+    world.operator.start()
 
 
 def of_operator(world: World) -> list[ApiRequest]:

@@ -18,7 +18,7 @@ from plane.audit import ApiRequest, VaultRequest
 from plane.control_plane import Plane
 from plane.errors import PlaneError, PlaneHTTPError
 from plane.json_client import Json
-from plane.operator import ACCOUNT, NAMESPACE, OperatorProcess, set_up_vault
+from plane.operator import ACCOUNT, CLUSTER, NAMESPACE, OperatorProcess, set_up_vault
 from plane.vault_admin import login, read_secret, write_secret
 from plane.waiting import wait_for
 
@@ -27,7 +27,15 @@ OPERATOR_USER: Final = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 OPERATOR_LOGIN: Final = f"kubernetes-{NAMESPACE}-{ACCOUNT}"
 SOON: Final = 20.0
 """Seconds until something counts as not happening."""
-_UPKEEP: Final = ("auth/token/", "sys/health", "sys/capabilities-self", "auth/kubernetes/login")
+_UPKEEP: Final = (
+    "auth/token/",
+    "sys/health",
+    "sys/capabilities-self",
+    "sys/mounts/",
+    f"auth/{AUTH}/login",
+    f"auth/{AUTH}/role/airwarden.{CLUSTER}.cluster-id",
+    f"sys/policies/acl/airwarden.{CLUSTER}.cluster-id",
+)
 _MERGE: Final = {"Content-Type": "application/merge-patch+json"}
 
 

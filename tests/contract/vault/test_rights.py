@@ -149,6 +149,9 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("POST", "sys/capabilities-self", {"paths": ["sys/mounts"]}),
     ("GET", "auth/token/lookup-self", None),
     ("POST", "auth/token/renew-self", {}),
+    ("PUT", "sys/policies/acl/airwarden.c1.cluster-id", {"policy": "# x"}),
+    ("DELETE", "sys/policies/acl/airwarden.c1.cluster-id", None),
+    ("GET", f"sys/mounts/{KV}", None),
 ]
 
 
@@ -176,6 +179,10 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", f"auth/{AUTH}/role/airwarden.c2.team.x", ROLE_FIELDS),
     ("POST", f"auth/{AUTH}/config", {"kubernetes_host": "https://evil"}),
     ("GET", f"auth/{AUTH}/config", None),
+    ("GET", "sys/mounts", None),
+    ("POST", f"sys/mounts/{KV}", {"type": "kv"}),
+    ("POST", f"sys/mounts/{KV}/tune", {"max_lease_ttl": "1h"}),
+    ("DELETE", f"sys/mounts/{KV}", None),
     role_with(bound_service_account_names="*"),
     role_with(bound_service_account_names=["*"]),
     role_with(bound_service_account_names="bill*"),

@@ -189,7 +189,7 @@ async def test_the_namespace_is_sent_with_every_call_but_health(opening: Opening
     sink = elsewhere(answer)
     health = await opening(address=sink.address, namespace="team/a").check()
     assert health.version == "1.21.1+ent"
-    assert len(health.missing_permissions) == 7
+    assert len(health.missing_permissions) == 8
     sent = {path: headers.get("X-Vault-Namespace") for _, path, headers, _ in sink.seen}
     assert sent.pop("/v1/sys/health") is None
     assert set(sent.values()) == {"team/a"}
