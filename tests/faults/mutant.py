@@ -15,6 +15,10 @@ BINDINGS, ATTACKS, ENGINE, QUEUE, MEMORY = (
 LIFETIME, LIFETIMES = f"{DOMAIN}/test_lifetime.py", f"{RECONCILE}/test_lifetimes.py"
 SUSPENSION, NARROWING = f"{RECONCILE}/test_suspension.py", "tests/unit/vault/test_narrowing.py"
 API = "tests/unit/kubernetes/test_api.py"
+SWEEP_RULES, IDENTITY = (f"{DOMAIN}/test_{name}.py" for name in ("sweep", "identity"))
+SWEEP = f"{RECONCILE}/test_sweep.py"
+CALLER = "tests/unit/commands/test_caller.py"
+IDENTITY_CONTRACT = "tests/contract/vault/test_identity.py"
 TELEMETRY = "tests/unit/test_telemetry.py"
 POLICY, ROLE, ANSWERS, SETUP, CREDENTIALS, ROLE_FORMS, FENCES = (
     f"tests/unit/vault/test_{name}.py"

@@ -11,5 +11,6 @@ from faults.mutant import Mutant
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
 from faults.mutants_outside import OUTSIDE
+from faults.mutants_sweep import SWEEPING
 
-MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS)
+MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *SWEEPING)

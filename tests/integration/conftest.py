@@ -11,7 +11,7 @@ import pytest
 from integration.handles import Backend, Binding
 from integration.objects import TENANT, backend_object, backend_path, binding_path, secret
 from integration.world import World
-from plane.control_plane import READY_DEADLINE, Plane
+from plane.control_plane import READY_DEADLINE, ControlPlane, Plane
 from plane.json_client import Json
 from plane.operator import OperatorProcess, install
 from plane.ports import free_ports
@@ -72,6 +72,15 @@ def other_world(plane: Plane, world: World) -> Iterator[World]:
         yield found
     finally:
         vault.kill()
+
+
+@pytest.fixture(scope="session")
+def quiet() -> Iterator[Plane]:
+    """Run a control plane without any operator, for tests that start and stop their own."""
+    with ControlPlane() as running:
+        install(running)
+        prepare_store(running)
+        yield running
 
 
 @pytest.fixture
