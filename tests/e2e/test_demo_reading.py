@@ -106,7 +106,8 @@ def applied(plane_with_operator: Plane) -> Iterator[Quickstart]:
     plane.kubectl("delete", "asb", "--all", "-n", quickstart.NAMESPACE, "--timeout=30s")
     plane.kubectl("delete", "asbk", "vault", "--timeout=30s")
     assert "airwarden." not in "\n".join(_listed(plane, "auth/kubernetes/role"))
-    assert f"airwarden.{CLUSTER}" not in "\n".join(_listed(plane, "sys/policies/acl"))
+    ours = [each for each in _listed(plane, "sys/policies/acl") if each.startswith(f"airwarden.{CLUSTER}.")]
+    assert ours == [f"airwarden.{CLUSTER}.cluster-id"], "only whose name it is stays: it gives no rights"
 
 
 def _listed(plane: Plane, path: str) -> list[str]:

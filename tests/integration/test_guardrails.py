@@ -153,6 +153,33 @@ def test_a_label_of_the_namespace_gives_and_takes_access(
     made.wait_refused("KeyNotAllowed")
 
 
+def test_a_changed_selector_takes_and_gives_access_at_once_and_only_where_it_changed(
+    world: World, backend: MakeBackend, binding: MakeBinding, make_namespace: Callable[..., str]
+) -> None:
+    hit = make_namespace(labels={TENANT: "true"})
+    kept = make_namespace(labels={TENANT: "true", "stage": "prod"})
+    store = backend()
+    bound = [binding(team, store) for team in (hit, kept)]
+    keys = [f"{team}/connections/warehouse" for team in (hit, kept)]
+    for each, key in zip(bound, keys, strict=True):
+        world.write_secret(key)
+        each.wait_ready()
+    tokens = [each.login() for each in bound]
+    assert all(world.may_read(token, key) for token, key in zip(tokens, keys, strict=True))
+    narrower = rule(namespaces={"selector": {"matchLabels": {TENANT: "true", "stage": "prod"}}})
+    store.edit(allow=[narrower])
+    eventually("the live token is cut", lambda: not world.may_read(tokens[0], keys[0]), AT_ONCE)
+    assert world.may_read(tokens[1], keys[1])
+    bound[0].wait_refused("KeyNotAllowed")
+    assert (world.policy(bound[0].store_name), world.role(bound[0].store_name)) == (None, None)
+    world.merge(f"/api/v1/namespaces/{kept}", {"metadata": {"labels": {"stage": "test"}}})
+    eventually("a changed label cuts it too", lambda: not world.may_read(tokens[1], keys[1]), AT_ONCE)
+    store.edit(allow=[rule()])
+    for each, key in zip(bound, keys, strict=True):
+        each.wait_ready()
+        assert world.may_read(each.login(), key)
+
+
 def test_without_a_session_the_rules_longest_holds(
     world: World, backend: MakeBackend, binding: MakeBinding, team: str
 ) -> None:

@@ -140,6 +140,7 @@ async def test_names_of_other_backends_in_the_same_store_are_left_to_them() -> N
     other = Owner(CLUSTER, "team", "gone", "elsewhere")
     bench.store.contents[Address("vault", "Policy", other.name_in_store)] = {}
     before = dict(bench.store.contents)
+    assert (await swept(bench, grace=3600)).count == 0
     assert (await swept(bench)).count == 0
     assert bench.store.contents == before
 
