@@ -24,11 +24,11 @@ from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.priming import look_back, prime
 from airwarden.reconcile.probe import ProbeTools
 from airwarden.reconcile.sweep import SweepTools
-from airwarden.reconcile.locks import Locks
 from airwarden.settings import Settings
 from airwarden.telemetry import Ports
 

@@ -79,9 +79,6 @@ class Store(Protocol):
     def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
         """Return what the observed objects let the binding read. Pure."""
 
-    async def owners(self) -> frozenset[Owner]:
-        """Return every owner of our cluster that has something here. Forbidden when the login may not list it."""
-
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
         """Return the part of the grant that the observed objects give already; None when they give none of it.
 
@@ -102,7 +99,8 @@ class Store(Protocol):
     async def owners(self) -> frozenset[Owner]:
         """Return every owner of our cluster, of any backend, that has something here: from lists read anew.
 
-        Raises when any of the lists cannot be read: the answer is never empty for want of one.
+        Raises when any of the lists cannot be read, Forbidden where the login may not list: the answer is never empty
+        for want of a list. Each owner comes with what `addresses` needs of it.
         """
 
     async def check(self) -> Health:

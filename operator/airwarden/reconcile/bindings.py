@@ -34,10 +34,10 @@ from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache, Entry
+from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.parts import Leaving
 from airwarden.reconcile.queue import Key
-from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.wording import complaints
 
 log = structlog.get_logger("airwarden.bindings")

@@ -206,13 +206,14 @@ class Engine:
 
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now, as fast as its limits permit."""
-        for key, urgency in self._asleep.pop(name, {}).items():
+        asleep = self._asleep.pop(name, {})
+        for key, urgency in asleep.items():
             entry = self._cache.bindings.get(key)
             if entry is not None:
                 self._attempts.pop(key, None)
                 self._queue_now(entry, urgency)
-
-        self._wake(key for key in self._cache.using_backend(name) if not self._cache.bindings[key].ready)
+        others = set(self._cache.using_backend(name)) - set(asleep)
+        self._wake(sorted(key for key in others if not self._cache.bindings[key].ready))
 
     def backend_failing(self, name: str) -> None:
         """A store counts as down, or may not be ours: its probe looks at once."""

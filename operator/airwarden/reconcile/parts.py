@@ -180,9 +180,7 @@ async def observe_removal(
     return await _observe_former(part, here, frozenset())
 
 
-async def _observed(
-    runtime: Runtime, owner: Owner, here: Recorded, *, removing: bool
-) -> Mapping[Address, Observed]:
+async def _observed(runtime: Runtime, owner: Owner, here: Recorded, *, removing: bool) -> Mapping[Address, Observed]:
     addresses = runtime.store.addresses(owner)
     try:
         runtime.breaker.guard()

@@ -24,9 +24,9 @@ from airwarden.domain.sweep import MOST, Judged, judge
 from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
-from airwarden.reconcile.locks import Locks
 
 log = structlog.get_logger("airwarden.sweep")
 
@@ -174,6 +174,10 @@ async def take_away(runtime: Runtime, owner: Owner, live: LiveObjects) -> str:
     if binding is not None and runtime.name in binding.backends:
         return "a binding owns it again"
     part = await parts.observe_removal(runtime, owner, {})
+    adopted = [str(address) for address, found in (part.observed or {}).items() if found.adoption is not None]
+    if adopted:
+        # Without its binding nobody can say any more whether it is still what was found.
+        return f"in the store before its binding was, so left to its owner: {', '.join(sorted(adopted))}"
     foreign = [
         str(address)
         for address, found in (part.observed or {}).items()

@@ -231,6 +231,7 @@ async def test_what_was_written_is_read_back_as_the_whole_grant_and_what_is_cut_
 
 @pytest.mark.parametrize("behind", [0.0, 100.0])
 async def test_vault_s_clock_is_compared_with_ours(store: VaultStore, behind: float) -> None:
-    health = await check_vault(store.client, CLUSTER, AUTH, store.layout.form, lambda: time.time() - behind)
+    layout = store.layout
+    health = await check_vault(store.client, CLUSTER, AUTH, layout.kv_mount, layout.form, lambda: time.time() - behind)
     assert health.clock_ahead is not None
     assert abs(health.clock_ahead - behind) < 10

@@ -124,12 +124,6 @@ class FakeStore:
         paths = [each.fields.get("paths", ()) for each in observed.values() if each.fields is not None]
         return frozenset(StaticSecret(path) for found in paths if isinstance(found, tuple) for path in found)
 
-    async def owners(self) -> frozenset[Owner]:
-        return frozenset(
-            Owner(cluster, namespace, rest.removesuffix(f".{self.name}"), self.name)
-            for _, cluster, namespace, rest in (each.name.split(".", 3) for each in self.contents)
-        )
-
     async def apply(self, operation: Operation) -> Written:
         self._journal.begin(f"{operation.action} {operation.address.kind} in {self.name}")
         self._raise(f"{operation.action} {operation.address.kind}")

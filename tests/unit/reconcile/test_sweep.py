@@ -10,7 +10,7 @@ import pytest
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import ClusterFailed, MountMissing, StoreFailed, Unreachable
 from airwarden.domain.owner import Owner
-from airwarden.domain.resources import Address
+from airwarden.domain.resources import Address, Adoption
 from airwarden.domain.sweep import FEW
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import Json
@@ -132,6 +132,16 @@ async def test_what_does_not_carry_our_mark_is_never_touched() -> None:
     found = await swept(bench)
     assert found.reason is Reason.SWEEP_INCOMPLETE
     assert "not marked as ours" in found.message
+    assert set(addresses) <= set(bench.store.contents)
+
+
+async def test_what_was_there_before_its_binding_is_left_to_its_owner() -> None:
+    bench = await settled()
+    addresses = leave(bench)
+    bench.store.adoptions[addresses[0]] = Adoption("scope", frozenset({"Policy"}))
+    found = await swept(bench)
+    assert found.reason is Reason.SWEEP_INCOMPLETE
+    assert "in the store before its binding was" in found.message
     assert set(addresses) <= set(bench.store.contents)
 
 

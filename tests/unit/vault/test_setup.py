@@ -262,7 +262,7 @@ def test_every_pair_of_ways_to_log_in_is_a_shell_script(login: dict[str, Any], t
 @pytest.mark.parametrize("own_token", [True, False])
 def test_the_policy_covers_what_the_check_asks_for_whatever_the_way(tasks: dict[str, Any], own_token: bool) -> None:
     login = WorkloadLogin.model_validate(tasks)
-    needed = needed_rights("c1", login.mount, role_form(login), own_token=own_token)
+    needed = needed_rights("c1", login.mount, "airflow", role_form(login), own_token=own_token)
     text = setup(NAMED, workloadLogin=tasks).policy_text
     paths = {line.split('"')[1] for line in text.splitlines() if line.startswith("path ")}
     assert {path for path, _ in needed} <= paths
@@ -270,7 +270,9 @@ def test_the_policy_covers_what_the_check_asks_for_whatever_the_way(tasks: dict[
 
 
 def test_a_token_from_a_file_needs_no_right_to_renew_or_revoke_itself() -> None:
-    needed = {path for path, _ in needed_rights("c1", "kubernetes", "airflow", KubernetesForm("vault"), own_token=False)}
+    needed = {
+        path for path, _ in needed_rights("c1", "kubernetes", "airflow", KubernetesForm("vault"), own_token=False)
+    }
     assert "auth/token/lookup-self" in needed
     assert not needed & {"auth/token/renew-self", "auth/token/revoke-self"}
 

@@ -29,8 +29,8 @@ from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.concurrency import SingleFlight
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import checking, slots
-from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.fenced.aliases import ALIAS, LIST, Aliases
+from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.store import Layout, VaultStore, key_grammar
 
 
@@ -131,7 +131,7 @@ class FencedStore:
         return frozenset(
             Owner(each.cluster, each.namespace, each.binding, each.backend, name.removeprefix(f"{each.namespace}/"))
             for name, each in found.items()
-            if (each.cluster, each.backend) == (self.layout.cluster, self.layout.backend)
+            if each.cluster == self.layout.cluster
         )
 
     async def check(self) -> Health:
