@@ -157,6 +157,9 @@ def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
     policy: Annotated[
         str, typer.Option(help="The operator's policy, where backends with different mounts share a Vault.")
     ] = "",
+    foreign_role_scan: Annotated[
+        bool, typer.Option(help="Also let the operator read roles of others, to report those with managed accounts.")
+    ] = False,
 ) -> None:
     """Print what a Vault administrator applies once: the operator's policy and role."""
     try:
@@ -180,6 +183,7 @@ def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
             namespaces=tuple(workload_namespace or ()),
             enable_kv=enable_kv,
             options=ModeOptions(mode.value if mode is not None else None, moving, sweep, policy),
+            foreign_role_scan=foreign_role_scan,
         )
     except (AirwardenError, ValueError) as error:
         raise _fail(str(error)) from None

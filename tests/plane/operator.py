@@ -57,6 +57,8 @@ def set_up_vault(
     cluster: str = CLUSTER,
     namespaces: Iterable[str] = (),
     options: ModeOptions | None = None,
+    *,
+    foreign_role_scan: bool = False,
 ) -> None:
     """Do what `airwarden vault-setup` prints, with the same texts, as the Vault administrator would.
 
@@ -64,7 +66,14 @@ def set_up_vault(
     """
     model = AirflowSecretBackend.model_validate({key: backend[key] for key in ("metadata", "spec")})
     account = OperatorAccount(NAMESPACE, ACCOUNT)
-    made = vault_setup(model, cluster=cluster, operator=account, namespaces=tuple(namespaces), options=options)
+    made = vault_setup(
+        model,
+        cluster=cluster,
+        operator=account,
+        namespaces=tuple(namespaces),
+        options=options,
+        foreign_role_scan=foreign_role_scan,
+    )
     mount = plane.vault.request("GET", f"sys/auth/{made.workload_mount}", token=plane.vault_token)
     accessor = str(mount["data"]["accessor"])
 

@@ -353,14 +353,14 @@ class BackendStatus(StatusModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
     ] = ()
-    """Ready, Reachable, Authorized, Swept; while they apply Reconciling, Stalled and ClockSkew."""
+    """Ready, Reachable, Authorized, Swept; while they apply Reconciling, Stalled, ClockSkew and ForeignRoles."""
     store: StoreIdentity = StoreIdentity()
     """Which store answered."""
     capabilities: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...],
         Field(max_length=16, json_schema_extra=schema(list_type="set")),
     ] = ()
-    """What the store can do here: Static, Dynamic, SessionTTL."""
+    """What the store can do here: Static, Dynamic, SessionTTL; ForeignRoleScan where its admin grants that read."""
     missing_permissions: Annotated[
         tuple[Annotated[str, Field(max_length=512)], ...],
         Field(max_length=32, json_schema_extra=schema(list_type="set")),

@@ -245,6 +245,16 @@ class Reason(Enum):
         "The store answers.",
         "Nothing to do.",
     )
+    FOREIGN_ROLES = Explanation(
+        "ForeignRoles",
+        "A role of the store that Airwarden did not make lets a managed account log in, maybe with more rights.",
+        "Take the account out of the role that the message names, or remove the role. airwarden doctor names all.",
+    )
+    NO_FOREIGN_ROLES = Explanation(
+        "NoForeignRoles",
+        "The operator may read the roles beside ours, and none of them lets a managed account log in.",
+        "Nothing to do.",
+    )
     UNKNOWN = Explanation(
         "Unknown",
         "It could not be asked, because something before it failed.",

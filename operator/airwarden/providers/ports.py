@@ -7,13 +7,17 @@ and nothing else that is expected.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from airwarden.domain.fence import Fence
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
+
+FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
+"""The capability of a store whose admin lets the operator read logins beside ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +112,11 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Revoke the login and close all connections. Never raises for a store that is down."""
+
+
+@runtime_checkable
+class ScansLogins(Protocol):
+    """A store that can show logins beside ours. Asked only while its capabilities have ForeignRoleScan."""
+
+    async def foreign_logins(self) -> ForeignLogins:
+        """Return the logins that are not ours on the mount where tasks log in, as many as one look may read."""

@@ -25,6 +25,7 @@ from airwarden.providers.ports import Health
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import rfc3339
 from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.foreign import CONDITION, ForeignScan
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.sweep import BackendSweep, Found, SweepTools
 
@@ -90,6 +91,7 @@ class Probe:
         self._sweep = BackendSweep(name, tools.sweeps, lambda: self.nudge(check=False))
         self._check_due = True
         self._finding = Finding()
+        self._foreign = ForeignScan()
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -184,6 +186,7 @@ class Probe:
         if self._finding.healthy and not was_well:
             self._sweep.soon()
         found.breaker.succeeded()
+        await self._foreign.look(found.store, health, self._tools.cache.accounts)
         if recovered:
             self._tools.recovered(self._name)
 
@@ -235,7 +238,8 @@ class Probe:
             observed_generation=generation,
             conditions=shown
             + _details(previous.conditions, finding, generation, now)
-            + _swept(previous.conditions, swept, generation, now),
+            + _swept(previous.conditions, swept, generation, now)
+            + self._foreign_roles(previous.conditions, generation, now),
             store=StoreIdentity(id=health.store_id, version=health.version) if health else previous.store,
             capabilities=health.capabilities if health else previous.capabilities,
             missing_permissions=health.missing_permissions if health else previous.missing_permissions,
@@ -246,6 +250,15 @@ class Probe:
             ),
             orphans=swept.orphans if swept is not None else previous.orphans,
         )
+
+    def _foreign_roles(self, previous: tuple[Condition, ...], generation: int, now: str) -> tuple[Condition, ...]:
+        """Return what is known of logins beside ours; nothing where the operator may not look."""
+        outcome = self._foreign.outcome
+        if outcome is not None:
+            return (_detail(previous, CONDITION, outcome, generation, now),)
+        # Before the first check after a start, or while the store is down, what was last seen stands.
+        asked = self._finding.health is not None
+        return () if asked else tuple(each for each in previous if each.type == CONDITION)
 
     def _ready(self, key: tuple[str, str]) -> bool:
         entry = self._tools.cache.bindings.get(key)

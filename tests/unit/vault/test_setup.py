@@ -312,3 +312,15 @@ def test_a_policy_that_operators_may_write_is_never_the_operators_own(name: str)
 def test_a_policy_of_another_name_is_the_logins_own() -> None:
     found = vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, options=ModeOptions(policy="second"))
     assert (found.policy_name, found.role_fields["token_policies"]) == ("second", "second")
+
+
+def test_reading_roles_of_others_is_printed_only_when_asked_for_and_is_one_segment_to_read() -> None:
+    plain = setup(NAMED).policy_text
+    made = vault_setup(backend(NAMED), cluster="c1", operator=OPERATOR, foreign_role_scan=True)
+    assert made.policy_text.removeprefix(plain).splitlines()[1:] == [
+        'path "auth/kubernetes/role/+" {',
+        '  capabilities = ["read"]',
+        "}",
+    ]
+    assert made.policy_text in made.script
+    assert "role/+" not in plain

@@ -11,9 +11,10 @@ from typing import Final
 
 from airwarden.domain.errors import Forbidden
 from airwarden.domain.owner import PREFIX
-from airwarden.providers.ports import Health
+from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import TokenFile
+from airwarden.providers.vault.foreign import probe_path
 from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.role import JSONValue
 from airwarden.providers.vault.role_forms import RoleForm
@@ -62,7 +63,8 @@ async def check_vault(
     """
     own_token = not isinstance(client.connection.credentials, TokenFile)
     needed = needed_rights(cluster, auth_mount, kv_mount, form, own_token=own_token)
-    health = replace(await check_rights(client, needed, CAPABILITIES, clock=clock), caveat=form.caveat)
+    scan = (probe_path(auth_mount), ("read",), FOREIGN_ROLE_SCAN)
+    health = replace(await check_rights(client, needed, CAPABILITIES, (scan,), clock), caveat=form.caveat)
     if not health.missing_permissions:
         await client.prove()
         # A role that nobody has and the settings of a mount: each is answered otherwise where there is no mount.

@@ -73,20 +73,20 @@ class VaultClient:
         self._counts: Counter[str] = Counter()
         self._closed = False
 
-    async def request(self, call: Call, *, identified: bool = True) -> Answer:
-        """Send one request with the login, making or replacing the login if need be.
+    async def request(self, call: Call, *, identified: bool = True, kind: str = "request") -> Answer:
+        """Send one request with the login, making or replacing the login if need be; it is counted as ``kind``.
 
         Only what tells nothing and changes nothing may be sent to a Vault that is not ``identified``.
         """
         login = await self._current()
         try:
             await self._identify(login, identified)
-            return await self._send(call, "request", login.token)
+            return await self._send(call, kind, login.token)
         except DeadToken:
             login = await self._current(dead=login)
         try:
             await self._identify(login, identified)
-            return await self._send(call, "request", login.token)
+            return await self._send(call, kind, login.token)
         except DeadToken as error:
             message = error.message
         raise Unauthorized(f"{message}: a new login did not help. Look at the login's role in Vault")
@@ -118,7 +118,7 @@ class VaultClient:
         self._proven = login.number
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many requests were sent so far: request, login, renew, revoke, health, check."""
+        """Return how many requests were sent so far: request, scan, login, renew, revoke, health, check."""
         return MappingProxyType(dict(self._counts))
 
     async def close(self) -> None:

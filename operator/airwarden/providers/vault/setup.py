@@ -67,11 +67,14 @@ def vault_setup(
     namespaces: Iterable[str] = (),
     enable_kv: bool = False,
     options: ModeOptions | None = None,
+    foreign_role_scan: bool = False,
 ) -> VaultSetup:
     """Return what gives the operator its rights on the backend's Vault.
 
     ``namespaces`` are those that rules select by label: Vault knows no labels, so they are listed.
-    ``enable_kv`` adds the key-value engine to the script. ``options`` are those of the modes. Raises
+    ``enable_kv`` adds the key-value engine to the script, ``foreign_role_scan`` the right to read the roles of others
+    on the tasks' mount, so that the operator reports those that name a managed account. ``options`` are those of the
+    modes. Raises
     InvalidSettings when nothing safe can be rendered: no namespace at all would mean every namespace to Vault.
     """
     vault = vault_settings(backend)
@@ -89,6 +92,8 @@ def vault_setup(
     fenced = mode == "Fenced" or (options.moving and vault.fenced is not None)
     fence = fence_setup(backend, cluster, listed) if fenced else None
     text = _policy_text(vault, cluster, listed) if mode == "Roles" or options.moving else ""
+    if foreign_role_scan:
+        text += _scan_rule(vault)
     if fence is not None or options.moving:
         text += fence_rights(cluster, listed, fence, sweep=options.sweep)
     own = own_login(vault, account=_checked(operator), policy=name, longest=longest)
@@ -155,6 +160,15 @@ def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...])
         *_path("auth/token/revoke-self", "update"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _scan_rule(vault: VaultBackend) -> str:
+    """Return the right to read every role of the tasks' mount. The rule for our own roles is longer and wins there."""
+    roles = quote(f"auth/{vault.workload_login.mount}/role")
+    return (
+        "# Read roles of others, to report those that name a managed account.\n"
+        f'path {roles[:-1]}/+" {{\n  capabilities = ["read"]\n}}\n'
+    )
 
 
 def _path(path: str, *capabilities: str) -> list[str]:

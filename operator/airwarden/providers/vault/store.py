@@ -15,6 +15,7 @@ from airwarden.domain.errors import StoreFailed
 from airwarden.domain.fence import Fence
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX, Owner
 from airwarden.domain.resources import (
     Action,
@@ -37,6 +38,7 @@ from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import slots
 from airwarden.providers.vault.fenced.aliases import ALIAS, Aliases
 from airwarden.providers.vault.identity import Identity
+from airwarden.providers.vault.foreign import read_foreign_logins
 from airwarden.providers.vault.listing import SharedListing
 from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
@@ -202,6 +204,10 @@ class VaultStore:
         )
         found = (Owner.from_name(self.layout.cluster, name) for name in policies | roles)
         return frozenset(each for each in found if each is not None)
+
+    async def foreign_logins(self) -> ForeignLogins:
+        """Return the roles beside ours on the mount where tasks log in."""
+        return await read_foreign_logins(self.client, self.layout.auth_mount, self.layout.cluster)
 
     async def check(self) -> Health:
         """Ask Vault for its health, log in, and ask for the rights of the login."""

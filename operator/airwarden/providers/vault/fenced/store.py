@@ -11,6 +11,7 @@ from dataclasses import replace
 from airwarden.domain.fence import Fence
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
     Action,
@@ -143,6 +144,10 @@ class FencedStore:
             await self._aliases.accessor(anew=True)
             await self._proving.join()
         return health
+
+    async def foreign_logins(self) -> ForeignLogins:
+        """Return the roles beside ours on the mount where tasks log in."""
+        return await self._roles.foreign_logins()
 
     async def close(self) -> None:
         """Revoke the login and close all connections."""
