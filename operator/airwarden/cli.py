@@ -1,4 +1,4 @@
-"""The command line: `airwarden run | crds | vault-setup | sweep | adopt | secret-id`.
+"""The command line: one module beside the commands for people, which are in `airwarden.commands`.
 
 Errors that a user can mend are one line on standard error and exit status 1; wrong usage is 2, as typer does it.
 """
@@ -19,6 +19,9 @@ from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.adopt import adopt
 from airwarden.commands.secret_id import secret_id
 from airwarden.commands.sweep import sweep
+from airwarden.commands.access import access
+from airwarden.commands.doctor.command import doctor
+from airwarden.commands.plan import plan
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.fenced.setup import ModeOptions
@@ -45,6 +48,9 @@ app = typer.Typer(
 
 app.command("adopt")(adopt)
 app.command("sweep")(sweep)
+app.command()(plan)
+app.command()(access)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -119,9 +119,10 @@ class Caller:
                 f"this cluster does not serve {path}: apply the files of crds/, or choose another --context"
             ) from None
 
-    async def bindings(self) -> Listing[AirflowSecretBinding]:
-        """Return the bindings of all namespaces."""
-        return _listing(AirflowSecretBinding, await self.bodies(f"/apis/{API_VERSION}/{BINDINGS}"))
+    async def bindings(self, namespace: str = "") -> Listing[AirflowSecretBinding]:
+        """Return the bindings of one namespace, or of all."""
+        path = binding_path(namespace, "").rstrip("/") if namespace else f"/apis/{API_VERSION}/{BINDINGS}"
+        return _listing(AirflowSecretBinding, await self.bodies(path))
 
     async def backends(self) -> Listing[AirflowSecretBackend]:
         """Return all backends."""

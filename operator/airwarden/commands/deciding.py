@@ -1,0 +1,87 @@
+"""What the operator would decide now: its own pure code, asked with live objects by `plan` and `access`.
+
+Nothing here sends anything to a store.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.metadata import Metadata
+from airwarden.api.reasons import Reason
+from airwarden.commands.caller import Listing
+from airwarden.domain import report as reports
+from airwarden.domain.desired import Held, Plan, Surroundings, plan
+from airwarden.domain.errors import AirwardenError
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import Address
+from airwarden.providers.ports import Store
+from airwarden.providers.vault.borrowed import BorrowedClient
+from airwarden.providers.vault.opening import open_store
+from airwarden.reconcile.backends import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What decisions depend on, beside the binding itself."""
+
+    cluster: str
+    backends: Mapping[str, Runtime | Held]
+    namespaces: Mapping[str, Metadata]
+
+    def decide(self, binding: AirflowSecretBinding) -> Plan:
+        """Return what the binding may have now."""
+        recorded = self.recorded(binding)
+        namespace = self.namespaces.get(binding.metadata.namespace)
+        return plan(
+            binding,
+            Surroundings(
+                cluster=self.cluster,
+                backends={
+                    name: each.view() if isinstance(each, Runtime) else each for name, each in self.backends.items()
+                },
+                namespace_labels=namespace.labels if namespace is not None else None,
+                recorded=frozenset(address.backend for address in recorded),
+            ),
+        )
+
+    def recorded(self, binding: AirflowSecretBinding) -> Mapping[Address, str]:
+        """Return the digests that the binding's status records, without forged entries."""
+        owner = Owner(self.cluster, binding.metadata.namespace, binding.metadata.name)
+        return reports.derived(reports.recorded(binding.status), owner, binding.spec.service_account.name)
+
+
+def opened(
+    backends: Listing[AirflowSecretBackend], cluster: str, stores: Mapping[str, Store] | None = None
+) -> Mapping[str, Runtime | Held]:
+    """Return the backends as the operator would have them, with the given stores or ones that are never asked."""
+    found: dict[str, Runtime | Held] = {
+        name: Held(Reason.BACKEND_INVALID, f"AirflowSecretBackend {name} cannot be read: {complaint}")
+        for name, complaint in backends.unreadable.items()
+    }
+    for backend in backends.items:
+        name = backend.metadata.name
+        try:
+            store = (stores or {}).get(name) or unasked_store(backend, cluster)
+        except AirwardenError as error:
+            found[name] = Held(error.reason, f"backend {name} cannot be used: {error.message}")
+            continue
+        found[name] = Runtime(backend, store, lambda _: None)
+    return found
+
+
+def unasked_store(backend: AirflowSecretBackend, cluster: str) -> Store:
+    """Return the backend's store for its rendering and its grammar alone: it has no token, so it cannot be asked."""
+    client = partial(BorrowedClient, token="")
+    return open_store(backend, cluster=cluster, token_directory=Path(os.devnull), ca_pem=None, client=client)
+
+
+async def closed(runtimes: Iterable[Runtime | Held]) -> None:
+    """Let go of stores that were never asked."""
+    for each in runtimes:
+        if isinstance(each, Runtime):
+            await each.store.close()

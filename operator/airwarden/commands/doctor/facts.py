@@ -1,0 +1,88 @@
+"""What the checks judge: the cluster and the stores as the caller may see them. No secret value is among it.
+
+Collected by `cluster` and `stores` beside this module; each part is `Unknown` where the caller may not look.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.metadata import Metadata
+from airwarden.commands.caller import Listing
+from airwarden.domain.logins import Account as AccountName
+from airwarden.domain.logins import ForeignLogins
+from airwarden.domain.resources import FieldValue
+from airwarden.providers.kubernetes.accounts import Account
+from airwarden.providers.kubernetes.api import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Something could not be looked at; why, or what right it needs."""
+
+    needs: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGrant:
+    """One RoleBinding or ClusterRoleBinding."""
+
+    object: str
+    role: str
+    accounts: frozenset[AccountName] = frozenset()
+    """Service accounts that it names."""
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSecret:
+    """A Secret that holds a token of an account which never expires. Its value was not read."""
+
+    namespace: str
+    name: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """One store as the caller's token may see it."""
+
+    address: str
+    logins: ForeignLogins | Unknown
+    names: frozenset[str] | Unknown
+    """Names of policies and roles under our cluster's prefix, of any backend."""
+    audit_devices: int | Unknown
+    operator_policy: str | Unknown | None
+    """Text of the operator's policy; None when there is none."""
+    operator_role: Mapping[str, FieldValue] | Unknown | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that was collected."""
+
+    cluster: str
+    operator_namespace: str
+    namespace: str
+    """The only namespace that was asked for; empty for all."""
+    bindings: Listing[AirflowSecretBinding]
+    backends: Listing[AirflowSecretBackend] | Unknown
+    all_backends: frozenset[str] | Unknown
+    """Names of all backends, also of those that were not asked for."""
+    bound: frozenset[AccountName]
+    """Namespace and name of each binding that was there before or after the stores were looked at."""
+    namespaces: Mapping[str, Metadata] | Unknown
+    accounts: tuple[Account, ...] | Unknown
+    token_secrets: tuple[TokenSecret, ...] | Unknown
+    role_grants: tuple[RoleGrant, ...] | Unknown
+    kinds: Mapping[str, Json | None] | Unknown
+    """The CustomResourceDefinitions of ours by file; None for one that is not installed."""
+    stores: Mapping[str, StoreFacts | Unknown] = field(default_factory=dict)
+
+    @property
+    def managed(self) -> frozenset[AccountName]:
+        """Every managed account: those that bindings name, and those that carry our labels."""
+        named = {(each.metadata.namespace, each.spec.service_account.name) for each in self.bindings.items}
+        labelled = () if isinstance(self.accounts, Unknown) else self.accounts
+        return frozenset(named | {(each.namespace, each.name) for each in labelled})

@@ -1,0 +1,215 @@
+"""Checks of what stands in the stores beside the bindings, and of the operator's own rights there. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from airwarden.api.backend import AirflowSecretBackend
+from airwarden.commands.doctor.backend_checks import admitted
+from airwarden.commands.doctor.cluster_checks import Said
+from airwarden.commands.doctor.facts import Facts, StoreFacts, Unknown
+from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
+from airwarden.domain.errors import InvalidSettings
+from airwarden.domain.logins import admitting, shortened
+from airwarden.domain.owner import PREFIX, Owner
+from airwarden.domain.resources import FieldValue
+from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
+
+_STORE_CHECKS: Final = (Check.LOGINS, Check.LEFTOVERS, Check.OPERATOR, Check.AUDIT)
+_BLOCK: Final = re.compile(r'^path "([^"\n]+)" \{\n(.*?)\n\}\n', re.MULTILINE | re.DOTALL)
+_LISTED: Final = re.compile(r'"bound_service_account_namespaces" = \[([^\]\n]*)\]')
+_AGAIN: Final = "review it, and apply what airwarden vault-setup prints"
+
+
+def stores(facts: Facts) -> Said:
+    """Report everything about every store that was looked at."""
+    if isinstance(facts.backends, Unknown):
+        return
+    for backend in facts.backends.items:
+        found = facts.stores.get(backend.metadata.name)
+        if found is None or isinstance(found, Unknown):
+            needs = found.needs if found is not None else "the store was not looked at"
+            for check in _STORE_CHECKS:
+                yield Unchecked(check, f"backend {backend.metadata.name}", needs)
+            continue
+        yield from _logins(backend, found, facts)
+        yield from _leftovers(backend, found, facts)
+        yield from _audit(found)
+        yield from _operator(backend, found, facts)
+
+
+def _logins(backend: AirflowSecretBackend, found: StoreFacts, facts: Facts) -> Said:
+    name = f"backend {backend.metadata.name}"
+    if isinstance(found.logins, Unknown):
+        yield Unchecked(Check.LOGINS, name, found.logins.needs)
+        return
+    if found.logins.unread:
+        yield Unchecked(
+            Check.LOGINS, name, f"{found.logins.unread} more role(s) were not looked at: there are too many"
+        )
+    for hit in admitting(found.logins.logins, facts.managed):
+        yield Finding(
+            Check.LOGINS,
+            Severity.DANGER,
+            name,
+            hit.sentence,
+            "take the account out of the role, or remove the role: what it gives, no binding shows and nothing ends",
+        )
+
+
+def _leftovers(backend: AirflowSecretBackend, found: StoreFacts, facts: Facts) -> Said:
+    name = f"backend {backend.metadata.name}"
+    if isinstance(found.names, Unknown):
+        yield Unchecked(Check.LEFTOVERS, name, found.names.needs)
+        return
+    holders = _holders(facts)
+    for each in sorted(found.names):
+        owner = owner_of_name(each, facts.cluster)
+        if owner is None:
+            continue
+        nobodys = not isinstance(facts.all_backends, Unknown) and owner.backend not in facts.all_backends
+        if owner.backend != backend.metadata.name and not nobodys:
+            continue
+        key = (owner.namespace, owner.binding)
+        if (facts.namespace and owner.namespace != facts.namespace) or owner.backend in holders.get(key, ()):
+            continue
+        if key in facts.bound and key not in holders:
+            continue  # it was there a moment ago, or cannot be read: not known to be nobody's
+        yield Finding(
+            Check.LEFTOVERS,
+            Severity.WARNING,
+            f"store {found.address}",
+            f"{each} belongs to no binding" + (f", and there is no backend {owner.backend}" if nobodys else ""),
+            "airwarden sweep shows what it is, and removes it with --delete",
+        )
+
+
+def _holders(facts: Facts) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the backends that each binding names or has something recorded in."""
+    found = {}
+    for binding in facts.bindings.items:
+        named = {each.backend_ref.name for each in binding.spec.secrets}
+        recorded = {each.backend for each in binding.status.targets} if binding.status is not None else set()
+        found[binding.metadata.namespace, binding.metadata.name] = frozenset(named | recorded)
+    return found
+
+
+def owner_of_name(name: str, cluster: str) -> Owner | None:
+    """Return whose a name in a store is, by its parts; None for one that Airwarden does not give."""
+    namespace, _, rest = name.removeprefix(f"{PREFIX}.{cluster}.").partition(".")
+    binding, _, backend = rest.rpartition(".")
+    try:
+        owner = Owner(cluster, namespace, binding, backend)
+    except ValueError:
+        return None
+    return owner if backend and owner.name_in_store == name else None
+
+
+def _audit(found: StoreFacts) -> Said:
+    if isinstance(found.audit_devices, Unknown):
+        yield Unchecked(Check.AUDIT, f"store {found.address}", found.audit_devices.needs)
+    elif not found.audit_devices:
+        yield Finding(
+            Check.AUDIT,
+            Severity.HINT,
+            f"store {found.address}",
+            "it has no audit device, so nobody can tell afterwards who read what",
+            "enable one: vault audit enable file file_path=…",
+        )
+
+
+def _operator(backend: AirflowSecretBackend, found: StoreFacts, facts: Facts) -> Said:
+    where = f"store {found.address}"
+    if isinstance(found.operator_policy, Unknown):
+        yield Unchecked(Check.OPERATOR, where, found.operator_policy.needs)
+    elif found.operator_policy is not None:
+        yield from _policy(backend, found.operator_policy, where, facts)
+    if isinstance(found.operator_role, Unknown):
+        yield Unchecked(Check.OPERATOR, where, found.operator_role.needs)
+    elif found.operator_role is not None:
+        yield from _role(found.operator_role, where, f"{PREFIX}-operator.{facts.cluster}")
+
+
+def _policy(backend: AirflowSecretBackend, text: str, where: str, facts: Facts) -> Said:
+    """Compare the operator's policy with what is printed for the same namespaces."""
+    listed = _LISTED.search(text)
+    permitted = frozenset(re.findall(r'"([^"]*)"', listed[1])) if listed is not None else frozenset()
+    try:
+        made = _printed(backend, permitted, facts)
+    except InvalidSettings as error:
+        yield Unchecked(Check.OPERATOR, where, f"what vault-setup would print is not known: {error.message}")
+        return
+    live, printed = blocks(text), blocks(made.policy_text)
+    if live is None or printed is None:
+        problem = f"policy {made.policy_name} is not in the form that vault-setup prints, so it was not compared"
+        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, _AGAIN)
+        return
+    for path in sorted(live.keys() - printed.keys()):
+        problem = f"policy {made.policy_name} gives rights on {path}, which the operator does not need"
+        yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
+    for path in sorted(path for path in live.keys() & printed.keys() if live[path] != printed[path]):
+        problem = f"policy {made.policy_name} differs from what vault-setup prints, at {path}"
+        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, _AGAIN)
+    yield from _permitted(backend, permitted, where, facts)
+
+
+def _printed(backend: AirflowSecretBackend, permitted: Iterable[str], facts: Facts) -> VaultSetup:
+    account = OperatorAccount(facts.operator_namespace, "airwarden")
+    return vault_setup(
+        backend, cluster=facts.cluster, operator=account, namespaces=sorted(permitted), foreign_role_scan=True
+    )
+
+
+def _permitted(backend: AirflowSecretBackend, permitted: frozenset[str], where: str, facts: Facts) -> Said:
+    if not permitted or isinstance(facts.namespaces, Unknown) or isinstance(facts.backends, Unknown):
+        return
+    meant = admitted_by([backend], facts)
+    for namespace in sorted(meant & facts.namespaces.keys() - permitted):
+        problem = (
+            f"the operator may not bind accounts of namespace {namespace}, which backend {backend.metadata.name} allows"
+        )
+        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, "run what airwarden vault-setup prints again")
+    spare = sorted(permitted - admitted_by(facts.backends.items, facts))
+    if spare and facts.all_backends == frozenset(each.metadata.name for each in facts.backends.items):
+        problem = f"the operator may bind accounts of namespaces that no rule speaks of: {shortened(spare)}"
+        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, "run what airwarden vault-setup prints again")
+
+
+def admitted_by(backends: Iterable[AirflowSecretBackend], facts: Facts) -> frozenset[str]:
+    """Return the namespaces that rules of these backends name, or mean by labels that are known."""
+    rules = [rule for backend in backends for rule in backend.spec.allow]
+    named = {name for rule in rules for name in rule.namespaces.names}
+    labelled = [] if isinstance(facts.namespaces, Unknown) else [admitted(rule, facts.namespaces) for rule in rules]
+    return frozenset(named).union(*labelled)
+
+
+def _role(role: Mapping[str, FieldValue], where: str, policy: str) -> Said:
+    policies = role.get("token_policies")
+    carried = policies if isinstance(policies, tuple) else ()
+    spare = sorted(set(carried) - {policy})
+    if spare:
+        problem = (
+            f"the operator's role also carries {shortened(spare)}: the fence that vault-setup prints does not hold"
+        )
+        yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
+    if role.get("token_no_default_policy") is not True:
+        problem = "the operator's role also carries Vault's policy default"
+        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, _AGAIN)
+    for field in ("bound_service_account_names", "bound_service_account_namespaces"):
+        value = role.get(field)
+        names = value if isinstance(value, tuple) else ()
+        if len(names) != 1 or any("*" in each for each in names):
+            problem = f"the operator's role lets in more than one account: {field} is {shortened(names) or 'empty'}"
+            yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
+
+
+def blocks(text: str) -> dict[str, str] | None:
+    """Return the rules of a policy by path, their namespaces left out; None for a form that is not the printed one."""
+    rest = _BLOCK.sub("", text)
+    if any(line and not line.startswith("#") for line in rest.splitlines()):
+        return None
+    pairs = [
+        (found[1], _LISTED.sub('"bound_service_account_namespaces" = …', found[2], count=1))
+        for found in _BLOCK.finditer(text)
+    ]
+    return dict(pairs) if len(dict(pairs)) == len(pairs) else None

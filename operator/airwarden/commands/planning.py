@@ -1,0 +1,178 @@
+"""What `airwarden plan` forecasts: a verdict per secret, and the writes that the operator would make. It makes none."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.fields import duration_text
+from airwarden.commands.access import key_of
+from airwarden.commands.deciding import World
+from airwarden.domain import report as reports
+from airwarden.domain.desired import Decision, Held, Plan
+from airwarden.domain.diff import diff
+from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
+from airwarden.domain.guardrails import Admitted
+from airwarden.domain.resources import Action, Address, FieldValue, Observed, Resource
+from airwarden.providers.kubernetes import accounts
+from airwarden.providers.kubernetes.accounts import Accounts
+from airwarden.providers.kubernetes.api import KubernetesApi
+from airwarden.reconcile.backends import Runtime
+
+_VERBS: Final = {Action.CREATE: "create", Action.UPDATE: "change", Action.DELETE: "remove"}
+CONFLICT: Final = "conflict"
+UNKNOWN: Final = "unknown"
+"""It could not be found out what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What would become of one secret."""
+
+    id: str
+    backend: str
+    key: str
+    verdict: str
+    """granted, refused or unknown."""
+    rule: str
+    session: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What would happen to one object: create, change, remove, keep, conflict, unknown, or write where nobody asked."""
+
+    where: str
+    object: str
+    action: str
+    message: str = ""
+    difference: tuple[str, ...] = ()
+    """A unified diff of what is there and what would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The whole forecast for one binding."""
+
+    binding: str
+    account: str
+    verdicts: tuple[Verdict, ...]
+    writes: tuple[Write, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether something declared would not be had."""
+        return any(each.verdict == "refused" for each in self.verdicts) or any(
+            each.action == CONFLICT for each in self.writes
+        )
+
+    @property
+    def unknown(self) -> bool:
+        """Whether something could not be found out."""
+        return any(each.verdict == UNKNOWN for each in self.verdicts) or any(
+            each.action == UNKNOWN for each in self.writes
+        )
+
+
+def planned(binding: AirflowSecretBinding, wanted: Plan, writes: Iterable[Write]) -> Planned:
+    """Return the forecast."""
+    pairs = zip(binding.spec.secrets, wanted.decisions, strict=True)
+    verdicts = tuple(_verdict(key_of(item), decision, wanted) for item, decision in pairs)
+    name = f"{binding.metadata.namespace}/{binding.metadata.name}"
+    return Planned(name, f"{binding.metadata.namespace}/{wanted.account}", verdicts, tuple(writes))
+
+
+def _verdict(key: str, decision: Decision, wanted: Plan) -> Verdict:
+    found, what = decision.verdict, f"{decision.type}/{decision.id}"
+    if isinstance(found, Admitted):
+        grant = wanted.grants.get(decision.backend)
+        session = duration_text(grant.session.max_ttl) if grant is not None else ""
+        return Verdict(what, decision.backend, key, "granted", found.rule, session, "")
+    word = UNKNOWN if isinstance(found, Held) else "refused"
+    return Verdict(what, decision.backend, key, word, "", "", f"{found.reason.word}: {found.message}")
+
+
+async def account_write(api: KubernetesApi, wanted: Plan, binding: AirflowSecretBinding) -> Write:
+    """Return what would happen to the service account."""
+    resource = accounts.desired(wanted.owner, wanted.account)
+    what = f"{resource.address.kind} {wanted.owner.namespace}/{wanted.account}"
+    uid = reports.recorded_id(binding.status, resource.address)
+    try:
+        found = await Accounts(api).read(wanted.owner, wanted.account)
+        if found is not None:
+            accounts.refuse_foreign(found, wanted.owner, uid)
+    except (NotOwned, ServiceAccountTaken) as error:
+        return Write("cluster", what, CONFLICT, f"{error.reason.word}: {error.message}")
+    except AirwardenError as error:
+        return Write("cluster", what, UNKNOWN, error.message)
+    seen = found.observed(wanted.owner) if found is not None else accounts.absent(wanted.account)
+    if seen.fields == resource.fields:
+        return Write("cluster", what, "keep")
+    return Write("cluster", what, "create" if seen.absent else "change", "", difference(seen.fields, resource.fields))
+
+
+async def store_writes(
+    name: str, world: World, wanted: Plan, binding: AirflowSecretBinding, *, why_unasked: str
+) -> list[Write]:
+    """Return what would happen in one store: as a difference from what it has, or as it would be written."""
+    runtime = world.backends.get(name)
+    if not isinstance(runtime, Runtime) or name in wanted.held:
+        return []  # its secrets say why it is not known
+    grant = wanted.grants.get(name)
+    desired = runtime.store.render(grant) if grant is not None else ()
+    if why_unasked:
+        said = f"not compared with the store: {why_unasked}"
+        return [Write(name, _shown(each.address), "write", said, difference(None, each.fields)) for each in desired]
+    owner = wanted.owner.at(name)
+    addresses = runtime.store.addresses(owner)
+    try:
+        observed = await runtime.store.observe(owner, addresses, known=True)
+    except AirwardenError as error:
+        said = f"not compared with the store: {error.message}"
+        return [Write(name, _shown(each.address), UNKNOWN, said, difference(None, each.fields)) for each in desired]
+    here = {address: digest for address, digest in world.recorded(binding).items() if address.backend == name}
+    return _changes(name, desired, observed, here, addresses)
+
+
+def _changes(
+    name: str,
+    desired: tuple[Resource, ...],
+    observed: Mapping[Address, Observed],
+    recorded: Mapping[Address, str],
+    addresses: tuple[Address, ...],
+) -> list[Write]:
+    changes = diff(desired, observed, recorded, addresses)
+    found = [Write(name, _shown(each.address), CONFLICT, f"NotOwned: {each.message}") for each in changes.conflicts]
+    found += [
+        Write(
+            name,
+            _shown(each.address),
+            _VERBS[each.action],
+            "changed from outside" if each.address in changes.drifted else "",
+            difference(each.observed.fields, each.resource.fields if each.resource is not None else None),
+        )
+        for each in changes.operations
+    ]
+    return found + [Write(name, _shown(each), "keep") for each in sorted(changes.present)]
+
+
+def difference(before: Mapping[str, FieldValue] | None, after: Mapping[str, FieldValue] | None) -> tuple[str, ...]:
+    """Return a unified diff of two states of one object, without its file headings. None is an object not there."""
+    lines = difflib.unified_diff(_lines(before), _lines(after), "before", "after", lineterm="", n=2)
+    return tuple(lines)[2:]
+
+
+def _lines(fields: Mapping[str, FieldValue] | None) -> list[str]:
+    found: list[str] = []
+    for name, value in sorted((fields or {}).items()):
+        if isinstance(value, str) and "\n" in value:
+            found += value.splitlines()
+        else:
+            found.append(f"{name} = {', '.join(value) if isinstance(value, tuple) else value}")
+    return found
+
+
+def _shown(address: Address) -> str:
+    return f"{address.kind} {address.name}"
