@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from airwarden import __version__
 from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
-from airwarden.commands.adopt import adopt
-from airwarden.commands.secret_id import secret_id
-from airwarden.commands.sweep import sweep
 from airwarden.commands.access import access
+from airwarden.commands.adopt import adopt
 from airwarden.commands.doctor.command import doctor
 from airwarden.commands.plan import plan
+from airwarden.commands.secret_id import secret_id
+from airwarden.commands.sweep import sweep
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.fenced.setup import ModeOptions

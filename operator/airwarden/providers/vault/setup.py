@@ -59,7 +59,7 @@ class VaultSetup:
     """In mode Fenced: what the tasks log in with. Texts then hold ``${ACCESSOR}`` for the accessor of their mount."""
 
 
-def vault_setup(
+def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
     backend: AirflowSecretBackend,
     *,
     cluster: str,

@@ -37,8 +37,8 @@ from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import slots
 from airwarden.providers.vault.fenced.aliases import ALIAS, Aliases
-from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.foreign import read_foreign_logins
+from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.listing import SharedListing
 from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
