@@ -137,3 +137,14 @@ async def test_a_message_does_not_repeat_the_query_or_the_body(server: tuple[Ser
         await api.patch("/api/v1/x", [{"op": "test", "path": "/a", "value": "canary"}])
     assert "canary" not in caught.value.message
     assert "fieldManager" not in caught.value.message
+
+
+async def test_only_metadata_is_asked_for_where_objects_hold_secrets(server: tuple[Server, KubernetesApi]) -> None:
+    made, api = server
+    accepted: list[str] = []
+    made.answer = lambda request: accepted.append(request.headers["Accept"])
+    made.body = {"items": [{"metadata": {"name": "one"}}]}
+    found = [each async for each in api.metadata_pages("/api/v1/secrets", "type=x")]
+    assert found == [{"metadata": {"name": "one"}}]
+    assert accepted == ["application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"]
+    assert made.seen == [("GET", "/api/v1/secrets?limit=500&fieldSelector=type%3Dx", None)]
