@@ -186,9 +186,9 @@ class Probe:
         if self._finding.healthy and not was_well:
             self._sweep.soon()
         found.breaker.succeeded()
-        await self._foreign.look(found.store, health, self._tools.cache.accounts)
         if recovered:
             self._tools.recovered(self._name)
+        await self._foreign.look(found.store, health, self._tools.cache.accounts)
 
     async def _keep_status(self) -> bool | None:
         """Write the status if it differs; True when written, None when the backend may go or is gone."""

@@ -59,11 +59,12 @@ def test_a_role_of_somebody_else_for_a_managed_account_is_found_and_left_alone(
     )
     before = world.role(name)
     said = examined(boss, bound)
+    after = world.role(name)
     world.delete_role(name)
+    assert after == before, "a role of somebody else was touched"
     assert said.status == 1
     assert said.out.startswith("Logins beside Airwarden\n  danger  backend")
     assert f"auth/{AUTH}/role/{name} lets {bound.namespace}/{bound.account} log in with policies everything" in said.out
-    assert before is not None
 
 
 def test_kubernetes_rights_and_lasting_tokens_of_a_managed_account_are_found_without_reading_a_secret(

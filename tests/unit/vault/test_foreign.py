@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from airwarden.domain.errors import StoreFailed
+from airwarden.domain.errors import Forbidden, StoreFailed
 from airwarden.domain.logins import ForeignLogin
 from airwarden.providers.vault.answers import Answer
 from airwarden.providers.vault.client import VaultClient
-from airwarden.providers.vault.foreign import login_of, probe_path, read_foreign_logins
+from airwarden.providers.vault.foreign import Bounds, login_of, probe_path, read_foreign_logins
 from airwarden.providers.vault.transport import Call
 
 WHERE = "auth/kubernetes/role/legacy"
@@ -72,8 +72,26 @@ async def test_only_roles_outside_our_prefix_and_set_up_are_read_and_counted_as_
 
 async def test_a_look_is_bounded_and_says_what_it_left_out() -> None:
     client = Roles({f"role-{number}": ROLE for number in range(5)})
-    found = await read_foreign_logins(client, "kubernetes", "c1", most=3)
+    found = await read_foreign_logins(client, "kubernetes", "c1", bounds=Bounds(roles=3))
     assert (len(found.logins), found.unread, len(client.asked)) == (3, 2, 4)
+    late = await read_foreign_logins(client, "kubernetes", "c1", bounds=Bounds(seconds=0))
+    assert (late.logins, late.unread) == ((), 5)
+
+
+async def test_the_first_failure_ends_the_look() -> None:
+    client = Roles({f"role-{number:02}": ROLE for number in range(40)})
+    answered = client.request
+
+    async def refused(call: Call, kind: str = "request") -> Answer:
+        await answered(call, kind)
+        if call.method == "GET":
+            raise Forbidden("no read")
+        return Answer({"data": {"keys": list(client.roles)}})
+
+    client.request = refused  # type: ignore[method-assign]
+    with pytest.raises(Forbidden):
+        await read_foreign_logins(client, "kubernetes", "c1")
+    assert len(client.asked) <= 5
 
 
 async def test_no_role_at_all_and_an_answer_without_names_are_told_apart() -> None:

@@ -4,7 +4,7 @@ Called by `airwarden.commands.doctor.command`. What the token may not read becom
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.caller import Caller
@@ -14,13 +14,13 @@ from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
 from airwarden.domain.resources import FieldValue
 from airwarden.providers.vault import role
-from airwarden.providers.vault.foreign import read_foreign_logins
+from airwarden.providers.vault.foreign import Bounds, read_foreign_logins
 from airwarden.providers.vault.opening import vault_settings
 from airwarden.providers.vault.store import VaultStore
 from airwarden.providers.vault.transport import Call
 
-MOST_ROLES = 20_000
-"""How many roles of others one run reads: more than the operator does, since a person waits for it."""
+BOUNDS: Final = Bounds(roles=20_000, seconds=300)
+"""How far one look at roles of others goes: further than the operator's, since a person waits for it."""
 T = TypeVar("T")
 
 
@@ -59,7 +59,8 @@ class _Look:
         )
 
     async def _logins(self) -> ForeignLogins:
-        return await read_foreign_logins(self._client, self._layout.auth_mount, self._layout.cluster, most=MOST_ROLES)
+        layout = self._layout
+        return await read_foreign_logins(self._client, layout.auth_mount, layout.cluster, bounds=BOUNDS)
 
     async def _names(self) -> frozenset[str]:
         found: set[str] = set()

@@ -6,6 +6,7 @@ Only where Vault's admin grants that read (`airwarden vault-setup --foreign-role
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote as quote_for_url
 
@@ -16,8 +17,6 @@ from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.role import JSONValue
 from airwarden.providers.vault.transport import Call
 
-MOST: Final = 1000
-"""How many roles one look reads. The rest is counted as not looked at."""
 _AT_ONCE: Final = 4
 _PROBE: Final = "not-of-airwarden"
 _NAMESPACE_CLAIMS: Final = ("/kubernetes.io/namespace", "kubernetes.io/namespace")
@@ -30,29 +29,46 @@ def probe_path(auth_mount: str) -> str:
     return f"auth/{auth_mount}/role/{_PROBE}"
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far one look goes: whatever is left then is counted as not looked at."""
+
+    roles: int = 1000
+    seconds: float = 30.0
+
+
 async def read_foreign_logins(
-    client: VaultClient, auth_mount: str, cluster: str, known: frozenset[str] = frozenset(), most: int = MOST
+    client: VaultClient,
+    auth_mount: str,
+    cluster: str,
+    known: frozenset[str] = frozenset(),
+    bounds: Bounds = Bounds(),
 ) -> ForeignLogins:
-    """Return the mount's roles outside our prefix. One LIST, and one GET a role, at most ``most``.
+    """Return the mount's roles outside our prefix: one LIST, and one GET a role.
 
     ``known`` are roles outside the prefix that belong to Airwarden's own set-up. Raises Forbidden without the rights.
     """
     path = f"auth/{auth_mount}/role"
+    ends = asyncio.get_running_loop().time() + bounds.seconds
     answer = await client.request(Call("LIST", path), "scan")
     keys = () if answer.absent else answer.data.get("keys")
     if isinstance(keys, str) or not isinstance(keys, Sequence):
         raise StoreFailed(f"Vault answered the list of {path} without names: is it a Vault?")
     ours = f"{PREFIX}.{cluster}."
     names = sorted(name for name in _texts(keys) if not name.startswith(ours) and name not in known)
-    turn = asyncio.Semaphore(_AT_ONCE)
+    found: list[ForeignLogin | None] = []
+    wanted = names[: bounds.roles]
+    for batch in (wanted[place : place + _AT_ONCE] for place in range(0, len(wanted), _AT_ONCE)):
+        if asyncio.get_running_loop().time() >= ends:
+            break
+        # Batch by batch: the first failure ends the look, and no request is left under way behind it.
+        found += await asyncio.gather(*(_read(client, path, name) for name in batch))
+    return ForeignLogins(tuple(each for each in found if each is not None), len(names) - len(found))
 
-    async def read(name: str) -> ForeignLogin | None:
-        async with turn:
-            found = await client.request(Call("GET", f"{path}/{quote_for_url(name, safe='')}"), "scan")
-        return None if found.absent else login_of(f"{path}/{name}", found.data)
 
-    found = await asyncio.gather(*(read(name) for name in names[:most]))
-    return ForeignLogins(tuple(each for each in found if each is not None), max(0, len(names) - most))
+async def _read(client: VaultClient, path: str, name: str) -> ForeignLogin | None:
+    found = await client.request(Call("GET", f"{path}/{quote_for_url(name, safe='')}"), "scan")
+    return None if found.absent else login_of(f"{path}/{name}", found.data)
 
 
 def login_of(where: str, data: Mapping[str, JSONValue]) -> ForeignLogin | None:
