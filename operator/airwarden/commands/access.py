@@ -143,7 +143,7 @@ async def namespaces(caller: Caller, namespace: str) -> dict[str, Metadata]:
 def lines(binding: AirflowSecretBinding, world: World) -> Iterator[Line]:
     """Yield what a binding's account may read, or may still read."""
     decided = world.decide(binding)
-    kept = _kept(binding, world)
+    kept = _kept(binding, world, decided)
     for item, decision in zip(binding.spec.secrets, decided.decisions, strict=True):
         state = _state(binding, decision, kept)
         if state is None:
@@ -180,19 +180,22 @@ def key_of(item: SecretItem) -> str:
     return f"{item.dynamic.engine}/{place}/{item.dynamic.role}"
 
 
-def _kept(binding: AirflowSecretBinding, world: World) -> dict[str, bool]:
-    """Return the backends in which the binding has something, and whether the store acknowledged all of it.
+def _kept(binding: AirflowSecretBinding, world: World, decided: Plan) -> dict[str, bool]:
+    """Return the backends in which the binding has something, and whether that is exactly what it may have now.
 
-    Where it did not, the store may still hold what an earlier generation declared.
+    Where it is not, the store may still hold what an earlier generation or a wider rule gave.
     """
-    status = binding.status
-    if status is None:
-        return {}
-    current = status.observed_generation == binding.metadata.generation
-    kept = {address.backend: current for address in world.recorded(binding) if address.backend}
-    for target in status.targets:
-        if target.backend in kept and target.state is not TargetState.PRESENT:
-            kept[target.backend] = False
+    recorded = world.recorded(binding)
+    settled = binding.status is not None and binding.status.observed_generation == binding.metadata.generation
+    unsettled = {
+        target.backend
+        for target in (binding.status.targets if binding.status is not None else ())
+        if target.state is not TargetState.PRESENT
+    }
+    kept = {}
+    for backend in sorted({address.backend for address in recorded} - {""}):
+        here = {address: digest for address, digest in recorded.items() if address.backend == backend}
+        kept[backend] = settled and backend not in unsettled and here == world.digests(decided, backend)
     return kept
 
 

@@ -49,6 +49,13 @@ class World:
             ),
         )
 
+    def digests(self, decided: Plan, backend: str) -> Mapping[Address, str]:
+        """Return the digest of everything that the binding should have in one backend."""
+        runtime, grant = self.backends.get(backend), decided.grants.get(backend)
+        if grant is None or not isinstance(runtime, Runtime):
+            return {}
+        return {resource.address: resource.digest for resource in runtime.store.render(grant)}
+
     def recorded(self, binding: AirflowSecretBinding) -> Mapping[Address, str]:
         """Return the digests that the binding's status records, without forged entries."""
         owner = Owner(self.cluster, binding.metadata.namespace, binding.metadata.name)

@@ -91,7 +91,6 @@ def test_access_that_could_not_be_taken_away_is_shown(
         made.wait_condition("Ready", "False", "DeletionBlocked", 60)
         _, found = asked(boss, "-n", team)
         assert [(each["key"], each["state"]) for each in found] == [
-            ("?", "unknown"),
             (f"{team}/connections/warehouse", "leaving"),
         ]
         doctor = json.loads(boss.runs("doctor", "-n", team, "--backend", store.name, "-o", "json").out)

@@ -15,7 +15,6 @@ from airwarden.commands.caller import Listing
 from airwarden.commands.deciding import World, opened
 from unit.domain.making import binding, dynamic_item, item, rule
 
-OURS = "airwarden.c1.team.billing.vault"
 GONE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -33,12 +32,17 @@ def world(*rules: AllowRule, backends: int = 1) -> World:
 
 
 def written(*states: str, target: str = "Present", generation: int = 1, **metadata: Any) -> AirflowSecretBinding:
-    """Return a binding with one secret, whose status says these states of it, and what its target is like."""
+    """Return a binding with one secret that was granted and written by rule `own`, with these words in its status."""
     made = binding(item(), **metadata)
+    around = world()
+    digests = around.digests(around.decide(made), "vault")
     status = {
         "observedGeneration": generation,
         "secrets": [{"type": "Connection", "id": "db", "state": state} for state in states],
-        "targets": [{"backend": "vault", "kind": "VaultPolicy", "name": OURS, "state": target}],
+        "targets": [
+            {"backend": "vault", "kind": address.kind, "name": address.name, "state": target, "digest": digest}
+            for address, digest in digests.items()
+        ],
     }
     return AirflowSecretBinding.model_validate({**made.model_dump(by_alias=True), "status": status})
 
@@ -57,12 +61,13 @@ NARROW = rule(keyPrefixes=["other/"])
         (written("Granted"), world(), [("team/db", "granted")]),
         (written("Pending"), world(), [("team/db", "pending")]),
         (binding(item()), world(), [("team/db", "pending")]),
-        (written("Granted"), world(NARROW), [("team/db", "leaving")]),
-        (written("Refused"), world(NARROW), []),
+        (written("Granted"), world(NARROW), [("team/db", "leaving"), ("?", "unknown")]),
+        (written("Refused"), world(NARROW), [("?", "unknown")]),
         (written("Refused", target="Removing"), world(NARROW), [("?", "unknown")]),
         (written("Granted", generation=0), world(), [("team/db", "pending"), ("?", "unknown")]),
         (written("Granted", deletionTimestamp=GONE), world(), [("team/db", "leaving")]),
-        (written("Granted"), world(backends=0), [("team/db", "unknown")]),
+        (written("Granted"), world(backends=0), [("team/db", "unknown"), ("?", "unknown")]),
+        (written("Granted"), world(rule(session={"maxTTL": "30m"})), [("team/db", "pending"), ("?", "unknown")]),
         (binding(item()), world(backends=0), []),
     ],
 )
@@ -72,11 +77,21 @@ def test_a_state_follows_from_rules_record_and_targets(
     assert shown(made, around) == expected
 
 
+def test_a_key_that_was_taken_out_while_the_store_was_down_is_not_forgotten() -> None:
+    before = written("Granted")
+    assert before.status is not None
+    edited = binding(item("team/other"), generation=2)
+    status = before.status.model_copy(update={"observed_generation": 2})
+    found = shown(edited.model_copy(update={"status": status}), world())
+    assert found == [("team/other", "pending"), ("?", "unknown")]
+
+
 def test_a_forged_record_makes_nothing_granted() -> None:
     made = written("Granted")
     assert made.status is not None
     forged = made.status.targets[0].model_copy(update={"name": "airwarden.c1.team.other.vault"})
     status = made.status.model_copy(update={"targets": (forged,)})
+    assert shown(made, world()) == [("team/db", "granted")]
     assert shown(made.model_copy(update={"status": status}), world()) == [("team/db", "pending")]
 
 

@@ -170,7 +170,11 @@ def _permitted(backend: AirflowSecretBackend, permitted: frozenset[str], where: 
         )
         yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, "run what airwarden vault-setup prints again")
     spare = sorted(permitted - admitted_by(facts.backends.items, facts))
-    if spare and facts.all_backends == frozenset(each.metadata.name for each in facts.backends.items):
+    if (
+        spare
+        and not facts.namespace
+        and facts.all_backends == frozenset(each.metadata.name for each in facts.backends.items)
+    ):
         problem = f"the operator may bind accounts of namespaces that no rule speaks of: {shortened(spare)}"
         yield Finding(Check.OPERATOR, Severity.HINT, where, problem, "run what airwarden vault-setup prints again")
 
