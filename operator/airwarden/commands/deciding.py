@@ -5,7 +5,8 @@ Nothing here sends anything to a store.
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class World:
     cluster: str
     backends: Mapping[str, Runtime | Held]
     namespaces: Mapping[str, Metadata]
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def decide(self, binding: AirflowSecretBinding) -> Plan:
         """Return what the binding may have now."""
@@ -46,6 +48,7 @@ class World:
                 },
                 namespace_labels=namespace.labels if namespace is not None else None,
                 recorded=frozenset(address.backend for address in recorded),
+                now=self.now,
             ),
         )
 

@@ -24,7 +24,8 @@ class Roles(VaultClient):
         self.roles = roles
         self.asked: list[tuple[str, str, str]] = []
 
-    async def request(self, call: Call, kind: str = "request") -> Answer:
+    async def request(self, call: Call, *, identified: bool = True, kind: str = "request") -> Answer:
+        assert identified, "roles of others are asked for as everything else is"
         self.asked.append((call.method, call.path, kind))
         if call.method == "LIST":
             return Answer({"data": {"keys": list(self.roles)}}) if self.roles else Answer(absent=True)
@@ -82,8 +83,8 @@ async def test_the_first_failure_ends_the_look() -> None:
     client = Roles({f"role-{number:02}": ROLE for number in range(40)})
     answered = client.request
 
-    async def refused(call: Call, kind: str = "request") -> Answer:
-        await answered(call, kind)
+    async def refused(call: Call, *, identified: bool = True, kind: str = "request") -> Answer:
+        await answered(call, identified=identified, kind=kind)
         if call.method == "GET":
             raise Forbidden("no read")
         return Answer({"data": {"keys": list(client.roles)}})
@@ -98,7 +99,8 @@ async def test_no_role_at_all_and_an_answer_without_names_are_told_apart() -> No
     assert (await read_foreign_logins(Roles({}), "kubernetes", "c1")).logins == ()
     broken = Roles({"x": ROLE})
 
-    async def strange(call: Call, kind: str = "request") -> Answer:
+    async def strange(_call: Call, *, identified: bool = True, kind: str = "request") -> Answer:
+        assert (identified, kind) == (True, "scan")
         return Answer({"data": {"keys": "x"}})
 
     broken.request = strange  # type: ignore[method-assign]

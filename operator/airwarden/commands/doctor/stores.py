@@ -46,17 +46,21 @@ class _Look:
     async def all(self) -> StoreFacts:
         """Ask for everything, one after the other: a person's run is no load."""
         roles, own = f"auth/{self._layout.auth_mount}/role", f"{PREFIX}-operator.{self._layout.cluster}"
-        login = vault_settings(self._backend).login.kubernetes
         return StoreFacts(
             address=vault_settings(self._backend).address,
             logins=await _known(self._logins, f"list on {roles} and read on {roles}/*"),
             names=await _known(self._names, f"list on sys/policies/acl and on {roles}"),
             audit_devices=await _known(self._audit_devices, "read and sudo on sys/audit"),
             operator_policy=await _known(lambda: self._policy(own), f"read on sys/policies/acl/{own}"),
-            operator_role=await _known(
-                lambda: self._role(login.mount, login.role), f"read on auth/{login.mount}/role/{login.role}"
-            ),
+            operator_role=await self._operator_role(),
         )
+
+    async def _operator_role(self) -> Mapping[str, FieldValue] | Unknown | None:
+        login = vault_settings(self._backend).login.kubernetes
+        if login is None:
+            return Unknown("is looked at only where the operator logs in by method Kubernetes")
+        path = f"auth/{login.mount}/role/{login.role}"
+        return await _known(lambda: self._role(login.mount, login.role), f"read on {path}")
 
     async def _logins(self) -> ForeignLogins:
         layout = self._layout

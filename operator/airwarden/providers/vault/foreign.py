@@ -50,7 +50,7 @@ async def read_foreign_logins(
     """
     path = f"auth/{auth_mount}/role"
     ends = asyncio.get_running_loop().time() + bounds.seconds
-    answer = await client.request(Call("LIST", path), "scan")
+    answer = await client.request(Call("LIST", path), kind="scan")
     keys = () if answer.absent else answer.data.get("keys")
     if isinstance(keys, str) or not isinstance(keys, Sequence):
         raise StoreFailed(f"Vault answered the list of {path} without names: is it a Vault?")
@@ -67,7 +67,7 @@ async def read_foreign_logins(
 
 
 async def _read(client: VaultClient, path: str, name: str) -> ForeignLogin | None:
-    found = await client.request(Call("GET", f"{path}/{quote_for_url(name, safe='')}"), "scan")
+    found = await client.request(Call("GET", f"{path}/{quote_for_url(name, safe='')}"), kind="scan")
     return None if found.absent else login_of(f"{path}/{name}", found.data)
 
 
