@@ -25,8 +25,9 @@ from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.locks import Locks
+from airwarden.reconcile.gaps import LookBack
 from airwarden.reconcile.metrics import Metrics
-from airwarden.reconcile.priming import look_back, prime
+from airwarden.reconcile.priming import prime
 from airwarden.reconcile.probe import ProbeTools
 from airwarden.reconcile.sweep import SweepTools
 from airwarden.settings import Settings
@@ -72,11 +73,12 @@ async def run(settings: Settings) -> None:
     metrics = Metrics()
     engine, probe_tools = assemble(settings, api, metrics)
     ports = Ports(metrics, lambda: engine.live, engine.stalled_seconds)
+    reader = SurroundingsReader(api)
+    look_back = LookBack(engine, reader)
     registry = kopf.OperatorRegistry()
-    register(registry, engine)
+    register(registry, engine, look_back.listed)
     register_login(registry, kubeconfig)
 
-    reader = SurroundingsReader(api)
     account_sweep = AccountSweep(settings.cluster, probe_tools.sweeps, Accounts(api))
     background: list[asyncio.Task[None]] = []
 
@@ -84,7 +86,7 @@ async def run(settings: Settings) -> None:
     async def start(**_: Any) -> None:
         engine.start(probe_tools)
         loop = asyncio.get_running_loop()
-        background.append(loop.create_task(look_back(engine, reader), name="look back"))
+        background.append(loop.create_task(look_back.run(), name="look back"))
         background.append(loop.create_task(account_sweep.run(), name="sweep accounts"))
 
     @kopf.on.cleanup(registry=registry, id="stop")

@@ -4,7 +4,8 @@ kopf is used for its watches. Finalizers, retries and statuses are ours, and so 
 (docs/decisions/0003). Called by `airwarden.operator_process`.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import kopf
@@ -15,8 +16,8 @@ from airwarden.providers.kubernetes.api import load_configuration
 from airwarden.reconcile.engine import Engine
 
 
-def register(registry: kopf.OperatorRegistry, engine: Engine) -> None:
-    """Register all handlers for one engine."""
+def register(registry: kopf.OperatorRegistry, engine: Engine, listed: Callable[[], None]) -> None:
+    """Register all handlers for one engine; ``listed`` hears of each object that came by a list, not by a watch."""
     binding = (GROUP, VERSION, BINDINGS)
     backend = (GROUP, VERSION, BACKENDS)
     namespace = ("", "v1", "namespaces")
@@ -25,18 +26,26 @@ def register(registry: kopf.OperatorRegistry, engine: Engine) -> None:
     @kopf.on.event(*binding, id="binding", registry=registry)
     async def see_binding(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         engine.see_binding(type, body)
+        if type is None:
+            listed()
 
     @kopf.on.event(*backend, id="backend", registry=registry)
     async def see_backend(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         engine.see_backend(type, body)
+        if type is None:
+            listed()
 
     @kopf.on.event(*namespace, id="namespace", registry=registry)
     async def see_namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         engine.see_namespace(type, body)
+        if type is None:
+            listed()
 
     @kopf.on.event(*account, id="account", registry=registry)
     async def see_account(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         engine.see_account(type, body)
+        if type is None:
+            listed()
 
 
 def register_login(registry: kopf.OperatorRegistry, kubeconfig: str | None) -> None:
@@ -71,6 +80,18 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         """Keep nothing."""
 
 
+class _Patience(Iterable[float]):
+    """Pauses between the tries of one request of kopf's, without end.
+
+    When they end, kopf ends the operator: an API server that is restarted behind a balancer answers 503, and 403
+    until it has read its roles, for longer than any fixed number of tries.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Return one request's pauses, in seconds."""
+        return itertools.chain((1.0, 1.0, 2.0, 3.0), itertools.repeat(5.0))
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Return kopf's settings: no bookkeeping on objects, no worker limit, no Events of its own."""
     settings = kopf.OperatorSettings()
@@ -82,5 +103,5 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.watching.label_selectors["serviceaccounts"] = SELECTOR
     settings.networking.request_timeout = 30.0
-    settings.networking.error_backoffs = [1.0, 1.0, 2.0, 3.0, 5.0]
+    settings.networking.error_backoffs = _Patience()
     return settings

@@ -5,8 +5,9 @@ one's status. Bindings that wait for a store are woken through ``recovered``.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
@@ -24,6 +25,10 @@ from airwarden.reconcile.wording import complaints
 
 log = structlog.get_logger("airwarden.backends")
 Opener = Callable[[AirflowSecretBackend], Awaitable[Store]]
+_EXCHANGES: Final = 12
+"""Time-outs that one step of a pass may take: a login, a request, and both again, each answer in up to three."""
+_USUAL_TIMEOUT: Final = 5.0
+"""Seconds to wait for an answer of a store whose backend does not say."""
 
 
 class Runtime:
@@ -36,6 +41,8 @@ class Runtime:
         self.breaker = Breaker()
         self.barred: Held | None = None
         """Why the store must not be used until a person has looked."""
+        self.heard = 0.0
+        """When the store last answered or failed a pass, on the monotonic clock."""
         self._failing = failing
 
     @property
@@ -54,6 +61,12 @@ class Runtime:
         """Whether the store's id is on the backend's record; then no other store is used for it."""
         return self.backend.status is not None and bool(self.backend.status.store.id)
 
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for one answer."""
+        declared = self.backend.spec.requests.timeout
+        return float(seconds(declared)) if declared else _USUAL_TIMEOUT
+
     def view(self) -> BackendView:
         """Return what the guardrails must know."""
         return BackendView(
@@ -67,10 +80,12 @@ class Runtime:
 
     def note_answer(self) -> None:
         """Note that the store answered."""
+        self.heard = time.monotonic()
         self.breaker.succeeded()
 
     def note_failure(self, error: AirwardenError) -> None:
         """Note a failure, and have the probe look when the store now counts as down."""
+        self.heard = time.monotonic()
         was_open = self.breaker.open
         self.breaker.failed(error)
         if (self.breaker.open and not was_open) or self.bar(error):
@@ -132,6 +147,15 @@ class Backends:
     def names(self) -> set[str]:
         """Return the names of all backends that are known."""
         return set(self._known)
+
+    @property
+    def heard(self) -> float:
+        """When any store last answered or failed a pass, on the monotonic clock."""
+        return max((each.heard for each in self._runtimes.values()), default=0.0)
+
+    def patience(self) -> float:
+        """Return for how many seconds one step of a pass may rightly hear nothing of its store."""
+        return _EXCHANGES * max((each.timeout for each in self._runtimes.values()), default=0.0)
 
     def runtime(self, name: str) -> Runtime | None:
         """Return the open store if it may be used, without opening it."""

@@ -96,8 +96,14 @@ class Engine:
         return self._live
 
     def stalled_seconds(self) -> float:
-        """Return for how long bindings have waited without any pass ending; 0 when none waits."""
-        return 0.0 if self._lanes.idle else time.monotonic() - self._progress
+        """Return for how long bindings have waited without a pass ending or a store being heard of; 0 when none waits.
+
+        The time for which a store may rightly be waited for is not counted: one that hangs is no fault of ours.
+        """
+        if self._lanes.idle:
+            return 0.0
+        heard = max(self._progress, self._backends.heard)
+        return max(0.0, time.monotonic() - heard - self._backends.patience())
 
     async def stop(self, seconds: float) -> None:
         """End: let running passes finish, then revoke all logins."""
@@ -138,6 +144,10 @@ class Engine:
     def known_accounts(self) -> set[Key]:
         """Return namespace and name of all accounts of ours that are known."""
         return set(self._cache.accounts)
+
+    def known_bindings(self) -> dict[Key, str]:
+        """Return the uid of each binding that is known, but of those that are known to be gone."""
+        return {key: each.uid for key, each in self._cache.bindings.items() if not each.lost}
 
     def see_binding(self, kind: str | None, body: Body) -> None:
         """A binding appeared, changed or went."""

@@ -1,4 +1,4 @@
-"""What must be known before the first binding is judged, and one look back that it was true.
+"""What must be known before the first binding is judged.
 
 A binding whose backend or namespace is not known yet would be refused or held, and its status would flap at
 each restart. kopf has indexes for that, but they cost time that grows with the square of the objects
@@ -18,8 +18,6 @@ log = structlog.get_logger("airwarden.priming")
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
-_LOOK_BACK: Final = 30.0
-"""Seconds after which the watches surely run, and what went before they did is looked for."""
 Body = dict[str, Any]
 
 
@@ -54,27 +52,3 @@ async def prime(engine: Engine, reader: Reader) -> None:
         else:
             engine.go_live()
             return
-
-
-async def look_back(engine: Engine, reader: Reader, after: float = _LOOK_BACK) -> None:
-    """Drop what went between the first list and the start of the watches: no watch tells of that."""
-    await asyncio.sleep(after)
-    backends = engine.known_backends()
-    namespaces = engine.known_namespaces()
-    accounts = engine.known_accounts()
-    try:
-        async for body in reader.backends():
-            backends.discard(body["metadata"]["name"])
-        async for body in reader.namespaces():
-            namespaces.discard(body["metadata"]["name"])
-        async for body in reader.accounts():
-            accounts.discard((body["metadata"]["namespace"], body["metadata"]["name"]))
-    except AirwardenError as error:
-        log.warning("could not look back", reason=error.reason.word, error=error.message)
-        return
-    for name in backends:
-        engine.see_backend("DELETED", {"metadata": {"name": name}})
-    for name in namespaces:
-        engine.see_namespace("DELETED", {"metadata": {"name": name}})
-    for namespace, name in accounts:
-        engine.see_account("DELETED", {"metadata": {"namespace": namespace, "name": name}})

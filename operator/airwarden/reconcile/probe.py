@@ -162,7 +162,8 @@ class Probe:
         if self._failures == 0:
             return pace.healthy * random.uniform(0.9, 1.1)  # noqa: S311 - spread, not a secret
         longest = min(pace.longest_retry, pace.first_retry * float(2 ** min(self._failures - 1, 10)))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spread, not a secret
+        asked = self._finding.error.retry_after if self._finding.error is not None else None
+        return max(asked or 0.0, longest * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not a secret
 
     async def _check(self) -> None:
         found = await self._tools.backends.reach(self._name)

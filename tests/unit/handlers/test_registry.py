@@ -25,7 +25,8 @@ def registry() -> kopf.OperatorRegistry:
     """Return a registry with all handlers of one engine."""
     bench = Bench()
     found = kopf.OperatorRegistry()
-    register(found, Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock))
+    engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
+    register(found, engine, lambda: None)
     return found
 
 

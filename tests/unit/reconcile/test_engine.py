@@ -328,7 +328,74 @@ async def test_health_counts_only_the_time_in_which_something_waited(
     assert not seat.engine.idle
     assert seat.engine.stalled_seconds() < 1.0, "an hour without work is no hour without progress"
     monkeypatch.setattr("airwarden.reconcile.engine.time.monotonic", lambda: later + 400)
-    assert seat.engine.stalled_seconds() >= 400
+    assert seat.engine.stalled_seconds() == 400 - seat.bench.backends.patience() > 300
+    await seat.rest()
+
+
+async def test_a_pass_that_never_ends_while_nothing_is_heard_fails_the_health_of_the_process(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        await stuck.wait()
+
+    monkeypatch.setattr(seat.bench.reconciler, "reconcile", hang)
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    await until(lambda: seat.engine._lanes.running(KEY))
+    now = time.monotonic()
+    monkeypatch.setattr("airwarden.reconcile.engine.time.monotonic", lambda: now + 1000)
+    assert seat.engine.stalled_seconds() > 900
+    await seat.engine.stop(0)
+
+
+async def test_a_store_that_is_waited_for_is_no_stall_however_long_its_backend_permits(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seat.engine.see_backend("MODIFIED", backend_body(version=7, requests={"timeout": "10m"}))
+    await seat.rest()
+    answered = asyncio.Event()
+    observe = seat.bench.store.observe
+
+    async def slow(*arguments: Any, **named: Any) -> Any:
+        await answered.wait()
+        return await observe(*arguments, **named)
+
+    monkeypatch.setattr(seat.bench.store, "observe", slow)
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    await until(lambda: seat.engine._lanes.running(KEY))
+    now = time.monotonic()
+    monkeypatch.setattr("airwarden.reconcile.engine.time.monotonic", lambda: now + 3600)
+    assert seat.engine.stalled_seconds() == 0.0
+    answered.set()
+    await seat.rest()
+
+
+async def test_a_store_that_is_heard_of_is_progress_though_no_pass_has_ended(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = asyncio.Event()
+    observe = seat.bench.store.observe
+
+    async def slow(*arguments: Any, **named: Any) -> Any:
+        await answered.wait()
+        return await observe(*arguments, **named)
+
+    monkeypatch.setattr(seat.bench.store, "observe", slow)
+    seat.bench.declare("team/db", "team/more")
+    seat.hear()
+    await until(lambda: seat.engine._lanes.running(KEY))
+    later = time.monotonic() + 1000
+    monkeypatch.setattr("airwarden.reconcile.engine.time.monotonic", lambda: later)
+    assert seat.engine.stalled_seconds() > 900
+    runtime = seat.bench.backends.runtime("vault")
+    assert runtime is not None
+    monkeypatch.setattr("airwarden.reconcile.backends.time.monotonic", lambda: later)
+    runtime.note_failure(Unreachable("no answer"))
+    assert seat.engine.stalled_seconds() == 0.0
+    answered.set()
     await seat.rest()
 
 

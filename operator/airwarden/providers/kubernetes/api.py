@@ -21,6 +21,7 @@ Json = dict[str, Any]
 FIELD_MANAGER: Final = "airwarden"
 _JSON_PATCH: Final = "application/json-patch+json"
 _APPLY: Final = "application/apply-patch+yaml"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class Absent(Exception):
@@ -78,12 +79,16 @@ class KubernetesApi:
         """Read one object. Raises Absent."""
         return await self._request("GET", path)
 
-    async def pages(self, path: str, selector: str = "", size: int = 500) -> AsyncIterator[Json]:
+    async def pages(
+        self, path: str, selector: str = "", size: int = 500, *, metadata_only: bool = False
+    ) -> AsyncIterator[Json]:
         """Yield each object of a collection, read page by page; with a selector only those with such labels."""
+        accept = _METADATA if metadata_only else "application/json"
         token = ""
         while True:
             query = {"limit": str(size), "labelSelector": selector, "continue": token}
-            found = await self.get(f"{path}?{urlencode({key: value for key, value in query.items() if value})}")
+            asked = urlencode({key: value for key, value in query.items() if value})
+            found = await self._request("GET", f"{path}?{asked}", accept=accept)
             for each in found.get("items") or ():
                 yield each
             token = (found.get("metadata") or {}).get("continue") or ""
@@ -136,6 +141,7 @@ class KubernetesApi:
         path: str,
         body: Json | list[Json] | None = None,
         content: str = "application/json",
+        *,
         accept: str = "application/json",
     ) -> Json:
         headers = {"Content-Type": content, "Accept": accept, "User-Agent": "airwarden"}

@@ -1,11 +1,11 @@
-"""Lists what bindings depend on: backends, namespaces and our accounts.
+"""Lists what bindings depend on, and which bindings there are.
 
-Called by `airwarden.reconcile.priming` before the first binding is looked at.
+Called by `airwarden.reconcile.priming` before the first binding is looked at, and by `airwarden.reconcile.gaps`.
 """
 
 from collections.abc import AsyncIterator
 
-from airwarden.api import API_VERSION, BACKENDS
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS
 from airwarden.providers.kubernetes.accounts import SELECTOR
 from airwarden.providers.kubernetes.api import Json, KubernetesApi
 
@@ -27,3 +27,14 @@ class SurroundingsReader:
     def accounts(self) -> AsyncIterator[Json]:
         """Yield the service accounts that some binding made."""
         return self._api.pages("/api/v1/serviceaccounts", SELECTOR)
+
+    def bindings(self) -> AsyncIterator[Json]:
+        """Yield the metadata of all AirflowSecretBindings: ten thousand of them whole would be much to read."""
+        return self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}", metadata_only=True)
+
+    async def has_binding(self, namespace: str, name: str) -> bool:
+        """Tell whether there is such a binding, asked for by its name. A kind that is not served raises Absent."""
+        where = f"/apis/{API_VERSION}/namespaces/{namespace}/{BINDINGS}"
+        # A list of one: the operator has no right to get a binding, and needs none.
+        found = await self._api.get(f"{where}?fieldSelector=metadata.name%3D{name}")
+        return bool(found.get("items"))
