@@ -25,7 +25,7 @@ from plane.waiting import wait_for
 T = TypeVar("T")
 OPERATOR_USER: Final = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 OPERATOR_LOGIN: Final = f"kubernetes-{NAMESPACE}-{ACCOUNT}"
-SOON: Final = 20.0
+SOON: Final = 60.0
 """Seconds until something counts as not happening."""
 _UPKEEP: Final = (
     "auth/token/",
@@ -116,7 +116,7 @@ class World:
 
     def states_since(self, version: str, collection: str) -> list[Json]:
         """Return every state of a collection's objects since a resource version, as a watcher saw them."""
-        query = f"watch=1&resourceVersion={version}&timeoutSeconds=1"
+        query = f"watch=1&resourceVersion={version}&timeoutSeconds=3"
         said = self.plane.kubectl("get", "--raw", f"{collection}?{query}")
         return [json.loads(line)["object"] for line in said.splitlines()]
 

@@ -27,7 +27,7 @@ class JsonClient:
         ca: Path | None = None,
         client_certificate: tuple[Path, Path] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
     ) -> None:
         self.base_url = base_url
         self._timeout = timeout

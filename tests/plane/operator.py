@@ -32,7 +32,7 @@ NAMESPACE = "airwarden"
 ACCOUNT = "airwarden"
 CLUSTER = "test"
 AUDIENCE = "vault"
-START_DEADLINE = 30.0
+START_DEADLINE = 60.0
 STOP_DEADLINE = 30.0
 _LEFT_OUT = frozenset({"Deployment"})
 """There is no kubelet: the pod is played by a process; everything else of manifests/ is applied as it is."""
@@ -188,13 +188,13 @@ class OperatorProcess:
         if not self.running:
             raise PlaneError(f"the operator ended early; the end of its log:\n{self.tail()}")
         try:
-            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
-        except requests.ConnectionError:
+            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def metrics(self) -> str:
         """Return what /metrics says."""
-        return requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5).text
+        return requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=30).text
 
     def stop(self) -> int | None:
         """End it as Kubernetes would, by SIGTERM; return its exit status."""

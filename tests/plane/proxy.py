@@ -1,8 +1,8 @@
 """A proxy in front of Vault or the API server that numbers each request, and can do to it what networks do.
 
-Used by the fault tests: to delay, cut or reset a request, to lose or truncate its answer, and to hold it
-while the operator is killed, so that kills are placed and not hoped for. It understands HTTP, passes
-watches on as they come, and ends TLS where it is given a certificate.
+Used by the fault tests: to delay, cut or reset a request, to answer it in the server's place, to lose or
+truncate its answer, to let it hang, and to hold it while the operator is killed, so that kills are placed and
+not hoped for. It understands HTTP, passes watches on as they come, and ends TLS where it is given a certificate.
 """
 
 from __future__ import annotations
@@ -49,7 +49,16 @@ class Fate(Enum):
     TRUNCATE = "it is passed on, and half of the answer comes back"
 
 
-Behaviour = Callable[[Request], Fate]
+@dataclass(frozen=True)
+class Answer:
+    """What the proxy says in the server's place; the request is not passed on."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Behaviour = Callable[[Request], Fate | Answer]
 
 
 def pass_all(_: Request) -> Fate:
@@ -94,6 +103,29 @@ class Stop:
         self._released.set()
 
 
+class Hang:
+    """Accepts every request and answers none, until it is let go; then their connections are closed."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._counting = threading.Lock()
+        self.held = 0
+        """How many requests hang now."""
+
+    def __call__(self, _: Request) -> Fate:
+        """Hold a request."""
+        with self._counting:
+            self.held += 1
+        self._over.wait()
+        with self._counting:
+            self.held -= 1
+        return Fate.CUT
+
+    def release(self) -> None:
+        """Let all go."""
+        self._over.set()
+
+
 class Proxy:
     """Listens on a port of the loopback address; a context manager."""
 
@@ -118,7 +150,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self.behaviour, Stop):
+        if isinstance(self.behaviour, Stop | Hang):
             self.behaviour.release()
         self._ended.set()
         self._server.shutdown()
@@ -128,6 +160,10 @@ class Proxy:
     def pause(self, seconds: float) -> None:
         """Keep a request waiting, as a slow server would; for use in a behaviour. The proxy's end ends it."""
         self._ended.wait(seconds)
+
+    def cut_connections(self) -> None:
+        """Close every open connection, also those of watches; new ones are taken."""
+        self._server.close_connections()
 
     def mark(self) -> int:
         """Return a position: `since` it gives the requests after it."""
@@ -204,6 +240,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = proxy.take_in(self.command, self.path, body)
         behaviour = proxy.behaviour
         fate = behaviour(request)
+        if isinstance(fate, Answer):
+            self._say(fate)
+            return
         if fate in (Fate.CUT, Fate.RESET):
             self._break_off(reset=fate is Fate.RESET)
             return
@@ -238,6 +277,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
+
+    def _say(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
 
     def _head(self, answer: http.client.HTTPResponse, length: int | None) -> None:
         self.send_response_only(answer.status, answer.reason)

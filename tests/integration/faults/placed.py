@@ -23,8 +23,9 @@ from plane.operator import ACCOUNT, NAMESPACE, OperatorProcess, Options
 from plane.proxy import Proxy, Request, Stop, pass_all
 
 TEAM: Final = "first"
-REACHED: Final = 20.0
+REACHED: Final = 60.0
 HEALED: Final = 60.0
+OWN_TREE: Final = {"name": "own", "namespaces": {"names": [TEAM]}, "keyPrefixes": ["{namespace}/"]}
 _names = itertools.count(1)
 
 
@@ -66,8 +67,7 @@ class Placed:
         """Make a backend that reaches Vault through the proxy."""
         name = f"placed-{next(_names)}"
         address = {"address": self.vault.address}
-        rule = {"name": "own", "namespaces": {"names": [TEAM]}, "keyPrefixes": ["{namespace}/"]}
-        body = backend_object(name, self.vault.address, **{"vault": address, "allow": [rule], **spec})
+        body = backend_object(name, self.vault.address, **{"vault": address, "allow": [OWN_TREE], **spec})
         self.world.create(backend_path(), body)
         return Backend(self.world, name)
 
@@ -158,8 +158,10 @@ OTHERS: Final = (
     Point("edit", "read-policy", "GET", _POLICY),
     Point("edit", "read-role", "GET", _ROLE),
     Point("tighten", "read-policy", "GET", _POLICY),
+    Point("tighten", "read-role", "GET", _ROLE),
     Point("tighten", "event", "POST", "/events$"),
     Point("delete", "read-policy", "GET", _POLICY),
+    Point("delete", "read-role", "GET", _ROLE),
     Point("delete", "read-account", "GET", _ACCOUNT),
 )
 
@@ -167,30 +169,36 @@ OTHERS: Final = (
 _BEFORE: Final = {"create": (), "edit": ("create",), "tighten": ("create",), "delete": ("create", "edit")}
 
 
+def unborn(placed: Placed, store: Backend) -> Binding:
+    """Return the handle of a binding that is still to be made."""
+    name = f"bound-{next(_names)}"
+    return Binding(placed.world, TEAM, name, name, store.name)
+
+
 def live_and_die(placed: Placed, point: Point, *, after: bool) -> None:
     """Live up to the point, be killed there, start again: the act is finished, and in the end nothing is left."""
     placed.run()
     store = placed.backend()
     store.wait_ready()
-    name = f"bound-{next(_names)}"
-    bound = Binding(placed.world, TEAM, name, name, store.name)
+    bound = unborn(placed, store)
     for act in _BEFORE[point.act]:
-        _do(placed, bound, act)
-        _settled(placed, bound, act)
+        do(placed, bound, act)
+        wait_settled(placed, bound, act)
     stop = point.stop(bound, after=after)
     placed.stop_at(stop)
-    _do(placed, bound, point.act)
+    do(placed, bound, point.act)
     placed.kill_at(stop)
     placed.operator.start()
-    _settled(placed, bound, point.act)
+    wait_settled(placed, bound, point.act)
     bound.delete()
     bound.wait_gone(HEALED)
-    _nothing_left(placed, bound)
+    nothing_left(placed, bound)
     placed.world.delete(store.path)
     placed.world.wait_gone(store.path)
 
 
-def _do(placed: Placed, bound: Binding, act: str) -> None:
+def do(placed: Placed, bound: Binding, act: str) -> None:
+    """Begin an act."""
     if act == "create":
         placed.binding(Backend(placed.world, bound.backend), bound.name)
     elif act == "edit":
@@ -202,7 +210,7 @@ def _do(placed: Placed, bound: Binding, act: str) -> None:
         bound.delete()
 
 
-def _settled(placed: Placed, bound: Binding, act: str) -> None:
+def wait_settled(placed: Placed, bound: Binding, act: str) -> None:
     """Wait until an act is finished, and hold the stores to it."""
     world = placed.world
     if act in ("create", "edit"):
@@ -216,10 +224,11 @@ def _settled(placed: Placed, bound: Binding, act: str) -> None:
         assert (world.policy(bound.store_name), world.role(bound.store_name)) == (None, None)
     else:
         bound.wait_gone(HEALED)
-        _nothing_left(placed, bound)
+        nothing_left(placed, bound)
 
 
-def _nothing_left(placed: Placed, bound: Binding) -> None:
+def nothing_left(placed: Placed, bound: Binding) -> None:
+    """Fail unless policy, role and account are gone."""
     assert placed.world.policy(bound.store_name) is None
     assert placed.world.role(bound.store_name) is None
     assert bound.service_account() is None

@@ -5,6 +5,7 @@ The operator is never restarted here. What it sends to a Vault behind a proxy is
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -206,13 +207,15 @@ def test_while_a_store_is_down_its_bindings_do_not_press_on_it(
 def test_answers_of_ten_seconds_are_waited_for_where_the_backend_permits_and_hold_nobody_else(
     vault_proxy: Proxy, backend: MakeBackend, binding: MakeBinding, team: str
 ) -> None:
-    store = behind(vault_proxy, backend, timeout="30s")
+    store = behind(vault_proxy, backend, timeout="100s")
     store.wait_ready()
     quick = backend()
+    seen = threading.Event()
 
     def slow(request: Request) -> Fate:
         if request.method == "POST" and "sys/policies" in request.path:
             vault_proxy.pause(10.0)
+            seen.wait(60)  # on a slow machine it takes longer than that to look at the other one
         return Fate.PASS
 
     vault_proxy.behaviour = slow
@@ -220,6 +223,7 @@ def test_answers_of_ten_seconds_are_waited_for_where_the_backend_permits_and_hol
     eventually("the slow write is under way", lambda: any("sys/policies/acl/" in r.path for r in vault_proxy.requests))
     binding(team, quick).wait_ready()
     assert patient.conditions()["Ready"]["reason"] == "Pending"
+    seen.set()
     patient.wait_ready(LONG)
 
 

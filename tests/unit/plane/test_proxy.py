@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from plane.proxy import Fate, Proxy, Request, Stop
+from plane.proxy import Answer, Fate, Hang, Proxy, Request, Stop
+from plane.waiting import wait_for
 
 BODY = b"x" * 1000
 
@@ -111,3 +112,44 @@ def test_a_stop_holds_the_chosen_request_and_only_it(proxy: Proxy, acted: list[s
     asking.join(5)
     assert len(failures) == 1
     assert ask(proxy, "/b").content == BODY
+
+
+def test_it_answers_in_the_server_s_place(proxy: Proxy, acted: list[str]) -> None:
+    proxy.behaviour = lambda _: Answer(429, b"slow down", (("Retry-After", "7"),))
+    answer = ask(proxy)
+    assert (answer.status_code, answer.content, answer.headers["Retry-After"]) == (429, b"slow down", "7")
+    assert acted == []
+
+
+def test_what_hangs_is_held_until_it_is_let_go_and_does_not_act(proxy: Proxy, acted: list[str]) -> None:
+    hang = Hang()
+    proxy.behaviour = hang
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(proxy.address + "/a", timeout=0.2)
+    assert hang.held == 1
+    hang.release()
+    proxy.behaviour = lambda _: Fate.PASS
+    assert ask(proxy).content == BODY
+    assert acted == ["/a"]
+
+
+def test_cut_connections_end_a_request_that_waits_and_new_ones_are_taken(proxy: Proxy) -> None:
+    hang = Hang()
+    proxy.behaviour = hang
+    failures: list[Exception] = []
+
+    def client() -> None:
+        try:
+            ask(proxy)
+        except requests.ConnectionError as error:
+            failures.append(error)
+
+    asking = threading.Thread(target=client)
+    asking.start()
+    wait_for("the request hangs", lambda: hang.held == 1, 10)
+    proxy.cut_connections()
+    asking.join(5)
+    assert len(failures) == 1
+    hang.release()
+    proxy.behaviour = lambda _: Fate.PASS
+    assert ask(proxy).content == BODY

@@ -27,6 +27,8 @@ def read_health(raw: RawAnswer, address: str) -> tuple[str, str, float | None]:
         raise Sealed(f"Vault at {address} is sealed: unseal it")
     version, cluster_id = answer.body.get("version"), answer.body.get("cluster_id", "")
     if not isinstance(version, str) or not isinstance(cluster_id, str):
+        # Also what stands before a Vault answers 429 and 503: then the status says what it is.
+        interpret(raw, Asked(HEALTH.what, address))
         raise StoreFailed(f"{address} answered {HEALTH.what} without a version: is it a Vault?")
     told = answer.body.get("server_time_utc")
     server_time = float(told) if isinstance(told, int | float) and not isinstance(told, bool) else None
