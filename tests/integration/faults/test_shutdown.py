@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,36 +15,43 @@ from integration.faults.placed import TEAM, Placed
 from integration.handles import Backend, Binding
 from integration.objects import account_path, secret
 from integration.world import eventually
-from plane.errors import PlaneHTTPError
 
 LONG = 90.0
 ROUNDS = 4
 
 
+LABELS = {"airwarden.dev/binding": "nobody", "airwarden.dev/cluster": "test"}
+"""Of accounts that the operator watches; there is no such binding."""
+
+
 @contextmanager
 def changes(bindings: list[Binding]) -> Iterator[None]:
-    """Edit bindings and make accounts of ours without a pause, as fast as the API server takes it."""
+    """Edit bindings and make new accounts that are watched, without a pause, as fast as the API server takes it."""
+    world = bindings[0].world
     over = threading.Event()
 
-    def work() -> None:
-        number = 0
-        while not over.is_set():
-            number += 1
-            bound = bindings[number % len(bindings)]
-            bound.edit(secrets=[secret(f"{TEAM}/connections/k{number}", bound.backend)])
-            label = {"metadata": {"labels": {"round": str(number)}}}
-            try:
-                bound.world.merge(account_path(TEAM, bound.account), label)
-            except PlaneHTTPError as error:
-                assert error.status == 404, "it is not there yet"  # noqa: PT017 - nothing else is meant
+    def edit() -> None:
+        for number in itertools.cycle(range(len(bindings))):
+            if over.is_set():
+                return
+            bound = bindings[number]
+            bound.edit(secrets=[secret(f"{TEAM}/connections/{secrets.token_hex(4)}", bound.backend)])
 
-    thread = threading.Thread(target=work)
-    thread.start()
+    def make() -> None:
+        while not over.is_set():
+            name = f"storm-{secrets.token_hex(6)}"
+            world.create(account_path(TEAM), {"metadata": {"name": name, "labels": LABELS}})
+            world.delete(account_path(TEAM, name))
+
+    threads = [threading.Thread(target=edit), threading.Thread(target=make)]
+    for each in threads:
+        each.start()
     try:
         yield
     finally:
         over.set()
-        thread.join(30)
+        for each in threads:
+            each.join(60)
 
 
 def writes_much(placed: Placed, mark: int) -> bool:
