@@ -158,11 +158,12 @@ def a_settled_one(mix: Mix, *, away: bool) -> Declared:
     """Return a Ready binding; of one that is to change before the operator's eyes, it has just seen that it is."""
     placed = mix.placed
     mark = placed.vault.mark()
-    if not placed.operator.running and not (away and len(mix.ready()) >= START // 2):
+    settled = placed.operator.running  # only before the first kill
+    if not settled and not (away and len(mix.ready()) >= START // 2):
         placed.operator.start()
     eventually("enough bindings are Ready", lambda: len(mix.ready()) >= START // 5, SETTLED)
     target = mix.chance.choice(mix.ready())
-    if away:
+    if away or settled:
         return target
     role = f"/v1/auth/kubernetes/role/{target.handle.store_name}"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import operator as standard
 import subprocess
 import sys
+from collections.abc import Sized
 from pathlib import Path
 
 import kopf
@@ -60,6 +62,17 @@ def test_kopf_neither_limits_workers_nor_posts_events_nor_scans() -> None:
     assert settings.queueing.worker_limit is None
     assert settings.posting.enabled is False
     assert settings.scanning.disabled is True
+
+
+def test_kopf_goes_on_trying_however_long_the_api_server_refuses_and_each_request_begins_with_short_pauses() -> None:
+    backoffs = kopf_settings().networking.error_backoffs
+    assert not isinstance(backoffs, float)
+    assert not isinstance(backoffs, Sized), "kopf counts on tries that end"
+    for _ in range(2):
+        pauses = list(itertools.islice(backoffs, 1000))
+        assert len(pauses) == 1000
+        assert pauses[0] == 1.0
+        assert max(pauses) == 5.0
 
 
 def test_the_source_root_does_not_shadow_the_standard_library() -> None:
