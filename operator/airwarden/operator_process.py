@@ -24,8 +24,8 @@ from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.engine import Engine
-from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.gaps import LookBack
+from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.priming import prime
 from airwarden.reconcile.probe import ProbeTools

@@ -50,6 +50,8 @@ def truly_admits(
     chosen = selector is not None and selector.match_labels.items() <= labels.items()
     if namespace not in each.namespaces.names and not chosen:
         return False
+    if each.max_lifetime is not None:
+        return False  # the access asked for has no end
     if each.session.required and not backend.enforces_session_ttl:
         return False
     asked = [seconds(text) for text in (session.ttl, session.max_ttl) if text]

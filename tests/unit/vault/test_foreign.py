@@ -103,7 +103,7 @@ async def test_no_role_at_all_and_an_answer_without_names_are_told_apart() -> No
         assert (identified, kind) == (True, "scan")
         return Answer({"data": {"keys": "x"}})
 
-    broken.request = strange  # type: ignore[method-assign]
+    broken.request = strange  # type: ignore[method-assign, assignment]
     with pytest.raises(StoreFailed, match="without names"):
         await read_foreign_logins(broken, "kubernetes", "c1")
 

@@ -8,14 +8,14 @@ import pytest
 
 from airwarden.domain.errors import AirwardenError, Sealed, StoreFailed, Throttled
 from airwarden.providers.vault.answers import RawAnswer
-from airwarden.providers.vault.checking import _health
+from airwarden.providers.vault.health import read_health
 
 OWN = {"initialized": True, "sealed": False, "version": "1.21.1", "cluster_id": "abc"}
 
 
 @pytest.mark.parametrize("status", [200, 429, 473])
 def test_a_node_that_serves_requests_is_known_by_its_version(status: int) -> None:
-    assert _health(RawAnswer(status, json.dumps(OWN).encode()), "http://vault")[:2] == ("1.21.1", "abc")
+    assert read_health(RawAnswer(status, json.dumps(OWN).encode()), "http://vault")[:2] == ("1.21.1", "abc")
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_a_node_that_serves_requests_is_known_by_its_version(status: int) -> Non
 )
 def test_what_is_no_health_of_a_vault_is_told_by_its_status(raw: RawAnswer, error: type[AirwardenError]) -> None:
     with pytest.raises(error) as raised:
-        _health(raw, "http://vault")
+        read_health(raw, "http://vault")
     assert raised.value.retry_after == (7.0 if error is Throttled else None)
