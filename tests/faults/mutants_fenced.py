@@ -115,6 +115,13 @@ FENCED_MUTANTS: tuple[Mutant, ...] = (
         (MOVING,),
     ),
     Mutant(
+        "what the other mode left stays for ever when it gives nothing to read",
+        "reconcile/parts.py",
+        "(not granted or not runtime.store.readable(found) <= granted)",
+        "(not runtime.store.readable(found) <= granted)",
+        (MOVING,),
+    ),
+    Mutant(
         "an old access that cannot be read is removed unseen",
         "reconcile/parts.py",
         "if former and part.unread is not None:",

@@ -106,7 +106,8 @@ async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readabl
     except AirwardenError as error:
         runtime.note_failure(error)
         unread = Fault.of(error, doing=f"reading {_FORMER}")
-    outgrown = not runtime.store.readable(found) <= granted
+    # Where nothing is granted nothing replaces it: it goes, also when it gives nothing to read any more.
+    outgrown = unread is None and (not granted or not runtime.store.readable(found) <= granted)
     progress = replace(part.progress, changes=moved(changes, former, found, outgrown=outgrown))
     return replace(part, progress=progress, observed={**part.observed, **found}, unread=unread)
 

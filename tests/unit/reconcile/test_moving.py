@@ -127,6 +127,15 @@ async def test_what_cannot_be_read_is_not_removed_and_the_new_access_is_there_al
     assert binding_path(*KEY) not in moved.api.objects
 
 
+async def test_a_deleted_binding_leaves_nothing_of_the_old_mode_though_it_gives_nothing_any_more(moved: Bench) -> None:
+    # A move that broke off between policy and role leaves such a role, and it is on the record.
+    moved.store.contents[FORMER] = {"paths": ()}
+    moved.delete()
+    await moved.look()
+    assert moved.store.contents == {}
+    assert binding_path(*KEY) not in moved.api.objects
+
+
 async def test_what_is_not_on_the_record_is_not_looked_for(bench: Bench) -> None:
     bench.declare("team/db")
     bench.store.errors["observe Former"] = Forbidden("no")
