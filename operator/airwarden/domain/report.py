@@ -397,10 +397,18 @@ def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective, n
 def _login_role(grant: Grant, plan: Plan, part: Progress | None, previous: Sequence[str]) -> str:
     """Return backend/role of the tasks' login: the one that was so far, until the store has acknowledged the new."""
     name = grant.backend
-    if _obstacle(part) is not None:
+    if not _acknowledged(part):
         return next((each for each in previous if each.startswith(f"{name}/")), "")
     fence = plan.fences.get(name)
     return f"{name}/{grant.owner.name_in_store if fence is None else fence.role}"
+
+
+def _acknowledged(part: Progress | None) -> bool:
+    """Tell whether the store acknowledged all that is granted, whatever became of what it replaces."""
+    if part is None or part.fault is None or part.changes is None or not part.digests:
+        return _obstacle(part) is None
+    written = {each.operation.address for each in part.done if each.operation.resource is not None}
+    return part.digests.keys() <= part.changes.present.keys() | written
 
 
 def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> SecretStatus:

@@ -136,6 +136,21 @@ async def test_a_deleted_binding_leaves_nothing_of_the_old_mode_though_it_gives_
     assert binding_path(*KEY) not in moved.api.objects
 
 
+async def test_tasks_are_told_the_new_role_once_it_gives_access_though_the_old_one_cannot_be_removed(
+    moved: Bench,
+) -> None:
+    old = "vault/former-role"
+    path = binding_path(*KEY)
+    moved.api.change(path, lambda body: body["status"]["effective"].update(roles=[old]))
+    moved.store.errors["Create Role"] = Forbidden("no")
+    await moved.look()
+    assert moved.binding["status"]["effective"]["roles"] == [old]
+    moved.store.errors = {"Delete Former": Forbidden("no")}
+    await moved.look()
+    assert moved.ready == ("False", "BackendForbidden")
+    assert moved.binding["status"]["effective"]["roles"] == [f"vault/{NAME}"]
+
+
 async def test_what_is_not_on_the_record_is_not_looked_for(bench: Bench) -> None:
     bench.declare("team/db")
     bench.store.errors["observe Former"] = Forbidden("no")
