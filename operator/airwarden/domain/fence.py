@@ -90,7 +90,7 @@ def confine(
             found[each.number] = (Reason.SLOTS_TAKEN, _taken(each.backend, holders[fence.place]))
             continue
         kind = fence.kind(each.item, namespace)
-        if kind is None:
+        if kind is None or not fence.capacity(kind):
             found[each.number] = (Reason.KEY_OUTSIDE_FENCE, _outside(each, namespace, fence))
             continue
         held = filled.setdefault((each.backend, kind), set())

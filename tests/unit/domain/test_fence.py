@@ -91,6 +91,11 @@ def test_usage_counts_each_kind_and_says_from_four_fifths_on_that_slots_run_low(
     assert usage(one.grants.values(), {}) == ""
 
 
+def test_a_kind_without_slots_holds_nothing_and_none_is_said_to_be_in_use() -> None:
+    made = planned(item("shared/a", "a"), fence=replace(FENCE, shared=0))
+    assert refusals(made) == {"a": Reason.KEY_OUTSIDE_FENCE}
+
+
 def test_a_rule_that_requires_sessions_admits_nothing_to_a_store_that_holds_none() -> None:
     strict = rule(session={"required": True})
     fenced = replace(view(strict, enforces=False), fence=FENCE)
