@@ -192,6 +192,7 @@ def pending(
             "summary": Summary(
                 secrets=previous.summary.secrets or f"0/{len(plan.decisions)}",
                 backends=_names(plan.backends),
+                slots=previous.summary.slots,
             ),
         }
     )

@@ -205,6 +205,16 @@ def test_pending_adds_to_the_record_and_claims_nothing_that_was_there_before() -
     assert said(status.conditions) == {"Ready": ("False", "Pending"), "Reconciling": ("True", "Pending")}
 
 
+def test_while_a_change_is_pending_the_slots_in_use_are_still_shown() -> None:
+    before = ready()
+    assert before.status is not None
+    summary = before.status.summary.model_copy(update={"slots": "vault: own 4/5; running low"})
+    status = before.status.model_copy(update={"summary": summary})
+    _, wanted = planned()
+    pending = reports.pending(before.model_copy(update={"status": status}), wanted, [POLICY.address], LATE)
+    assert pending.summary.slots == summary.slots
+
+
 def test_only_what_is_about_to_be_made_and_is_not_recorded_needs_a_record() -> None:
     create = Operation(Action.CREATE, POLICY.address, POLICY, Observed(POLICY.address, None))
     delete = Operation(Action.DELETE, ACCOUNT.address, None, Observed(ACCOUNT.address, {}))
