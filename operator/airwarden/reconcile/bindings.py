@@ -417,6 +417,10 @@ class BindingReconciler:
         if faults:
             asked = max((each.retry_after or 0.0 for each in faults), default=0.0)
             return Next("retry", asked or None, down)
+        removed = any(done.operation.resource is None for each in progress.values() for done in each.done)
+        if removed and any(each.changes is not None and each.changes.conflicts for each in progress.values()):
+            # What stood in the way may just have gone: two backends of one place hold the same thing by turns.
+            return Next("retry", None, down)
         interval = min((each.drift_interval for each in runtimes), default=600.0)
         return Next("check", interval, down)
 

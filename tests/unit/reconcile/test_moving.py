@@ -151,6 +151,19 @@ async def test_tasks_are_told_the_new_role_once_it_gives_access_though_the_old_o
     assert moved.binding["status"]["effective"]["roles"] == [f"vault/{NAME}"]
 
 
+async def test_what_another_backend_of_the_same_place_held_is_looked_at_again_as_soon_as_that_has_let_go() -> None:
+    bench = Bench(("vault", "other"))
+    bench.declare("team/db")
+    await bench.settle()
+    bench.declare("team/db", backend="other")
+    held = Address("other", "Policy", "airwarden.c1.team.billing.other")
+    other = bench.stores["other"]
+    other.contents[held] = {"paths": ()}
+    other.foreign.add(held)
+    assert (await bench.look()).kind == "retry"
+    assert (await bench.look()).kind == "check"
+
+
 async def test_what_is_not_on_the_record_is_not_looked_for(bench: Bench) -> None:
     bench.declare("team/db")
     bench.store.errors["observe Former"] = Forbidden("no")
