@@ -280,11 +280,12 @@ class Engine:
         if any(each is None for each in runtimes.values()):
             return Urgency.DRIFT if first and entry.ready and self._all_known(entry) else Urgency.CHANGE
         namespace = self._cache.namespaces.get(entry.key[0])
+        recorded = reports.recorded(binding.status)
         around = Surroundings(
             self._cluster,
             {name: each.view() for name, each in runtimes.items() if isinstance(each, Runtime)},
             namespace.labels if namespace is not None else None,
-            entry.backends,
+            frozenset(each.backend for each in recorded),
             now=self._clock(),
         )
         wanted = plan(binding, around)
@@ -295,7 +296,6 @@ class Engine:
         }
         if any(isinstance(each.verdict, Refused) and (each.type, each.id) in granted for each in wanted.decisions):
             return Urgency.REMOVAL
-        recorded = reports.recorded(binding.status)
         digests = {
             resource.address: resource.digest
             for name, grant in wanted.grants.items()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airwarden.domain.errors import ClusterFailed, ObjectGone, Unreachable
+from airwarden.domain.fence import Fence
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.providers.ports import Health
 from airwarden.reconcile.bindings import Next
@@ -148,6 +149,27 @@ async def test_a_rule_that_changes_nothing_for_a_binding_costs_it_no_look(seat: 
     seat.engine.see_backend("MODIFIED", backend_body("vault", ("{namespace}/", "shared/"), 2))
     await seat.rest()
     assert seat.looks == []
+
+
+async def test_what_one_of_two_backends_of_one_place_holds_is_not_taken_for_a_removal() -> None:
+    seat = Seat(Bench(("other", "vault")))
+    for name, store in seat.bench.stores.items():
+        store.fence = Fence("tasks", "database", own=3, shared=0, dynamic=0, place="here")
+        seat.engine.see_backend("ADDED", seat.bench.backend_bodies[name])
+    places = (("a", "vault"), ("b", "other"))
+    secrets = [
+        {"type": "Connection", "id": key, "backendRef": {"name": name}, "key": f"team/{key}"} for key, name in places
+    ]
+    for declared in (secrets[:1], secrets):
+        seat.bench.declare(secrets=declared)
+        seat.hear()
+        await seat.rest()
+    assert seat.bench.ready == ("False", "SlotsTaken")
+    seat.looks.clear()
+    seat.engine.see_backend("MODIFIED", backend_body("vault", ("{namespace}/", "more/"), version=2))
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.CHANGE)]
+    await seat.engine.stop(0)
 
 
 async def test_a_namespace_s_labels_wake_only_those_for_whom_they_matter(seat: Seat) -> None:
