@@ -105,7 +105,7 @@ async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readabl
         found = await runtime.store.observe(owner, former, known=True)
     except AirwardenError as error:
         runtime.note_failure(error)
-        unread = Fault.of(error, doing=f"reading {_FORMER}")
+        unread = Fault.of(error, doing=f"reading {former[0]}, {_FORMER}")
     # Where nothing is granted nothing replaces it: it goes, also when it gives nothing to read any more.
     outgrown = unread is None and (not granted or not runtime.store.readable(found) <= granted)
     progress = replace(part.progress, changes=moved(changes, former, found, outgrown=outgrown))

@@ -116,7 +116,7 @@ async def test_what_cannot_be_read_is_not_removed_and_the_new_access_is_there_al
     assert POLICY in moved.store.contents
     assert FORMER in moved.store.contents
     ready = next(each for each in moved.binding["status"]["conditions"] if each["type"] == "Ready")
-    assert "other mode" in ready["message"]
+    assert "reading Former team/billing in vault, which the backend's other mode left" in ready["message"]
     moved.delete()
     await moved.look()
     assert moved.ready == ("False", "DeletionBlocked")
