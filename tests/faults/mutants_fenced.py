@@ -168,6 +168,21 @@ FENCED_MUTANTS: tuple[Mutant, ...] = (
         servers=True,
     ),
     Mutant(
+        "what is no longer granted waits until the fence stands again",
+        _STORE,
+        "await self._take_back(operation)",
+        "pass",
+        (FENCED,),
+        servers=True,
+    ),
+    Mutant(
+        "what stands in the slots is not held against what is granted",
+        _SLOTS,
+        "if given and given <= granted:",
+        "if given:",
+        (SLOTS,),
+    ),
+    Mutant(
         "the operator may move aliases",
         _SETUP,
         'custom_metadata=""),',

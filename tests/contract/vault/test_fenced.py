@@ -302,6 +302,32 @@ async def test_removal_needs_no_proof_of_the_fence(store: FencedStore, as_printe
     assert as_printed.alias(f"{NAMESPACE}/removed")["custom_metadata"] == {}
 
 
+async def test_what_is_no_longer_granted_goes_at_once_also_while_the_fence_does_not_stand(
+    store: FencedStore, as_printed: FencedBench
+) -> None:
+    kept, lost, more = (StaticSecret(f"{NAMESPACE}/{name}") for name in ("kept", "lost", "more"))
+    await create(store, grant("tightened", kept, lost))
+    token = as_printed.log_in("tightened")
+    vault, role = as_printed.plane.vault, f"auth/{AUTH}/role/{ROLE}"
+    vault.request("POST", role, {"alias_name_source": "serviceaccount_uid"})
+    with pytest.raises(InvalidSettings):
+        await store.check()
+    with pytest.raises(InvalidSettings, match="alias_name_source"):
+        await create(store, grant("tightened", kept, more))
+    paths = {each: f"{KV}/data/{each.key}" for each in (kept, lost, more)}
+    found = as_printed.capabilities(token, list(paths.values()))
+    assert [found[paths[each]] for each in (kept, lost, more)] == [["read"], ["deny"], ["deny"]]
+    assert await claim(store, grant("tightened")) is Claim.OURS
+    mark = vault.audit.mark()
+    with pytest.raises(InvalidSettings):
+        await create(store, grant("tightened", kept, more))
+    assert "identity/entity-alias" not in {each.path for each in vault.audit.entries(mark)}
+    as_printed.run(printed(as_printed.plane.vault_address))
+    await create(store, grant("tightened", kept, more))
+    found = as_printed.capabilities(token, list(paths.values()))
+    assert [found[paths[each]] for each in (kept, lost, more)] == [["read"], ["deny"], ["read"]]
+
+
 async def test_the_check_names_each_right_that_lacks(store: FencedStore, as_printed: FencedBench) -> None:
     vault, name = as_printed.plane.vault, f"airwarden-operator.{CLUSTER}"
     text = vault.request("GET", f"sys/policies/acl/{name}")["data"]["policy"]

@@ -66,6 +66,17 @@ def test_the_metadata_gives_exactly_the_grant_through_the_admins_policy(wanted: 
     assert all(0 < len(value) <= 512 for value in found.values())
 
 
+@given(grants(), grants())
+def test_what_stands_there_narrows_to_what_both_give_in_the_slots_where_it_is(before: Grant, after: Grant) -> None:
+    found, wanted = slots.metadata(before, FENCE), slots.metadata(after, FENCE)
+    kept = slots.narrowed({**found, "note": "of an admin", "p04*": "x"}, wanted, "team")
+    assert slots.readable(kept, "team") == before.readable & after.readable
+    assert set(kept.items()) <= set(found.items())
+    assert slots.owner_of(kept) == OWNER
+    unmarked = {key: value for key, value in found.items() if key != slots.MARK}
+    assert slots.narrowed(unmarked, wanted, "team") == kept
+
+
 @given(st.sets(_paths, max_size=20), _paths)
 def test_the_same_names_have_the_same_slots_and_one_more_moves_few(names: set[str], one: str) -> None:
     before = {name: slot for slot, name in slots.assigned(names, 32).items()}

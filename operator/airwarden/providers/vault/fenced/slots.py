@@ -99,6 +99,20 @@ def readable(fields: Mapping[str, FieldValue], namespace: str) -> frozenset[Read
     return frozenset(found)
 
 
+def narrowed(
+    fields: Mapping[str, FieldValue], wanted: Mapping[str, FieldValue], namespace: str
+) -> dict[str, FieldValue]:
+    """Return of the metadata that stands there only what the wanted metadata gives too, in the slots where it is."""
+    granted = readable(wanted, namespace)
+    engine = fields.get(ENGINE, wanted[ENGINE])
+    kept: dict[str, FieldValue] = {MARK: wanted[MARK], ENGINE: engine}
+    for key, value in fields.items():
+        given = readable({key: value, ENGINE: engine}, namespace)
+        if given and given <= granted:
+            kept[key] = value
+    return kept
+
+
 def policy_text(fence: Fence, *, mount: str, version: int, accessor: str = NO_ACCESSOR) -> str:
     """Return the one policy of all bound accounts. ``mount`` and ``version`` are those of the key-value engine.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from airwarden.domain.errors import AirwardenError
 from airwarden.domain.fence import Fence
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
@@ -96,7 +97,11 @@ class FencedStore:
                 )
             return await self._roles.apply(operation)
         if operation.action is not Action.DELETE and not self._proven:
-            await self._proving.join()
+            try:
+                await self._proving.join()
+            except AirwardenError:
+                await self._take_back(operation)
+                raise
         return await self._aliases.apply(operation)
 
     def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
@@ -152,6 +157,16 @@ class FencedStore:
     async def close(self) -> None:
         """Revoke the login and close all connections."""
         await self._roles.close()
+
+    async def _take_back(self, operation: Operation) -> None:
+        """Take away what is no longer granted, when nothing may be added: a removal needs no proof of the fence."""
+        address, fields = operation.address, operation.observed.fields
+        if operation.resource is None or fields is None:
+            return
+        namespace = address.name.split("/")[0]
+        kept = slots.narrowed(fields, operation.resource.fields, namespace)
+        if slots.readable(kept, namespace) != slots.readable(fields, namespace):
+            await self._aliases.apply(replace(operation, resource=Resource(address, kept)))
 
     async def _prove(self) -> None:
         layout, fence = self.layout, self._slots
