@@ -70,6 +70,19 @@ def test_a_session_that_is_too_long_is_refused_with_the_longest(asking: Asking, 
     assert said.endswith("for sessions up to 1h")
 
 
+def test_a_rule_that_requires_sessions_to_end_says_why_it_admits_nothing_in_mode_fenced(asking: Asking) -> None:
+    asking.make_namespace("fenced")
+    fenced = {"mode": "Fenced", "fenced": {"role": "tasks"}}
+    names = {"names": ["fenced"]}
+    asking.judge_by(backend("fenced", objects.rule(namespaces=names), **fenced))
+    said = asking.refusal(wanting("fenced", "fenced", "fenced/db")) or ""
+    assert "for sessions up to 1h, which the store must end in time and in mode Fenced cannot" in said
+    unheld = objects.rule(namespaces=names, session={"maxTTL": "1h", "required": False})
+    asking.judge_by(backend("fenced", unheld, **fenced))
+    assert asking.refusal(wanting("fenced", "fenced", "fenced/db")) is None
+    assert "cannot" not in (asking.refusal(wanting("fenced", "fenced", "else/db")) or "cannot")
+
+
 def test_several_refusals_are_counted(asking: Asking, team: str) -> None:
     said = asking.refusal(wanting(team, "vault", "x/a", "x/b", "x/c"))
     assert said is not None
