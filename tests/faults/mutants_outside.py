@@ -14,6 +14,8 @@ from faults.mutant import (
     FENCES,
     LOGINS,
     MARKS,
+    EXTERNAL,
+    GUARDRAILS,
     POLICY,
     ROLE,
     ROLE_FORMS,
@@ -25,6 +27,55 @@ from faults.mutant import (
 )
 
 OUTSIDE: tuple[Mutant, ...] = (
+    Mutant(
+        "an External account needs no label",
+        "providers/kubernetes/accounts.py",
+        "    allowed = found.labels.get(ALLOW)\n",
+        "    allowed = owner.binding\n",
+        (EXTERNAL,),
+    ),
+    Mutant(
+        "an account given to another binding carries the access",
+        "providers/kubernetes/accounts.py",
+        "    if allowed != owner.binding:",
+        "    if False:",
+        (EXTERNAL,),
+    ),
+    Mutant(
+        "an account that we made serves as External",
+        "providers/kubernetes/accounts.py",
+        "    if BINDING in found.labels or CLUSTER_LABEL in found.labels:",
+        "    if False:",
+        (EXTERNAL,),
+    ),
+    Mutant(
+        "an External account is deleted with its binding",
+        "reconcile/bindings.py",
+        "        if entry.external:",
+        "        if False:",
+        (EXTERNAL,),
+    ),
+    Mutant(
+        "an External account is treated as Managed",
+        "reconcile/bindings.py",
+        "        if wanted.account_mode is AccountMode.EXTERNAL:",
+        "        if False:",
+        (EXTERNAL,),
+    ),
+    Mutant(
+        "every rule permits every account mode",
+        "domain/guardrails.py",
+        "    carried = [rule for rule in placed if request.account_mode in rule.service_accounts]",
+        "    carried = placed",
+        (GUARDRAILS, EXTERNAL),
+    ),
+    Mutant(
+        "a label taken off is no hurry",
+        "reconcile/engine.py",
+        "        if external and granted and not given:",
+        "        if False:",
+        (EXTERNAL,),
+    ),
     Mutant(
         "any account is ours",
         "providers/kubernetes/accounts.py",

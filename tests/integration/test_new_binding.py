@@ -22,6 +22,7 @@ def test_its_account_carries_its_labels_and_mounts_no_token(
         "app.kubernetes.io/managed-by": "airwarden",
         "airwarden.dev/binding": made.name,
         "airwarden.dev/cluster": "test",
+        "airwarden.dev/allow-binding": made.name,
     }
     assert account["automountServiceAccountToken"] is False
     assert "ownerReferences" not in account["metadata"]

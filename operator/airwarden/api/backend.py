@@ -247,7 +247,7 @@ class AllowRule(Model):
     service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4), Unique()] = (
         AccountMode.MANAGED,
     )
-    """Which kinds of accounts may carry the access: Managed."""
+    """Which kinds of accounts may carry the access: Managed, External."""
     session: SessionRule = SessionRule()
     """Limits on the logins of tasks."""
     max_lifetime: Duration | None = None

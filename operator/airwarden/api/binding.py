@@ -47,6 +47,7 @@ class AccountMode(StrEnum):
     """Who owns the service account."""
 
     MANAGED = "Managed"
+    EXTERNAL = "External"
 
 
 class DeletionPolicy(StrEnum):
@@ -82,7 +83,8 @@ class ServiceAccount(Model):
     ]
     """Name of the account in the binding's namespace. Immutable: tasks are bound to it."""
     mode: AccountMode = AccountMode.MANAGED
-    """Managed: Airwarden creates the account and removes it with the binding."""
+    """Managed: Airwarden creates the account and removes it with the binding. External: the account is somebody
+    else's, is never written, and carries the label airwarden.dev/allow-binding with the binding's name. Immutable."""
 
 
 class DynamicSecret(Model):
@@ -168,7 +170,8 @@ class BindingSpec(Model):
         ServiceAccount,
         Field(
             json_schema_extra=schema(
-                rule("self.name == oldSelf.name", "serviceAccount.name is immutable; make a new binding instead")
+                rule("self.name == oldSelf.name", "serviceAccount.name is immutable; make a new binding instead"),
+                rule("self.mode == oldSelf.mode", "serviceAccount.mode is immutable; make a new binding instead"),
             )
         ),
     ]

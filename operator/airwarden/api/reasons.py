@@ -205,6 +205,21 @@ class Reason(Enum):
         "Something in the store has no binding and could not be removed, or does not carry our mark.",
         "The message names it and what stood in the way. Tried again with the next sweep.",
     )
+    ACCOUNT_MODE_NOT_ALLOWED = Explanation(
+        "AccountModeNotAllowed",
+        "A rule admits the secret, but not for accounts of this mode.",
+        "Use a mode that the message names, or have the platform team add this one to the rule's serviceAccounts.",
+    )
+    SERVICE_ACCOUNT_NOT_FOUND = Explanation(
+        "ServiceAccountNotFound",
+        "The binding's account is External, and there is no such account. Airwarden does not make it.",
+        "Create the account with the label that the message names. The binding heals when it appears.",
+    )
+    SERVICE_ACCOUNT_NOT_ALLOWED = Explanation(
+        "ServiceAccountNotAllowed",
+        "The binding's account is External, and its owner has not labelled it for this binding.",
+        "Whoever owns the account sets the label that the message names. The binding heals when it is there.",
+    )
     DELETION_BLOCKED = Explanation(
         "DeletionBlocked",
         "Access could not be taken away yet; the object stays until it is.",

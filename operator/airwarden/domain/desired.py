@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from airwarden.api.binding import AirflowSecretBinding, DeletionPolicy, SecretItem
+from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPolicy, SecretItem
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
 from airwarden.domain.fence import Asked, Fence, confine
@@ -56,6 +56,8 @@ class Plan:
     """The access has ended: nothing is granted, whatever is known of the backends."""
     suspended: bool = False
     """Nothing is added: of a grant only that counts which the store gives already."""
+    account_mode: AccountMode = AccountMode.MANAGED
+    """Whose the account is: an External one is only looked at."""
 
     def why_held(self, backend: str) -> Held:
         """Return why nothing may be changed on a backend. Raises StopIteration for one that is not held."""
@@ -116,7 +118,18 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     over = has_ended(around.now, request.not_after)
     if request.not_after is not None and not over:
         turns.append(Turn(request.not_after, tightens=True))
-    return Plan(owner, account.name, decisions, grants, held, fences, soonest(*turns), over, binding.spec.suspend)
+    return Plan(
+        owner,
+        account.name,
+        decisions,
+        grants,
+        held,
+        fences,
+        soonest(*turns),
+        expired=over,
+        suspended=binding.spec.suspend,
+        account_mode=account.mode,
+    )
 
 
 def _confined(

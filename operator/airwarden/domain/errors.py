@@ -105,6 +105,20 @@ class ServiceAccountTaken(AirwardenError):
     reason = Reason.SERVICE_ACCOUNT_TAKEN
 
 
+class ServiceAccountNotFound(AirwardenError):
+    """An External account is not there; only its owner makes it."""
+
+    reason = Reason.SERVICE_ACCOUNT_NOT_FOUND
+    retryable = False
+
+
+class ServiceAccountNotAllowed(AirwardenError):
+    """The owner of an External account has not labelled it for this binding."""
+
+    reason = Reason.SERVICE_ACCOUNT_NOT_ALLOWED
+    retryable = False
+
+
 class ClusterFailed(AirwardenError):
     """The Kubernetes API did not do what was asked: no answer, throttled, or a fault of its own."""
 

@@ -80,7 +80,8 @@ def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted 
         return Refused(Reason.KEY_INVALID, complaint)
     speaking = [rule for rule in backend.allow if _speaks_of(rule, request)]
     placed = [rule for rule in speaking if _admits_place(rule, item, request)]
-    timely = [rule for rule in placed if _admits_session(rule, request.session, backend)]
+    carried = [rule for rule in placed if request.account_mode in rule.service_accounts]
+    timely = [rule for rule in carried if _admits_session(rule, request.session, backend)]
     lasting = [rule for rule in timely if _admits_orphan(rule, request, backend)]
     later: list[datetime] = []
     for rule in lasting:
@@ -91,23 +92,25 @@ def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted 
         return None
     if not placed:
         return Refused(Reason.KEY_NOT_ALLOWED, _place_message(item, request.namespace, backend, speaking))
-    return _not_so(placed, timely, lasting, request, backend, min(later, default=None))
+    if not carried:
+        return Refused(Reason.ACCOUNT_MODE_NOT_ALLOWED, _mode_message(placed, request.account_mode, backend))
+    return _not_so(carried, timely, lasting, request, backend, min(later, default=None))
 
 
 def _not_so(
-    placed: list[AllowRule],
+    carried: list[AllowRule],
     timely: list[AllowRule],
     lasting: list[AllowRule],
     request: Request,
     backend: BackendView,
     until: datetime | None,
 ) -> Refused:
-    """Return why rules that admit the place admit nothing: each list holds those that passed one more question."""
+    """Return why rules that admit place and account admit nothing: each list holds those that passed one more question."""
     if lasting:
         return Refused(Reason.LIFETIME_NOT_ALLOWED, _lifetime_message(lasting, request, backend), until)
     if timely:
         return Refused(Reason.ORPHAN_NOT_ALLOWED, _orphan_message(timely, request, backend))
-    return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(placed, request.session, backend))
+    return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(carried, request.session, backend))
 
 
 def expired(not_after: datetime) -> Refused:
@@ -133,7 +136,7 @@ def _speaks_of(rule: AllowRule, request: Request) -> bool:
 
 
 def _admits_place(rule: AllowRule, item: SecretItem, request: Request) -> bool:
-    if Operation.READ not in rule.operations or request.account_mode not in rule.service_accounts:
+    if Operation.READ not in rule.operations:
         return False
     if item.key is not None:
         return item.key.startswith(tuple(_prefixes(rule.key_prefixes, request.namespace)))
@@ -196,6 +199,11 @@ def _allowed_by(rule: AllowRule, namespace: str) -> str:
     for each in rule.dynamic:
         places.append(f"roles of {each.engine} beginning with " + ", ".join(_prefixes(each.role_prefixes, namespace)))
     return f"rule {rule.name} allows " + (" and ".join(places) or "no key at all")
+
+
+def _mode_message(placed: list[AllowRule], mode: AccountMode, backend: BackendView) -> str:
+    permitted = "; ".join(f"rule {rule.name} permits {' and '.join(rule.service_accounts)}" for rule in placed)
+    return _cut(f"backend {backend.name} does not permit an account of mode {mode} here: {permitted}")
 
 
 def _session_message(placed: list[AllowRule], session: Session, backend: BackendView) -> str:

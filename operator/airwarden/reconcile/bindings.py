@@ -13,7 +13,7 @@ from typing import Literal
 import structlog
 from pydantic import ValidationError
 
-from airwarden.api.binding import AirflowSecretBinding, DeletionPolicy
+from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPolicy
 from airwarden.api.conditions import Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
@@ -214,6 +214,8 @@ class BindingReconciler:
 
         Only an account that is on the record and not watched is read: it was deleted, or never was ours.
         """
+        if wanted.account_mode is AccountMode.EXTERNAL:
+            return await self._external_account(wanted)
         resource = accounts.desired(wanted.owner, wanted.account)
         known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
         if known is None and resource.address in recorded:
@@ -231,6 +233,22 @@ class BindingReconciler:
             return Progress(CLUSTER, changes, failed={resource.address: fault}, fault=fault), fault
         changes = diff((resource,), {resource.address: found}, recorded, (resource.address,))
         return Progress(CLUSTER, changes, digests), None
+
+    async def _external_account(self, wanted: Plan) -> tuple[Progress, Fault | None]:
+        """Return the cluster's part for an account that is not ours: nothing to write, and a fault unless it is given.
+
+        A labelled account is watched, and looking costs no request. One that is not watched is read, to tell a
+        missing account from a missing label.
+        """
+        known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
+        if known is None:
+            known = await self._tools.accounts.read(wanted.owner, wanted.account)
+        try:
+            accounts.require_allowed(known, wanted.owner, wanted.account)
+        except AirwardenError as error:
+            fault = Fault(error.reason, error.message, retryable=False)
+            return Progress(CLUSTER, Changes(), fault=fault), fault
+        return Progress(CLUSTER, Changes()), None
 
     async def _record(
         self, binding: AirflowSecretBinding, wanted: Plan, progress: Iterable[Progress]
@@ -333,7 +351,7 @@ class BindingReconciler:
         await self._tell_left(metadata, progress)
         if all(each.complete for each in progress.values()):
             orphaned = any(each.orphaned for each in progress.values())
-            account = await self._remove_account(owner, entry.account, account_id, orphan=orphaned)
+            account = await self._remove_account(owner, entry, account_id, orphan=orphaned)
             progress[CLUSTER] = account
         if all(each.complete for each in progress.values()):
             if not entry.lost:
@@ -377,11 +395,15 @@ class BindingReconciler:
         part = await parts.observe_removal(found, owner, recorded, standing, leaving)
         return await parts.write(part, creating=False)
 
-    async def _remove_account(self, owner: Owner, name: str, uid: str, *, orphan: bool) -> Progress:
+    async def _remove_account(self, owner: Owner, entry: Entry, uid: str, *, orphan: bool) -> Progress:
         """Remove the account, read live, if it is this binding's by its labels or is the very one that we made.
 
-        It is let go instead when it was there before the binding, or when access that stays is bound to it.
+        It is let go instead when it was there before the binding, or when access that stays is bound to it. One of
+        mode External is its owner's: nothing is done to it.
         """
+        if entry.external:
+            return Progress(CLUSTER, Changes())
+        name = entry.account
         try:
             live = await self._tools.accounts.read(owner, name)
             found = live.observed(owner) if live is not None else accounts.absent(name)

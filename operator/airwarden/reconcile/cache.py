@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airwarden.api import FINALIZER
+from airwarden.api.binding import AccountMode
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.providers.kubernetes.objects import backends_of
 from airwarden.reconcile.queue import Key, Lane
@@ -38,6 +39,8 @@ class Entry:
     """Whether the status records anything."""
     lost: bool = False
     """The object is gone, though we had not let it go: what it gave is still to be taken away."""
+    external: bool = False
+    """The account is not ours: it is never written or deleted."""
 
     def load(self) -> dict[str, Any]:
         """Return metadata, spec and status as the API server sent them."""
@@ -67,6 +70,7 @@ class Entry:
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
             text=f'{{"metadata":{_compact(metadata)},"spec":{_compact(spec)},"status":{status_text}}}'.encode(),
             recorded=bool(status.get("targets")),
+            external=(spec.get("serviceAccount") or {}).get("mode") == AccountMode.EXTERNAL,
         )
 
 

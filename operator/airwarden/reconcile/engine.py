@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.reasons import Reason
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Surroundings, plan
@@ -305,8 +305,13 @@ class Engine:
         same = digests == {address: digest for address, digest in recorded.items() if address.backend}
         settled = entry.ready and binding.status is not None and binding.status.observed_generation == entry.generation
         account = self._cache.accounts.get((entry.key[0], wanted.account))
-        carried = (
+        external = wanted.account_mode is AccountMode.EXTERNAL
+        given = external and accounts.is_allowed(account, wanted.owner, wanted.account)
+        if external and granted and not given:
+            return Urgency.REMOVAL
+        carried = given or (
             account is not None
+            and not external
             and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
         )
         return Urgency.DRIFT if same and settled and carried else Urgency.CHANGE

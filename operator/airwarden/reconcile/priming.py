@@ -31,7 +31,7 @@ class Reader(Protocol):
         """Yield all namespaces."""
 
     def accounts(self) -> AsyncIterator[Body]:
-        """Yield the accounts that some binding made."""
+        """Yield the accounts that some binding may use."""
 
 
 async def prime(engine: Engine, reader: Reader) -> None:

@@ -179,9 +179,23 @@ def test_while_the_labels_are_unknown_a_selector_is_not_judged_but_a_name_is() -
 
 
 def test_a_rule_without_the_operation_or_the_account_mode_admits_nothing() -> None:
-    for field in ("operations", "service_accounts"):
+    for field, why in (
+        ("operations", Reason.KEY_NOT_ALLOWED),
+        ("service_accounts", Reason.ACCOUNT_MODE_NOT_ALLOWED),
+    ):
         lacking = rule().model_copy(update={field: ()})
-        assert reason(judge(item(), request(), view(lacking))) is Reason.KEY_NOT_ALLOWED
+        assert reason(judge(item(), request(), view(lacking))) is why
+
+
+def test_the_account_s_mode_is_refused_by_the_rule_s_name_and_what_it_permits() -> None:
+    asked = Request("team", {}, AccountMode.EXTERNAL, Session())
+    found = judge(item(), asked, view(rule(), rule("shared", keyPrefixes=["shared/"], serviceAccounts=["External"])))
+    assert isinstance(found, Refused)
+    assert found.reason is Reason.ACCOUNT_MODE_NOT_ALLOWED
+    assert "mode External here: rule own permits Managed" in found.message
+    assert judge(item("shared/db"), asked, view(rule("shared", keyPrefixes=["shared/"]))) != Admitted("shared", 3600)
+    both = rule("both", serviceAccounts=["Managed", "External"])
+    assert judge(item(), asked, view(rule(), both)) == Admitted("both", 3600)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from airwarden.domain.resources import (
     Session,
     StaticSecret,
 )
-from airwarden.providers.kubernetes.accounts import Account, Accounts
+from airwarden.providers.kubernetes.accounts import SELECTOR, Account, Accounts
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.live import LiveObjects
@@ -275,7 +275,7 @@ class Bench:
         labelled = {
             (each.namespace, each.name): each
             for path, body in self.api.objects.items()
-            if "/serviceaccounts/" in path and len((each := Account.read(body)).labels) >= 2
+            if "/serviceaccounts/" in path and SELECTOR in (each := Account.read(body)).labels
         }
         self.cache.accounts.clear()
         self.cache.accounts.update(labelled)

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from airwarden.api import GROUP
-from airwarden.domain.errors import NamespaceTerminating, NotOwned, ServiceAccountTaken
+from airwarden.domain.errors import (
+    NamespaceTerminating,
+    NotOwned,
+    ServiceAccountNotAllowed,
+    ServiceAccountNotFound,
+    ServiceAccountTaken,
+)
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER
 from airwarden.domain.resources import Action, Address, Adoption, Claim, Observed, Operation, Resource
@@ -24,8 +30,10 @@ CLUSTER_LABEL: Final = f"{GROUP}/cluster"
 ADOPTED: Final = f"{GROUP}/adopted"
 """Annotation of an account that was there before its binding."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-SELECTOR: Final = f"{BINDING},{CLUSTER_LABEL}"
-"""What the operator watches: accounts that some binding made."""
+ALLOW: Final = f"{GROUP}/allow-binding"
+"""Names the binding that may use the account: set by the owner of an External account, and by us on ours."""
+SELECTOR: Final = ALLOW
+"""What the operator watches: one label on accounts of both modes, since a selector cannot say "or"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Account:
             labels={
                 key: value
                 for key, value in (metadata.get("labels") or {}).items()
-                if key in (MANAGED_BY, BINDING, CLUSTER_LABEL)
+                if key in (MANAGED_BY, BINDING, CLUSTER_LABEL, ALLOW)
             },
             automount=automount if isinstance(automount, bool) else None,
             adopted=(metadata.get("annotations") or {}).get(ADOPTED) == "true",
@@ -208,15 +216,52 @@ def refuse_foreign(found: Account, owner: Owner, recorded_uid: str) -> None:
             f"{where} belongs to binding {found.labels.get(BINDING)}: "
             "put the secrets into that binding, or name another account"
         )
+    if found.labels.get(ALLOW, owner.binding) != owner.binding:
+        raise ServiceAccountTaken(
+            f"{where} is given to binding {found.labels[ALLOW]} by its owner's label {ALLOW}: name another account"
+        )
     raise NotOwned(
         f"{where} was not made by Airwarden and is not bound: name an account that does not exist yet, "
         f"or take it over by hand with airwarden adopt {owner}"
     )
 
 
+def require_allowed(found: Account | None, owner: Owner, name: str) -> None:
+    """Raise unless an account of mode External is there and its owner's label names this binding.
+
+    An account that Airwarden made, for whichever binding, is nobody's own.
+    """
+    where = f"service account {owner.namespace}/{name}"
+    label = f"{ALLOW}={owner.binding}"
+    if found is None:
+        raise ServiceAccountNotFound(f"{where} is External and is not there: create it, with the label {label}")
+    if BINDING in found.labels or CLUSTER_LABEL in found.labels:
+        made_for = found.labels.get(BINDING, "another cluster")
+        raise ServiceAccountTaken(f"{where} was made by Airwarden for binding {made_for}: name an account of your own")
+    allowed = found.labels.get(ALLOW)
+    if allowed is None:
+        raise ServiceAccountNotAllowed(
+            f"{where} is External and has no label {ALLOW}: whoever owns the account sets {label}"
+        )
+    if allowed != owner.binding:
+        raise ServiceAccountTaken(
+            f"{where} is given to binding {allowed!r} by its owner's label {ALLOW}: name another account, or have its "
+            f"owner set {label}"
+        )
+
+
+def is_allowed(found: Account | None, owner: Owner, name: str) -> bool:
+    """Tell whether an account of mode External is there and given to this binding."""
+    try:
+        require_allowed(found, owner, name)
+    except (ServiceAccountNotFound, ServiceAccountNotAllowed, ServiceAccountTaken):
+        return False
+    return True
+
+
 def labels_of(owner: Owner) -> dict[str, str]:
     """Return the labels by which an account is known as the binding's."""
-    return {MANAGED_BY: "airwarden", BINDING: owner.binding, CLUSTER_LABEL: owner.cluster}
+    return {MANAGED_BY: "airwarden", BINDING: owner.binding, CLUSTER_LABEL: owner.cluster, ALLOW: owner.binding}
 
 
 def _manifest(owner: Owner, name: str) -> Json:

@@ -25,7 +25,7 @@ class SurroundingsReader:
         return self._api.pages("/api/v1/namespaces")
 
     def accounts(self) -> AsyncIterator[Json]:
-        """Yield the service accounts that some binding made."""
+        """Yield the service accounts that some binding may use."""
         return self._api.pages("/api/v1/serviceaccounts", SELECTOR)
 
     def bindings(self) -> AsyncIterator[Json]:
