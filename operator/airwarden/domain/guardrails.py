@@ -105,7 +105,7 @@ def _not_so(
     backend: BackendView,
     until: datetime | None,
 ) -> Refused:
-    """Return why rules that admit place and account admit nothing: each list holds those that passed one more question."""
+    """Return why rules for this place and account admit nothing: each list passed one more question."""
     if lasting:
         return Refused(Reason.LIFETIME_NOT_ALLOWED, _lifetime_message(lasting, request, backend), until)
     if timely:

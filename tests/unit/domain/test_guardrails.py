@@ -188,7 +188,7 @@ def test_a_rule_without_the_operation_or_the_account_mode_admits_nothing() -> No
 
 
 def test_the_account_s_mode_is_refused_by_the_rule_s_name_and_what_it_permits() -> None:
-    asked = Request("team", {}, AccountMode.EXTERNAL, Session())
+    asked = replace(request(), account_mode=AccountMode.EXTERNAL)
     found = judge(item(), asked, view(rule(), rule("shared", keyPrefixes=["shared/"], serviceAccounts=["External"])))
     assert isinstance(found, Refused)
     assert found.reason is Reason.ACCOUNT_MODE_NOT_ALLOWED

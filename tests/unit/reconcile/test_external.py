@@ -178,7 +178,7 @@ async def test_a_managed_binding_does_not_take_an_account_although_it_is_given_t
 
 async def test_a_label_taken_off_is_as_urgent_as_a_removal_and_one_put_on_is_a_change(settled: Bench) -> None:
     looks: list[tuple[Key, Urgency]] = []
-    engine = Engine("c1", settled.cache, settled.backends, settled.reconciler, Metrics())
+    engine = Engine("c1", settled.cache, settled.backends, settled.reconciler, Metrics(), clock=settled.clock)
     work = engine._lanes._work
 
     async def note(key: Key, urgency: Urgency) -> None:

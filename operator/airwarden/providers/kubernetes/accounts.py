@@ -172,7 +172,7 @@ class Accounts:
 
     async def _release(self, owner: Owner, name: str, found: Observed) -> None:
         """Take our labels off and leave the account: the very one that was looked at."""
-        labels = [each for each in (MANAGED_BY, BINDING, CLUSTER_LABEL) if each in (found.fields or {})]
+        labels = [each for each in labels_of(owner) if each in (found.fields or {})]
         taken = [f"/metadata/labels/{_pointer(each)}" for each in labels]
         taken += [f"/metadata/annotations/{_pointer(ADOPTED)}"] if found.adoption is not None else []
         if not taken:
