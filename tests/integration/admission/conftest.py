@@ -1,4 +1,4 @@
-"""A control plane with the kinds and the admission policies of `manifests/admission`, and no operator."""
+"""A control plane with the manifests and the admission policies of `manifests/admission`, and no operator."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Final
 import pytest
 import yaml
 
-from airwarden.api import crd
 from integration.admission.asking import BACKENDS, Asking
+from integration.admission.people import Cluster
+from integration.objects import account_path
 from integration.schema import objects
 from plane.binaries import REPOSITORY
 from plane.control_plane import ControlPlane, Plane
+from plane.operator import install
 from plane.waiting import wait_for
 
 SOON: Final = 30.0
@@ -28,8 +30,7 @@ def plane() -> Iterator[Plane]:
 @pytest.fixture(scope="session")
 def asking(plane: Plane) -> Asking:
     """Return the API server with the policies at work: a binding that no rule admits is refused."""
-    plane.api.apply(*(yaml.safe_load(text) for text in crd.crd_files().values()))
-    plane.kubectl("wait", "--for=condition=Established", *(f"crd/{each.plural}.airwarden.dev" for each in crd.KINDS))
+    install(plane)
     folder = str(REPOSITORY / "manifests" / "admission")
     plane.api.apply(*(each for each in yaml.safe_load_all(plane.kubectl("kustomize", folder)) if each))
     plane.create_namespace("probe")
@@ -47,3 +48,18 @@ def _probe() -> objects.Json:
     body = objects.binding("probe", "probe")
     body["spec"]["secrets"] = [{**objects.secret(key="elsewhere/x"), "backendRef": {"name": "probe"}}]
     return body
+
+
+@pytest.fixture(scope="session")
+def cluster(asking: Asking) -> Cluster:
+    """Return the same API server, to be asked by people with rights of their own."""
+    found = Cluster(asking.plane)
+    found.plane.create_namespace("accounts")
+    claimed = {"metadata": {"name": "claimed", "labels": {"airwarden.dev/binding": "claimed"}}}
+    somebody = found.author("accounts", role="admin")
+    wait_for(
+        "the account policies are at work",
+        lambda: found.refusal("POST", account_path("accounts"), claimed, somebody),
+        SOON,
+    )
+    return found
