@@ -95,12 +95,12 @@ def test_without_the_owner_s_label_nothing_is_given(
     assert world.get(account_path(team, "worker")) == before
 
 
-def test_a_rule_that_does_not_list_the_mode_refuses_it_without_admission_too(
-    world: World, backend: MakeBackend, binding: MakeBinding, unchecked_team: str
+def test_a_rule_that_does_not_list_the_mode_refuses_it(
+    world: World, backend: MakeBackend, binding: MakeBinding, team: str
 ) -> None:
     name = world.fresh("external")
-    make_account(world, unchecked_team, {ALLOW: name})
-    made = external(binding, unchecked_team, backend().name, name)
+    make_account(world, team, {ALLOW: name})
+    made = external(binding, team, backend().name, name)
     assert "rule own-tree permits Managed" in made.wait_refused("AccountModeNotAllowed")["message"]
     assert (world.policy(made.store_name), world.role(made.store_name)) == (None, None)
 
