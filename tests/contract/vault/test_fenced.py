@@ -243,8 +243,10 @@ async def test_the_sweep_is_told_every_owner_with_its_account(store: FencedStore
     bench.fill(f"{NAMESPACE}/foreign", {"airwarden": Owner("c3", NAMESPACE, "swept", BACKEND).mark})
     bench.fill(f"{NAMESPACE}/elsewhere", {"airwarden": Owner(CLUSTER, NAMESPACE, "swept", "another").mark})
     bench.fill(f"{NAMESPACE}/unmarked", {"a": "b"})
-    found = {each for each in await store.owners() if each.binding == "swept"}
+    everyone = {each for each in await store.owners() if each.binding == "swept"}
+    found = {each for each in everyone if each.backend == BACKEND}
     assert found == {first.owner, second.owner}
+    assert {each.backend for each in everyone - found} == {"another"}, "another backend's is named, to be reported"
     assert {each.account for each in found} == {"swept-account", "swept"}
     for owner in found:
         await remove(store, owner)

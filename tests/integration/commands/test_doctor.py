@@ -101,7 +101,9 @@ def test_kubernetes_rights_and_lasting_tokens_of_a_managed_account_are_found_wit
             "Managed accounts",
         ): f"Secret {namespace}/lasting holds a token of it that does not expire",
     }
-    asked = [each for each in world.plane.api.audit.entries(mark) if each.resource == "secrets"]
+    entries = world.plane.api.audit.entries(mark)
+    asked = [each for each in entries if each.resource == "secrets" and each.user_agent.startswith("airwarden")]
+    assert asked
     assert {each.verb for each in asked} <= {"list"}
 
 
