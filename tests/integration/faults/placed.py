@@ -89,7 +89,7 @@ class Placed:
 
     def kill_at(self, stop: Stop) -> None:
         """Wait until the request is held, kill the operator, and let everything pass again."""
-        assert stop.reached.wait(REACHED), "the request never came"
+        assert stop.reached.wait(REACHED), f"the request never came; the operator said:\n{self.operator.tail()}"
         self.operator.kill()
         self.vault.behaviour = self.api.behaviour = pass_all
         stop.release()
