@@ -69,7 +69,8 @@ class Mix:
         """Make one more binding."""
         self.made += 1
         name, namespace = f"mix-{self.made:03}", NAMESPACES[self.made % 2]
-        backend, group = self.backends[self.made % 3], self.chance.randrange(GROUPS)
+        backend = self.backends[self.made % 3]
+        group = self.chance.choice([each for each in range(GROUPS) if each != self.closed.get(backend.name)])
         keys = self._keys(namespace, group)
         body = {
             "apiVersion": "airwarden.dev/v1alpha1",
