@@ -73,7 +73,7 @@ def tell_loop_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     side, which one of them refuses, with a traceback. Nothing is lost by that: the process ends.
     """
     if "asyncgen" in context:
-        log.debug("a watch was closed with the process", error=type(context.get("exception")).__name__)
+        log.debug("a watch was closed with the process")
         return
     loop.default_exception_handler(context)
 

@@ -449,6 +449,15 @@ INSIDE: tuple[Mutant, ...] = (
         (ADOPTION, LETTING_GO),
     ),
     Mutant(
+        "tightening that an answer of our own brought first is not acted upon",
+        "reconcile/probe.py",
+        "        body = await self._tools.writer.write_status(path, backend.metadata.uid, status)\n"
+        "        self._tools.backends.learn_quietly(body)",
+        "        body = await self._tools.writer.write_status(path, backend.metadata.uid, status)\n"
+        "        self._tools.backends.learn(body)",
+        (ENGINE,),
+    ),
+    Mutant(
         "what went unseen stays for ever",
         "reconcile/gaps.py",
         "            if not await self._looked():",

@@ -130,7 +130,9 @@ def kill(mix: Mix, kind: Kind, *, away: bool) -> None:
     name = f"mix-{mix.made + 1:03}" if target is None else target.handle.name
     if not away and not placed.operator.running:
         placed.operator.start()
-    stop = stop_at(kind, name, mix.chance.randint(1, PLACES[kind.act, kind.server]))
+    nth = mix.chance.randint(1, PLACES[kind.act, kind.server])
+    stop = stop_at(kind, name, nth)
+    marks = placed.vault.mark(), placed.api.mark()
     server = placed.vault if kind.server == "Vault" else placed.api
     if away:
         placed.operator.kill()
@@ -138,8 +140,18 @@ def kill(mix: Mix, kind: Kind, *, away: bool) -> None:
     act(mix, kind.act, target)
     if away:
         placed.operator.start(wait=False)
-    assert stop.reached.wait(REACHED), f"{kind} of {name}: the request never came\n{placed.operator.tail()}"
+    assert stop.reached.wait(REACHED), what_came(mix, f"{kind} of {name}, {nth}, away: {away}", name, marks)
     placed.kill_at(stop)
+
+
+def what_came(mix: Mix, wanted: str, name: str, marks: tuple[int, int]) -> str:
+    """Return what there is to say of a request that never came."""
+    placed = mix.placed
+    since = [*placed.vault.since(marks[0]), *placed.api.since(marks[1])]
+    came = [each.what for each in since if name in each.path or name.encode() in each.body]
+    body = next((each for each in mix.bodies() if each["metadata"]["name"] == name), None)
+    log = [line for line in placed.operator.log.read_text().splitlines() if name in line][-5:]
+    return "\n".join([f"{wanted}: the request never came", *came, f"{body}", *log, placed.operator.tail(8)])
 
 
 def act(mix: Mix, what: Act, target: Declared | None) -> None:

@@ -111,19 +111,32 @@ class Backends:
         self._opener = opener
         self._failing = failing
         self._known: dict[str, AirflowSecretBackend | Held] = {}
+        self._told: dict[str, object] = {}
+        """What each backend meant for its bindings when they were last woken for it."""
         self._runtimes: dict[str, Runtime] = {}
         self._opening: dict[str, asyncio.Lock] = {}
         self._versions: dict[str, int] = {}
         self._retired: set[asyncio.Task[None]] = set()
 
     def learn(self, body: Mapping[str, Any]) -> bool:
-        """Take in a backend; True when bindings may now be allowed something else, or reached otherwise."""
+        """Take in a backend that was listed or watched; True when bindings may now be allowed something else.
+
+        Or reached otherwise. What an answer to a write of ours brought before is told now, since it was not then.
+        """
+        self.learn_quietly(body)
+        name = body["metadata"]["name"]
+        meaning = _meaning(self._known[name])
+        changed = name not in self._told or self._told[name] != meaning
+        self._told[name] = meaning
+        return changed
+
+    def learn_quietly(self, body: Mapping[str, Any]) -> None:
+        """Take in a backend as an answer to a write of ours shows it; a change in it is left for its event to tell."""
         name = body["metadata"]["name"]
         version = int(body["metadata"].get("resourceVersion", 0))
         if self._versions.get(name, -1) >= version:
-            return False
+            return
         self._versions[name] = version
-        before = self._known.get(name)
         self._known[name] = after = _parse(name, body)
         runtime = self._runtimes.get(name)
         if runtime is not None:
@@ -131,11 +144,11 @@ class Backends:
                 runtime.backend = after
             else:
                 self._retire(name)
-        return _meaning(before) != _meaning(after)
 
     def forget(self, name: str) -> None:
         """Drop a backend that is gone and close its store."""
         self._known.pop(name, None)
+        self._told.pop(name, None)
         self._versions.pop(name, None)
         self._opening.pop(name, None)
         self._retire(name)

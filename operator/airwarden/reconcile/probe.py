@@ -216,14 +216,14 @@ class Probe:
                 return None
         elif FINALIZER not in backend.metadata.finalizers:
             body = await self._tools.writer.add_finalizer(path, backend.metadata)
-            self._tools.backends.learn(body)
+            self._tools.backends.learn_quietly(body)
             return await self._keep_status()
         status = self._status(backend, users)
         self._tools.metrics.backend_ready(self._name, _holds(status.conditions, "Ready"))
         if status == backend.status:
             return False
         body = await self._tools.writer.write_status(path, backend.metadata.uid, status)
-        self._tools.backends.learn(body)
+        self._tools.backends.learn_quietly(body)
         return True
 
     def _status(self, backend: AirflowSecretBackend, users: tuple[tuple[str, str], ...]) -> BackendStatus:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airwarden.api import FINALIZER
 from airwarden.domain.errors import ClusterFailed, ObjectGone, Unreachable
 from airwarden.domain.fence import Fence
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
@@ -445,6 +446,39 @@ async def test_a_probe_writes_the_backend_s_status_and_stops_with_the_engine() -
     assert conditions == {"Ready": "True", "Reachable": "True", "Authorized": "True"}
     await engine.stop(0)
     assert bench.store.closed
+
+
+async def test_tightening_that_the_answer_to_a_probe_s_write_brought_first_acts_when_its_event_comes(
+    seat: Seat,
+) -> None:
+    bench, path = seat.bench, "/apis/airwarden.dev/v1alpha1/airflowsecretbackends/vault"
+    body = bench.backend_bodies["vault"]
+    told = bench.api.put(path, {**body, "metadata": {**body["metadata"], "finalizers": [FINALIZER]}})
+    seat.engine.see_backend("MODIFIED", told)
+    await seat.rest()
+    tightened = bench.api.change(path, lambda body: body["spec"].update(allow=[]))
+    now = datetime(2031, 5, 1, tzinfo=UTC)
+    tools = ProbeTools(
+        bench.cache,
+        bench.backends,
+        ObjectWriter(bench.api),
+        Metrics(),
+        lambda _: None,
+        lambda: now,
+        seat.engine.backend_barred,
+        bench.sweeps(),
+    )
+    seat.engine.start(tools)
+    seat.engine.see_backend("MODIFIED", told)  # the probe begins before the watch brings the edit
+    await until(lambda: "status" in bench.api.objects[path])
+    await seat.rest()
+    seat.looks.clear()
+    seat.engine.see_backend("MODIFIED", tightened)
+    seat.engine.see_backend("MODIFIED", bench.api.objects[path])
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.REMOVAL)]
+    assert bench.ready == ("False", "KeyNotAllowed")
+    assert bench.store.contents == {}
 
 
 DAY = timedelta(days=1)
