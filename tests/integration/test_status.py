@@ -155,6 +155,7 @@ def test_the_backend_names_each_right_that_its_login_lacks(world: World, backend
         "sys/policies/acl/airwarden.test.*: create,read,update,delete",
         "auth/kubernetes/role/airwarden.test.*: create,read,update,delete",
         "auth/kubernetes/role: list",
+        "sys/mounts/airflow: read",
         "auth/token/renew-self: update",
         "auth/token/revoke-self: update",
     ]
