@@ -142,7 +142,7 @@ INSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a forged record counts",
-        "domain/report.py",
+        "domain/record.py",
         "if address.name in _derived(address, owner, account)}",
         "if _derived(address, owner, account) != frozenset('')}",
         (ATTACKS,),

@@ -15,7 +15,7 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
 from airwarden.commands.caller import Listing
-from airwarden.domain import report as reports
+from airwarden.domain import record as records
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.owner import Owner
@@ -62,7 +62,7 @@ class World:
     def recorded(self, binding: AirflowSecretBinding) -> Mapping[Address, str]:
         """Return the digests that the binding's status records, without forged entries."""
         owner = Owner(self.cluster, binding.metadata.namespace, binding.metadata.name)
-        return reports.derived(reports.recorded(binding.status), owner, binding.spec.service_account.name)
+        return records.derived(records.recorded(binding.status), owner, binding.spec.service_account.name)
 
 
 def opened(

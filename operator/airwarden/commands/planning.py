@@ -9,7 +9,7 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.fields import duration_text
 from airwarden.commands.access import key_of
 from airwarden.commands.deciding import World
-from airwarden.domain import report as reports
+from airwarden.domain import record as records
 from airwarden.domain.desired import Decision, Held, Plan
 from airwarden.domain.diff import diff
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
@@ -98,7 +98,7 @@ async def account_write(api: KubernetesApi, wanted: Plan, binding: AirflowSecret
     """Return what would happen to the service account."""
     resource = accounts.desired(wanted.owner, wanted.account)
     what = f"{resource.address.kind} {wanted.owner.namespace}/{wanted.account}"
-    uid = reports.recorded_id(binding.status, resource.address)
+    uid = records.recorded_id(binding.status, resource.address)
     try:
         found = await Accounts(api).read(wanted.owner, wanted.account)
         if found is not None:

@@ -5,7 +5,7 @@ not written again. Called by `airwarden.reconcile.bindings`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from airwarden.api.binding import AirflowSecretBinding
@@ -26,8 +26,9 @@ from airwarden.domain import drift
 from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
-from airwarden.domain.owner import Owner
+from airwarden.domain.outage import deletion_message, reworded_deletion, steadied
 from airwarden.domain.progress import CLUSTER, Fault, Progress
+from airwarden.domain.record import address_of, targets
 from airwarden.domain.resources import Address, Grant
 
 _STALLING = frozenset(
@@ -53,9 +54,6 @@ _STALLING = frozenset(
     }
 )
 """Reasons that time alone does not mend."""
-
-_OUTAGE = frozenset({Reason.BACKEND_UNREACHABLE, Reason.BACKEND_SEALED, Reason.BACKEND_THROTTLED, Reason.BACKEND_ERROR})
-"""Faces of one outage: a store that goes down, restarts and is unsealed shows several of them in turn."""
 
 _NAMED: Final = 5
 """How many backends a column names before it says how many more there are."""
@@ -117,7 +115,7 @@ def binding_conditions(binding: AirflowSecretBinding, verdict: Verdict, now: str
 def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
     """Return the status after one pass over all stores."""
     previous = binding.status or Status()
-    parts = _steadied(previous, plan, drift.remembered(previous, parts))
+    parts = steadied(previous, plan, drift.remembered(previous, parts))
     secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
     return Status(
@@ -134,39 +132,6 @@ def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progre
     )
 
 
-def _steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Progress]:
-    """Return the parts with the words of a lasting outage kept as they were first said.
-
-    The same outage shows as refused, timed out, sealed or throttled by turns; each new wording would be a
-    write per binding. What is so at the moment stands in the backend's own status.
-    """
-    ready = previous.condition("Ready")
-    if ready is None or ready.status == "True":
-        return dict(parts)
-    failed = {(each.type, each.id): each for each in previous.secrets if each.state is SecretState.FAILED}
-    said: dict[str, Condition | SecretStatus] = {}
-    for decision in plan.decisions:
-        if (before := failed.get((decision.type, decision.id))) is not None:
-            said.setdefault(decision.backend, before)
-    return {name: _reworded(part, said.get(name, ready)) for name, part in parts.items()}
-
-
-def _reworded(part: Progress, said: Condition | SecretStatus) -> Progress:
-    fault = part.fault
-    if fault is None or not fault.retryable or not _same_outage(fault.reason, said.reason):
-        return part
-    same = replace(fault, reason=_reason(said.reason), message=said.message)
-    return replace(part, fault=same, failed=dict.fromkeys(part.failed, same))
-
-
-def _reason(word: str) -> Reason:
-    return next(each for each in Reason if each.word == word)
-
-
-def _same_outage(reason: Reason, said: str) -> bool:
-    return reason.word == said or (reason in _OUTAGE and said in {each.word for each in _OUTAGE})
-
-
 def pending(
     binding: AirflowSecretBinding,
     plan: Plan,
@@ -176,7 +141,7 @@ def pending(
 ) -> Status:
     """Return the status that records what is about to be made, written before the first write."""
     previous = binding.status or Status()
-    kept = {_address(target): target for target in previous.targets}
+    kept = {address_of(target): target for target in previous.targets}
     for address in sorted(addresses):
         kept[address] = Target(
             backend=address.backend,
@@ -206,8 +171,8 @@ def deleting(binding_status: Status | None, generation: int, parts: Mapping[str,
     previous = binding_status or Status()
     faults = [part.fault for _, part in sorted(parts.items()) if part.fault is not None]
     if faults:
-        parts = {name: _reworded_deletion(part, previous) for name, part in parts.items()}
-        message = _deletion_message(faults[0], previous)
+        parts = {name: reworded_deletion(part, previous) for name, part in parts.items()}
+        message = deletion_message(faults[0], previous)
         verdict = Verdict(False, Reason.DELETION_BLOCKED, message, working=True)
     else:
         verdict = Verdict(False, Reason.DELETING, "access is being taken away", working=True)
@@ -218,37 +183,6 @@ def deleting(binding_status: Status | None, generation: int, parts: Mapping[str,
             "targets": targets(previous.targets, parts, now),
         }
     )
-
-
-_EXIT: Final = (
-    "; if that store is gone for good, remove the finalizer airwarden.dev/revoke-access by hand: "
-    "what the store still holds is then yours to remove"
-)
-
-
-def _deletion_message(fault: Fault, previous: Status) -> str:
-    """Return why the deletion waits; the same outage keeps the words in which it was first said."""
-    said = previous.condition("Ready")
-    if said is not None and said.reason == Reason.DELETION_BLOCKED.word:
-        cause = said.message.partition(": ")[0]
-        if _same_outage(fault.reason, cause):
-            return said.message
-    return f"{fault.reason.word}: {fault.message}{_EXIT}"
-
-
-def _reworded_deletion(part: Progress, previous: Status) -> Progress:
-    """Keep the words of targets that wait for the same reason as before."""
-    if part.fault is None:
-        return part
-    fault = part.fault
-    said = next(
-        (each for each in previous.targets if each.backend == part.backend and _same_outage(fault.reason, each.reason)),
-        None,
-    )
-    if said is None or not said.message:
-        return part
-    same = replace(fault, reason=_reason(said.reason), message=said.message)
-    return replace(part, failed=dict.fromkeys(part.failed, same))
 
 
 def invalid(previous: Status | None, generation: int, message: str, now: str) -> Status:
@@ -263,122 +197,10 @@ def invalid(previous: Status | None, generation: int, message: str, now: str) ->
     )
 
 
-def targets(previous: Sequence[Target], parts: Mapping[str, Progress], now: str) -> tuple[Target, ...]:
-    """Return the record of what Airwarden keeps: what was there before, moved on by the progress.
-
-    Only addresses that some part speaks of, or whose store was not looked at, are kept: an entry under
-    a name that the binding does not derive was not written by us.
-    """
-    before = {_address(target): target for target in previous}
-    kept: dict[Address, Target] = {}
-    for backend, part in parts.items():
-        if part.changes is None:
-            kept.update(_unseen(before, backend))
-        else:
-            kept.update(_seen(before, part, now))
-    if CLUSTER not in parts:
-        kept.update(_unseen(before, CLUSTER))
-    return tuple(kept[address] for address in sorted(kept))
-
-
-def _unseen(before: Mapping[Address, Target], backend: str) -> dict[Address, Target]:
-    """What a store that could not be observed is last known to hold: unknown is not absent."""
-    return {address: target for address, target in before.items() if address.backend == backend}
-
-
-def _seen(before: Mapping[Address, Target], part: Progress, now: str) -> dict[Address, Target]:
-    if part.changes is None:
-        raise ValueError(f"{part.backend} was not observed")
-    kept: dict[Address, Target] = {}
-    done = {each.operation.address: each for each in part.done}
-    for address, found in part.changes.present.items():
-        kept[address] = _present(before.get(address), address, part.digests[address], found.id, "")
-    for address, message in part.changes.reported.items():
-        old = before.get(address) or _blank(address)
-        drifted = {"state": TargetState.DRIFTED, "reason": Reason.DRIFTED.word, "message": message}
-        kept[address] = old.model_copy(update={**drifted, "digest": part.digests[address]})
-    for operation in part.changes.operations:
-        address = operation.address
-        if address in done:
-            if operation.resource is not None:
-                kept[address] = _present(None, address, operation.resource.digest, done[address].id, now)
-            continue
-        old = before.get(address) or _blank(address)
-        fault = part.failed.get(address) or part.fault
-        waiting = TargetState.REMOVING if operation.resource is None else _waiting(old)
-        kept[address] = old.model_copy(
-            update={
-                "state": waiting,
-                "reason": fault.reason.word if fault else Reason.PENDING.word,
-                "message": fault.message if fault else "",
-            }
-        )
-    return {
-        address: target.model_copy(
-            update={"origin": Origin.ADOPTED if address in part.changes.adopted else Origin.CREATED}
-        )
-        for address, target in kept.items()
-    }
-
-
-def _waiting(old: Target) -> TargetState:
-    """A target that could not be written: still Pending if it never was, else it differs from what is wanted."""
-    return TargetState.PENDING if old.state is TargetState.PENDING else TargetState.FAILED
-
-
-def _blank(address: Address) -> Target:
-    return Target(backend=address.backend, kind=address.kind, name=address.name, state=TargetState.PENDING)
-
-
-def _present(old: Target | None, address: Address, digest: str, found_id: str, now: str) -> Target:
-    return Target(
-        backend=address.backend,
-        kind=address.kind,
-        name=address.name,
-        id=found_id,
-        state=TargetState.PRESENT,
-        last_applied_time=now or (old.last_applied_time if old else ""),
-        digest=digest,
-    )
-
-
-def _address(target: Target) -> Address:
-    return Address(target.backend, target.kind, target.name)
-
-
 def _names(backends: Iterable[str]) -> str:
     found = sorted(backends)
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return ", ".join(found[:_NAMED]) + more
-
-
-def recorded(status: Status | None) -> dict[Address, str]:
-    """Return the digest last written at each recorded address; empty for what is only Pending."""
-    return {_address(target): target.digest for target in (status or Status()).targets}
-
-
-def recorded_id(status: Status | None, address: Address) -> str:
-    """Return the store's own id of one recorded address; empty when there is none."""
-    return next((target.id for target in (status or Status()).targets if _address(target) == address), "")
-
-
-def derived(found: Mapping[Address, str], owner: Owner, account: str) -> dict[Address, str]:
-    """Leave out what stands in a status under a name that the binding does not derive: it was not written by us."""
-    return {address: digest for address, digest in found.items() if address.name in _derived(address, owner, account)}
-
-
-def _derived(address: Address, owner: Owner, account: str) -> frozenset[str]:
-    if address.backend == CLUSTER:
-        return frozenset({account})
-    try:
-        return frozenset({owner.at(address.backend).name_in_store, f"{owner.namespace}/{account}"})
-    except ValueError:  # not even the name of a backend: forged
-        return frozenset()
-
-
-def adopted(status: Status | None) -> frozenset[Address]:
-    """Return what is recorded as having been there before the binding: it is ours by its mark alone."""
-    return frozenset(_address(each) for each in (status or Status()).targets if each.origin is Origin.ADOPTED)
 
 
 def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective, not_after: str | None) -> Effective:

@@ -18,6 +18,7 @@ from airwarden.api.conditions import Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
 from airwarden.domain import drift
+from airwarden.domain import record as records
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.diff import diff, leave
@@ -143,14 +144,14 @@ class BindingReconciler:
 
     async def _pass(self, binding: AirflowSecretBinding) -> Next:
         owner = Owner(self._tools.cluster, binding.metadata.namespace, binding.metadata.name)
-        recorded = reports.derived(reports.recorded(binding.status), owner, binding.spec.service_account.name)
+        recorded = records.derived(records.recorded(binding.status), owner, binding.spec.service_account.name)
         names = {item.backend_ref.name for item in binding.spec.secrets} | {each.backend for each in recorded}
         opened = await self._open(names - {CLUSTER})
         wanted = plan(binding, self._surroundings(binding, opened, recorded))
-        account_id = reports.recorded_id(binding.status, accounts.address(wanted.account))
+        account_id = records.recorded_id(binding.status, accounts.address(wanted.account))
         account, fault = await self._account_changes(wanted, recorded, account_id)
         wanted, account = parts.without_account(wanted, account)
-        standing = parts.Standing(reports.adopted(binding.status), self._confirmed.get(_key(binding), {}))
+        standing = parts.Standing(records.adopted(binding.status), self._confirmed.get(_key(binding), {}))
         looked = await asyncio.gather(
             *(self._look(name, wanted, opened[name], recorded, standing) for name in sorted(names - {CLUSTER}))
         )
@@ -254,7 +255,7 @@ class BindingReconciler:
         self, binding: AirflowSecretBinding, wanted: Plan, progress: Iterable[Progress]
     ) -> AirflowSecretBinding:
         """Record as Pending what is about to be made, before the first write (design section 4)."""
-        recorded = frozenset(reports.recorded(binding.status))
+        recorded = frozenset(records.recorded(binding.status))
         progress = tuple(progress)
         new = frozenset[Address]().union(*(needs_record(each, recorded) for each in progress))
         if not new:
@@ -337,10 +338,10 @@ class BindingReconciler:
         metadata = Metadata.model_validate(raw["metadata"])
         previous = Status.model_validate(raw["status"])
         owner = Owner(self._tools.cluster, *entry.key, account=entry.account)
-        recorded = reports.derived(reports.recorded(previous), owner, entry.account)
-        account_id = reports.recorded_id(previous, accounts.address(entry.account))
+        recorded = records.derived(records.recorded(previous), owner, entry.account)
+        account_id = records.recorded_id(previous, accounts.address(entry.account))
         opened = await self._open(entry.backends - {CLUSTER, ""})
-        standing = parts.Standing(reports.adopted(previous))
+        standing = parts.Standing(records.adopted(previous))
         leaving = self._leaving(raw, opened, recorded)
         progress = {
             each.backend: each

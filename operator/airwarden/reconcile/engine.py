@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.reasons import Reason
-from airwarden.domain import report as reports
+from airwarden.domain import record as records
 from airwarden.domain.desired import Surroundings, plan
 from airwarden.domain.errors import AirwardenError, ObjectGone
 from airwarden.domain.guardrails import Refused
@@ -280,7 +280,7 @@ class Engine:
         if any(each is None for each in runtimes.values()):
             return Urgency.DRIFT if first and entry.ready and self._all_known(entry) else Urgency.CHANGE
         namespace = self._cache.namespaces.get(entry.key[0])
-        recorded = reports.recorded(binding.status)
+        recorded = records.recorded(binding.status)
         around = Surroundings(
             self._cluster,
             {name: each.view() for name, each in runtimes.items() if isinstance(each, Runtime)},

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.conditions import Condition, SecretState, Status, Target, TargetState
 from airwarden.api.reasons import Reason
+from airwarden.domain import record as records
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Plan, Surroundings, plan
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
@@ -261,7 +262,7 @@ def test_an_unreadable_spec_stalls_and_keeps_the_record() -> None:
 
 @pytest.mark.parametrize("status", [None, Status()])
 def test_a_lost_status_records_nothing(status: Status | None) -> None:
-    assert reports.recorded(status) == {}
+    assert records.recorded(status) == {}
 
 
 verdicts = st.builds(

@@ -10,7 +10,7 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.reasons import Reason
 from airwarden.commands.doctor.facts import Facts, RoleGrant, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
-from airwarden.domain import report as reports
+from airwarden.domain import record as records
 from airwarden.domain.logins import shortened
 from airwarden.domain.owner import Owner
 from airwarden.providers.kubernetes.api import Json
@@ -62,9 +62,9 @@ def _condition(binding: AirflowSecretBinding) -> Said:
 
 
 def _forged(binding: AirflowSecretBinding, cluster: str) -> Said:
-    recorded = reports.recorded(binding.status)
+    recorded = records.recorded(binding.status)
     owner = Owner(cluster, binding.metadata.namespace, binding.metadata.name)
-    forged = recorded.keys() - reports.derived(recorded, owner, binding.spec.service_account.name).keys()
+    forged = recorded.keys() - records.derived(recorded, owner, binding.spec.service_account.name).keys()
     if forged:
         yield Finding(
             Check.BINDINGS,

@@ -1,0 +1,81 @@
+"""The words in which an outage was first said, kept for as long as it lasts.
+
+The same outage shows as refused, timed out, sealed or throttled by turns; each new wording would be a write per
+binding. Pure; called by `airwarden.domain.report`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from airwarden.api.conditions import Condition, SecretState, SecretStatus, Status
+from airwarden.api.reasons import Reason
+from airwarden.domain.desired import Plan
+from airwarden.domain.progress import Fault, Progress
+
+_OUTAGE = frozenset({Reason.BACKEND_UNREACHABLE, Reason.BACKEND_SEALED, Reason.BACKEND_THROTTLED, Reason.BACKEND_ERROR})
+"""Faces of one outage: a store that goes down, restarts and is unsealed shows several of them in turn."""
+
+
+def steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Progress]:
+    """Return the parts with the words of a lasting outage kept as they were first said.
+
+    The same outage shows as refused, timed out, sealed or throttled by turns; each new wording would be a
+    write per binding. What is so at the moment stands in the backend's own status.
+    """
+    ready = previous.condition("Ready")
+    if ready is None or ready.status == "True":
+        return dict(parts)
+    failed = {(each.type, each.id): each for each in previous.secrets if each.state is SecretState.FAILED}
+    said: dict[str, Condition | SecretStatus] = {}
+    for decision in plan.decisions:
+        if (before := failed.get((decision.type, decision.id))) is not None:
+            said.setdefault(decision.backend, before)
+    return {name: _reworded(part, said.get(name, ready)) for name, part in parts.items()}
+
+
+def _reworded(part: Progress, said: Condition | SecretStatus) -> Progress:
+    fault = part.fault
+    if fault is None or not fault.retryable or not _same_outage(fault.reason, said.reason):
+        return part
+    same = replace(fault, reason=_reason(said.reason), message=said.message)
+    return replace(part, fault=same, failed=dict.fromkeys(part.failed, same))
+
+
+def _reason(word: str) -> Reason:
+    return next(each for each in Reason if each.word == word)
+
+
+def _same_outage(reason: Reason, said: str) -> bool:
+    return reason.word == said or (reason in _OUTAGE and said in {each.word for each in _OUTAGE})
+
+
+_EXIT: Final = (
+    "; if that store is gone for good, remove the finalizer airwarden.dev/revoke-access by hand: "
+    "what the store still holds is then yours to remove"
+)
+
+
+def deletion_message(fault: Fault, previous: Status) -> str:
+    """Return why the deletion waits; the same outage keeps the words in which it was first said."""
+    said = previous.condition("Ready")
+    if said is not None and said.reason == Reason.DELETION_BLOCKED.word:
+        cause = said.message.partition(": ")[0]
+        if _same_outage(fault.reason, cause):
+            return said.message
+    return f"{fault.reason.word}: {fault.message}{_EXIT}"
+
+
+def reworded_deletion(part: Progress, previous: Status) -> Progress:
+    """Keep the words of targets that wait for the same reason as before."""
+    if part.fault is None:
+        return part
+    fault = part.fault
+    said = next(
+        (each for each in previous.targets if each.backend == part.backend and _same_outage(fault.reason, each.reason)),
+        None,
+    )
+    if said is None or not said.message:
+        return part
+    same = replace(fault, reason=_reason(said.reason), message=said.message)
+    return replace(part, failed=dict.fromkeys(part.failed, same))
