@@ -183,6 +183,13 @@ FENCED_MUTANTS: tuple[Mutant, ...] = (
         (SLOTS,),
     ),
     Mutant(
+        "what went without leave is forgotten when another of its name comes",
+        "reconcile/cache.py",
+        "                self._supersede(known, entry)\n",
+        "",
+        (f"{RECONCILE}/test_engine.py",),
+    ),
+    Mutant(
         "the operator may move aliases",
         _SETUP,
         'custom_metadata=""),',

@@ -294,6 +294,26 @@ def test_a_move_to_fenced_and_back_loses_no_access_and_leaves_no_right_behind(
     eventually("it is named", lambda: [each for each in made.events() if each[1] == "LeftBehind"], SLOW)
 
 
+def test_a_binding_stripped_and_made_anew_for_another_account_leaves_the_old_accounts_slots_empty(
+    fenced_world: FencedWorld, store: Backend, binding: MakeBinding, tenant: str
+) -> None:
+    world = fenced_world
+    world.write_secret(f"{tenant}/a")
+    name = world.fresh("stripped")
+    made = binding(tenant, store, name=name, secrets=keys(tenant, store, "a"), world=world)
+    made.wait_ready(SLOW)
+    token = world.log_in(made)
+    assert world.may_read(token, f"{tenant}/a")
+    world.merge(made.path, {"metadata": {"finalizers": []}})
+    made.delete()
+    made.wait_gone(SLOW)
+    again = binding(tenant, store, name=name, account=f"{name}-b", secrets=keys(tenant, store, "a"), world=world)
+    again.wait_ready(SLOW)
+    eventually("the old slots are empty", lambda: not world.slots(made), SLOW)
+    assert not world.may_read(token, f"{tenant}/a")
+    assert world.slots(again) == ["a"]
+
+
 def _order(mark: Any, made: Binding) -> list[str]:
     """Return what was asked of Vault for one binding from the first write on, by the kind of path."""
     kinds = []

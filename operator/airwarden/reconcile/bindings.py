@@ -122,10 +122,12 @@ class BindingReconciler:
         if entry is None:
             self._confirmed.pop(key, None)
             return NEVER
+        left = [await self._remove(each) for each in self._tools.cache.superseded(key)]
         try:
             following = await (self._remove(entry) if entry.deleting else self._establish(entry))
         finally:
             last = self._written.pop(key, entry)
+        following = next((each for each in left if each.kind != "never"), following)
         return replace(following, seen=replace(Seen.of(entry), status=last.status, finalized=last.finalized))
 
     async def _establish(self, entry: Entry) -> Next:

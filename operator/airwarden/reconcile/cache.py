@@ -96,6 +96,7 @@ class Cache:
         self._by_backend: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_account: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._superseded: dict[Key, dict[str, Entry]] = {}
 
     def learn_binding(self, body: Body) -> Entry:
         """Take in a binding, unless a newer state is known; return what was read from ``body`` itself."""
@@ -107,6 +108,7 @@ class Cache:
         if known is None or known.version < entry.version:
             if known is not None:
                 self._unlink(known)
+                self._supersede(known, entry)
             self.bindings[entry.key] = entry
             for index, values in self._links(entry):
                 for value in values:
@@ -115,6 +117,11 @@ class Cache:
 
     def release_binding(self, entry: Entry) -> None:
         """Note that our finalizer was taken off: the object is as good as gone, and nothing is left to do for it."""
+        superseded = self._superseded.get(entry.key, {})
+        if entry.account in superseded and superseded[entry.account].uid == entry.uid:
+            del superseded[entry.account]
+            if not superseded:
+                del self._superseded[entry.key]
         known = self.bindings.get(entry.key)
         if known is not None and known.uid == entry.uid:
             self.bindings[entry.key] = replace(known, finalized=False, recorded=False)
@@ -132,6 +139,24 @@ class Cache:
         version = max(known.version, int(metadata.get("resourceVersion", 0)))
         self.bindings[key] = lost = replace(known, version=version, deleting=True, finalized=True, lost=True)
         return lost
+
+    def superseded(self, key: Key) -> tuple[Entry, ...]:
+        """Return what went without our leave before another binding of its name came, and is still to be taken away."""
+        return tuple(self._superseded.get(key, {}).values())
+
+    def _supersede(self, known: Entry, entry: Entry) -> None:
+        """Keep a binding whose place another one takes under another account.
+
+        What has the binding's name in a store is the new one's to set right; what has the account's would be nobody's.
+        """
+        superseded = self._superseded.get(entry.key, {})
+        superseded.pop(entry.account, None)
+        if known.uid != entry.uid and known.account != entry.account and (known.finalized or known.recorded):
+            superseded[known.account] = replace(known, deleting=True, finalized=True, lost=True)
+        if superseded:
+            self._superseded[entry.key] = superseded
+        else:
+            self._superseded.pop(entry.key, None)
 
     def forget_binding(self, key: Key, uid: str) -> bool:
         """Drop a binding that is gone; False when another one of that name has taken its place."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from airwarden.api import FINALIZER
 from airwarden.domain.errors import ClusterFailed, ObjectGone, Unreachable
 from airwarden.domain.fence import Fence
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import Address
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.providers.ports import Health
 from airwarden.reconcile.bindings import Next
@@ -20,7 +23,7 @@ from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.probe import Finding, Pace, ProbeTools, _details
 from airwarden.reconcile.queue import Key, Urgency
-from unit.reconcile.fakes import KEY, Bench, backend_body
+from unit.reconcile.fakes import KEY, Bench, FakeStore, backend_body
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -313,6 +316,45 @@ async def test_a_binding_that_went_without_our_leave_leaves_nothing(seat: Seat, 
     assert seat.bench.api.objects == {}
     assert KEY not in seat.bench.cache.bindings
     assert not any("PATCH" in line and "finalizer off" in line for line in seat.bench.journal.lines)
+
+
+def by_account(store: FakeStore, owner: Owner) -> tuple[Address, ...]:
+    """Return the addresses of a store in which things have the account's name, as in a fenced one."""
+    name = owner.at(store.name).name_in_store
+    return tuple(Address(store.name, f"{kind} of {owner.account}", name) for kind in ("Policy", "Role"))
+
+
+@pytest.mark.parametrize("down", [False, True])
+async def test_what_went_without_our_leave_is_taken_away_though_another_of_its_name_came_with_another_account(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch, *, down: bool
+) -> None:
+    bench = seat.bench
+    bench.store.contents.clear()
+    monkeypatch.setattr(bench.store, "addresses", partial(by_account, bench.store))
+    seat.hear()
+    await bench.settle()
+    assert {each.kind for each in bench.store.contents} == {"Policy of billing", "Role of billing"}
+    seat.hear()
+    await seat.rest()
+    gone = bench.binding
+    strip_and_delete(seat, hear_both=True)
+    if down:
+        bench.store.errors["Delete Policy of billing"] = Unreachable("no answer")
+    bench.declare("team/db", account="other")
+    seat.hear("ADDED")
+    await seat.rest()
+    assert gone["metadata"]["uid"] != bench.binding["metadata"]["uid"]
+    assert bench.ready == ("True", "Ready")
+    if down:
+        assert "Policy of billing" in {each.kind for each in bench.store.contents}
+        assert seat.delay() <= 1.0
+        bench.store.errors.clear()
+        seat.engine._due(KEY, Urgency.CHANGE)
+        await seat.rest()
+    assert {each.kind for each in bench.store.contents} == {"Policy of other", "Role of other"}
+    assert bench.account() is None
+    assert bench.account("other") is not None
+    assert bench.cache.superseded(KEY) == ()
 
 
 async def test_what_went_without_our_leave_while_its_store_is_down_is_taken_away_later(seat: Seat) -> None:
