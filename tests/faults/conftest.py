@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from integration.faults.conftest import own_plane, placed
+from integration.faults.test_kills import store
 
-__all__ = ["own_plane", "placed"]
+__all__ = ["own_plane", "placed", "store"]

@@ -82,6 +82,12 @@ class BackendSweep:
     def start(self) -> None:
         """Begin; nothing is done before `soon`."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"sweep {self._name}")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("sweep broke off: this is a bug", backend=self._name, exc_info=error)
 
     def soon(self) -> None:
         """Sweep within minutes: the store was found well, for the first time or again."""

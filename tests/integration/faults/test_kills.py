@@ -77,14 +77,3 @@ def test_killed_at_every_request_of_its_life_a_binding_still_gets_has_and_leaves
             wait_settled(placed, bound, "edit")
         die_again_and_again(placed, bound, act, kills_of(act))
     nothing_left(placed, bound)
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("after", [False, True], ids=["before-it-is-sent", "after-it-acted"])
-def test_a_kill_at_an_event_loses_at_most_the_event(placed: Placed, store: Backend, after: bool) -> None:
-    bound = unborn(placed, store)
-    for act in ("create", "tighten"):
-        die_again_and_again(placed, bound, act, [(Point(act, "event", "POST", "/events$"), after)])
-    bound.delete()
-    bound.wait_gone(HEALED)
-    nothing_left(placed, bound)

@@ -130,6 +130,8 @@ class VaultStore:
 
     def former(self, owner: Owner) -> tuple[Address, ...]:
         """Return the alias whose slots mode Fenced filled."""
+        if not owner.account:
+            return ()  # a name in a list says nothing of the account: what mode Fenced left is found by its own sweep
         return (self._aliases.address(owner),)
 
     def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
