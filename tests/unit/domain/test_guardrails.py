@@ -384,4 +384,9 @@ def test_who_asks_for_orphan_gets_nothing_that_he_would_not_get_without(
     plain = request(namespace, labels, **session)
     permits = replace(backend, allow=tuple(each.model_copy(update={"orphan": True}) for each in backend.allow))
     assert not isinstance(judge(secret, replace(plain, orphan=True), backend), Admitted)
-    assert judge(secret, replace(plain, orphan=True), permits) == judge(secret, plain, backend)
+    found = judge(secret, replace(plain, orphan=True), permits)
+    if any(each.max_lifetime for each in backend.allow):
+        # Where access has to end, nobody may leave it behind.
+        assert not isinstance(found, Admitted) or found == judge(secret, plain, backend)
+    else:
+        assert found == judge(secret, plain, backend)
