@@ -18,6 +18,7 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.domain.desired import Surroundings, plan
 from airwarden.domain.guardrails import BackendView
 from airwarden.providers.vault import policy, role
+from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.store import key_grammar
 from integration.faults.placed import TEAM, Placed
 from integration.handles import Backend, Binding
@@ -161,7 +162,8 @@ def hold_vault_to_it(mix: Mix) -> None:
     wanted = {each.handle.store_name: each for each in mix.bindings.values() if mix.admitted(each)}
     for listing in ("sys/policies/acl", "auth/kubernetes/role"):
         names = world.plane.vault.request("LIST", listing)["data"]["keys"]
-        assert {each for each in names if each.startswith(f"airwarden.{CLUSTER}.")} == set(wanted), listing
+        ours = {each for each in names if each.startswith(f"airwarden.{CLUSTER}.")} - {marker_name(CLUSTER)}
+        assert ours == set(wanted), listing
     for name, each in wanted.items():
         text = world.policy(name) or ""
         assert set(_POLICY.findall(text)) == set(each.keys), name
