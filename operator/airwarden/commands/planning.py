@@ -5,19 +5,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.fields import duration_text
 from airwarden.commands.access import key_of
 from airwarden.commands.deciding import World
 from airwarden.domain import record as records
 from airwarden.domain.desired import Decision, Held, Plan
-from airwarden.domain.diff import diff
-from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
+from airwarden.domain.errors import (
+    AirwardenError,
+    NotOwned,
+    ServiceAccountNotAllowed,
+    ServiceAccountNotFound,
+    ServiceAccountTaken,
+)
 from airwarden.domain.guardrails import Admitted
-from airwarden.domain.resources import Action, Address, FieldValue, Observed, Resource
+from airwarden.domain.resources import Action, Address, Changes, FieldValue
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
+from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Runtime
 
 _VERBS: Final = {Action.CREATE: "create", Action.UPDATE: "change", Action.DELETE: "remove"}
@@ -99,16 +105,19 @@ async def account_write(api: KubernetesApi, wanted: Plan, binding: AirflowSecret
     resource = accounts.desired(wanted.owner, wanted.account)
     what = f"{resource.address.kind} {wanted.owner.namespace}/{wanted.account}"
     uid = records.recorded_id(binding.status, resource.address)
+    external = wanted.account_mode is AccountMode.EXTERNAL
     try:
         found = await Accounts(api).read(wanted.owner, wanted.account)
-        if found is not None:
+        if external:
+            accounts.require_allowed(found, wanted.owner, wanted.account)
+        elif found is not None:
             accounts.refuse_foreign(found, wanted.owner, uid)
-    except (NotOwned, ServiceAccountTaken) as error:
+    except (NotOwned, ServiceAccountTaken, ServiceAccountNotFound, ServiceAccountNotAllowed) as error:
         return Write("cluster", what, CONFLICT, f"{error.reason.word}: {error.message}")
     except AirwardenError as error:
         return Write("cluster", what, UNKNOWN, error.message)
     seen = found.observed(wanted.owner) if found is not None else accounts.absent(wanted.account)
-    if seen.fields == resource.fields:
+    if external or seen.fields == resource.fields:
         return Write("cluster", what, "keep")
     return Write("cluster", what, "create" if seen.absent else "change", "", difference(seen.fields, resource.fields))
 
@@ -120,30 +129,22 @@ async def store_writes(
     runtime = world.backends.get(name)
     if not isinstance(runtime, Runtime) or name in wanted.held:
         return []  # its secrets say why it is not known
-    grant = wanted.grants.get(name)
-    desired = runtime.store.render(grant) if grant is not None else ()
     if why_unasked:
+        grant = wanted.grants.get(name)
+        desired = runtime.store.render(grant) if grant is not None else ()
         said = f"not compared with the store: {why_unasked}"
         return [Write(name, _shown(each.address), "write", said, difference(None, each.fields)) for each in desired]
-    owner = wanted.owner.at(name)
-    addresses = runtime.store.addresses(owner)
-    try:
-        observed = await runtime.store.observe(owner, addresses, known=True)
-    except AirwardenError as error:
-        said = f"not compared with the store: {error.message}"
-        return [Write(name, _shown(each.address), UNKNOWN, said, difference(None, each.fields)) for each in desired]
-    here = {address: digest for address, digest in world.recorded(binding).items() if address.backend == name}
-    return _changes(name, desired, observed, here, addresses)
+    # The operator's own look: it reads, and says what it would do.
+    part = await parts.observe(
+        runtime, wanted, world.recorded(binding), parts.Standing(records.adopted(binding.status))
+    )
+    if part.progress.changes is None:
+        said = part.progress.fault.message if part.progress.fault is not None else "the store gave no answer"
+        return [Write(name, "what it holds", UNKNOWN, f"not compared with the store: {said}")]
+    return _changes(name, part.progress.changes)
 
 
-def _changes(
-    name: str,
-    desired: tuple[Resource, ...],
-    observed: Mapping[Address, Observed],
-    recorded: Mapping[Address, str],
-    addresses: tuple[Address, ...],
-) -> list[Write]:
-    changes = diff(desired, observed, recorded, addresses)
+def _changes(name: str, changes: Changes) -> list[Write]:
     found = [Write(name, _shown(each.address), CONFLICT, f"NotOwned: {each.message}") for each in changes.conflicts]
     found += [
         Write(

@@ -189,7 +189,8 @@ class Probe:
         found.breaker.succeeded()
         if recovered:
             self._tools.recovered(self._name)
-        await self._foreign.look(found.store, health, self._tools.cache.accounts)
+        managed = [key for key, account in self._tools.cache.accounts.items() if account.is_managed]
+        await self._foreign.look(found.store, health, managed)
 
     async def _keep_status(self) -> bool | None:
         """Write the status if it differs; True when written, None when the backend may go or is gone."""

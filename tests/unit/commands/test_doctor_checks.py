@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from airwarden.commands.doctor.showing import lines, summary
 from airwarden.domain.logins import ForeignLogin, ForeignLogins
 from airwarden.domain.resources import FieldValue
 from airwarden.providers.kubernetes.accounts import Account
+from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from unit.domain.making import binding, rule
 
@@ -64,13 +66,20 @@ def store(**parts: Any) -> StoreFacts:
         "bound_service_account_names": ("airwarden",),
         "bound_service_account_namespaces": ("airwarden",),
     }
-    found = StoreFacts("https://vault:8200", ForeignLogins(), frozenset({OURS}), 1, made.policy_text, role)
+    found = StoreFacts(
+        "https://vault:8200", ForeignLogins(), frozenset({OURS}), 1, made.policy_name, made.policy_text, role
+    )
     return dataclasses.replace(found, **parts)
+
+
+@cache
+def kinds() -> dict[str, Any]:
+    """Return the definitions of this version, as they would be installed."""
+    return {file: yaml.safe_load(text) for file, text in crd.crd_files().items()}
 
 
 def facts(**parts: Any) -> Facts:
     """Return facts of a cluster in which nothing is wrong."""
-    kinds = {file: yaml.safe_load(text) for file, text in crd.crd_files().items()}
     healthy = Facts(
         cluster="c1",
         operator_namespace="airwarden",
@@ -83,7 +92,7 @@ def facts(**parts: Any) -> Facts:
         accounts=(Account("team", "billing", "u", "1", {}, automount=False),),
         token_secrets=(),
         role_grants=(),
-        kinds=kinds,
+        kinds=kinds(),
         stores={"vault": store()},
     )
     return dataclasses.replace(healthy, **parts)
@@ -154,6 +163,16 @@ def test_a_login_beside_ours_is_dangerous_and_too_many_of_them_are_not_fine() ->
     assert [each.needs for each in said.unchecked] == ["7 more role(s) were not looked at: there are too many"]
 
 
+def test_what_an_external_account_may_do_elsewhere_is_its_owners_matter() -> None:
+    login = ForeignLogin("auth/kubernetes/role/legacy", ("billing",), ("team",))
+    body = binding().model_dump(by_alias=True, mode="json", exclude_none=True)
+    body["spec"]["serviceAccount"]["mode"] = "External"
+    external = Listing((AirflowSecretBinding.model_validate(body),))
+    stores = {"vault": store(logins=ForeignLogins((login,)))}
+    assert diagnosis(facts(stores=stores, bindings=external, accounts=())) == Diagnosis()
+    assert diagnosis(facts(stores=stores, accounts=())).findings
+
+
 def test_a_leftover_is_what_no_binding_names_or_records() -> None:
     def left(*names: str, **parts: Any) -> list[str]:
         found = diagnosis(facts(stores={"vault": store(names=frozenset(names))}, **parts)).findings
@@ -190,6 +209,38 @@ def test_an_operator_with_more_rights_than_printed_is_dangerous() -> None:
     assert "was not compared" in unlike.problem
     denied = text.replace('["***", "*,*"]', "[]")
     assert "differs" in only(facts(stores={"vault": store(operator_policy=denied)})).problem
+
+
+def test_in_mode_fenced_a_right_to_write_policies_is_found_although_a_move_needs_it() -> None:
+    fenced = {"mode": "Fenced", "fenced": {"role": "tasks", "slots": {"own": 1, "shared": 1, "dynamic": 1}}}
+    body = backend().model_dump(by_alias=True, mode="json", exclude_none=True)
+    body["spec"]["vault"] |= fenced
+    made = AirflowSecretBackend.model_validate(body)
+    operator = OperatorAccount("airwarden", "airwarden")
+
+    def found(options: ModeOptions, *, scan: bool = False) -> Diagnosis:
+        printed = vault_setup(made, cluster="c1", operator=operator, options=options, foreign_role_scan=scan)
+        text = printed.policy_text
+        text = text.replace("${ACCESSOR}", "auth_kubernetes_1234")
+        return diagnosis(facts(backends=Listing((made,)), stores={"vault": store(operator_policy=text)}))
+
+    assert found(ModeOptions()) == Diagnosis()
+    assert found(ModeOptions(), scan=True) == Diagnosis()
+    moving = found(ModeOptions(moving=True)).findings
+    assert {each.severity for each in moving} == {Severity.WARNING}
+    assert any("sys/policies/acl/airwarden.c1.*, which it needs only while it moves" in each.problem for each in moving)
+
+
+def test_a_policy_that_permits_namespaces_by_pattern_is_found() -> None:
+    text = store().operator_policy
+    assert isinstance(text, str)
+    wide = text.replace(
+        '"bound_service_account_namespaces" = ["team"]', '"bound_service_account_namespaces" = ["team", "t*"]'
+    )
+    assert "by pattern: t*" in only(facts(stores={"vault": store(operator_policy=wide)})).problem
+    open_list = text.replace('"bound_service_account_namespaces" = ["team"]', '"bound_service_account_namespaces" = []')
+    said = diagnosis(facts(stores={"vault": store(operator_policy=open_list)})).findings
+    assert any("differs from what vault-setup prints" in each.problem for each in said), "an empty list is any value"
 
 
 def test_namespaces_of_the_operators_policy_are_compared_with_the_rules() -> None:
@@ -349,17 +400,15 @@ def test_tokens_of_managed_accounts_are_found_and_those_of_others_are_not_our_ma
 
 
 def test_installed_kinds_are_compared_but_not_with_what_the_server_fills_in() -> None:
-    kinds = facts().kinds
-    assert isinstance(kinds, dict)
-    file = next(iter(kinds))
-    filled = yaml.safe_load(yaml.safe_dump(kinds[file]))
+    file = next(iter(kinds()))
+    filled = yaml.safe_load(yaml.safe_dump(kinds()[file]))
     filled["spec"]["conversion"] = {"strategy": "None"}
     filled["status"] = {}
-    assert diagnosis(facts(kinds={**kinds, file: filled})) == Diagnosis()
+    assert diagnosis(facts(kinds={**kinds(), file: filled})) == Diagnosis()
     schema = filled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     schema["spec"]["properties"]["added"] = {"type": "string"}
-    assert only(facts(kinds={**kinds, file: filled})).problem.endswith("properties.spec.properties.added")
-    assert only(facts(kinds={**kinds, file: None})).problem == "is not installed"
+    assert only(facts(kinds={**kinds(), file: filled})).problem.endswith("properties.spec.properties.added")
+    assert only(facts(kinds={**kinds(), file: None})).problem == "is not installed"
 
 
 def test_what_is_shown_is_grouped_the_worst_first_and_without_control_characters() -> None:

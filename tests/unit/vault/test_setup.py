@@ -324,3 +324,8 @@ def test_reading_roles_of_others_is_printed_only_when_asked_for_and_is_one_segme
     ]
     assert made.policy_text in made.script
     assert "role/+" not in plain
+    fenced = vault_setup(backend(NAMED, **FENCED), cluster="c1", operator=OPERATOR, foreign_role_scan=True)
+    assert paths(fenced.policy_text) - paths(setup(NAMED, **FENCED).policy_text) == {
+        "auth/kubernetes/role",
+        "auth/kubernetes/role/+",
+    }

@@ -42,9 +42,9 @@ def within(path: str, resource: str, namespace: str) -> str:
 
 
 async def accounts(caller: Caller, namespace: str) -> tuple[Account, ...]:
-    """Return the accounts that carry the labels of some binding of this cluster."""
+    """Return the accounts that some binding made: without those that their owners gave to one."""
     bodies = await caller.bodies(within("/api/v1", "serviceaccounts", namespace), SELECTOR)
-    return tuple(Account.read(body) for body in bodies)
+    return tuple(each for each in map(Account.read, bodies) if each.is_managed)
 
 
 async def bound(caller: Caller, namespace: str) -> frozenset[AccountName]:

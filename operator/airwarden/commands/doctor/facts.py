@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airwarden.api.backend import AirflowSecretBackend
-from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.metadata import Metadata
 from airwarden.commands.caller import Listing
 from airwarden.domain.logins import Account as AccountName
@@ -53,6 +53,7 @@ class StoreFacts:
     names: frozenset[str] | Unknown
     """Names of policies and roles under our cluster's prefix, of any backend."""
     audit_devices: int | Unknown
+    operator_policy_name: str
     operator_policy: str | Unknown | None
     """Text of the operator's policy; None when there is none."""
     operator_role: Mapping[str, FieldValue] | Unknown | None
@@ -82,7 +83,14 @@ class Facts:
 
     @property
     def managed(self) -> frozenset[AccountName]:
-        """Every managed account: those that bindings name, and those that carry our labels."""
-        named = {(each.metadata.namespace, each.spec.service_account.name) for each in self.bindings.items}
+        """Every managed account: those that bindings of mode Managed name, and those that carry our labels.
+
+        What an External account may do elsewhere is its owner's matter.
+        """
+        named = {
+            (each.metadata.namespace, each.spec.service_account.name)
+            for each in self.bindings.items
+            if each.spec.service_account.mode is AccountMode.MANAGED
+        }
         labelled = () if isinstance(self.accounts, Unknown) else self.accounts
         return frozenset(named | {(each.namespace, each.name) for each in labelled})

@@ -13,11 +13,17 @@ from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.logins import admitting, shortened
 from airwarden.domain.owner import PREFIX, Owner
 from airwarden.domain.resources import FieldValue
-from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
+from airwarden.providers.vault.fenced.setup import ModeOptions
+from airwarden.providers.vault.opening import vault_settings
+from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 
 _STORE_CHECKS: Final = (Check.LOGINS, Check.LEFTOVERS, Check.OPERATOR, Check.AUDIT)
 _BLOCK: Final = re.compile(r'^path "([^"\n]+)" \{\n(.*?)\n\}\n', re.MULTILINE | re.DOTALL)
-_LISTED: Final = re.compile(r'"bound_service_account_namespaces" = \[([^\]\n]*)\]')
+_LISTED: Final = re.compile(r'"(bound_service_account_namespaces|bound_subject|name|alias_name)" = \[("[^\]\n]*)\]')
+_ACCESSOR: Final = re.compile(r'"((?:alias_)?mount_accessor)" = \["[^"\n]*"\]')
+_DENIED: Final = frozenset({"***", "*,*"})
+"""Patterns in a list of what is refused, not of what is permitted."""
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _AGAIN: Final = "review it, and apply what airwarden vault-setup prints"
 
 
@@ -123,41 +129,57 @@ def _operator(backend: AirflowSecretBackend, found: StoreFacts, facts: Facts) ->
     if isinstance(found.operator_policy, Unknown):
         yield Unchecked(Check.OPERATOR, where, found.operator_policy.needs)
     elif found.operator_policy is not None:
-        yield from _policy(backend, found.operator_policy, where, facts)
+        yield from _policy(backend, found, found.operator_policy, facts)
     if isinstance(found.operator_role, Unknown):
         yield Unchecked(Check.OPERATOR, where, found.operator_role.needs)
     elif found.operator_role is not None:
-        yield from _role(found.operator_role, where, f"{PREFIX}-operator.{facts.cluster}")
+        by_account = vault_settings(backend).login.kubernetes is not None
+        yield from _role(found.operator_role, where, found.operator_policy_name, by_account=by_account)
 
 
-def _policy(backend: AirflowSecretBackend, text: str, where: str, facts: Facts) -> Said:
+def _policy(backend: AirflowSecretBackend, found: StoreFacts, text: str, facts: Facts) -> Said:
     """Compare the operator's policy with what is printed for the same namespaces."""
-    listed = _LISTED.search(text)
-    permitted = frozenset(re.findall(r'"([^"]*)"', listed[1])) if listed is not None else frozenset()
+    where, name = f"store {found.address}", found.operator_policy_name
+    listed = namespaces_of(text)
+    permitted = frozenset(each for each in listed if _NAMESPACE.fullmatch(each) is not None)
     try:
-        made = _printed(backend, permitted, facts)
+        printed, moving = (_printed(backend, permitted, name, facts, moving=each) for each in (False, True))
     except InvalidSettings as error:
         yield Unchecked(Check.OPERATOR, where, f"what vault-setup would print is not known: {error.message}")
         return
-    live, printed = blocks(text), blocks(made.policy_text)
-    if live is None or printed is None:
-        problem = f"policy {made.policy_name} is not in the form that vault-setup prints, so it was not compared"
+    live = blocks(text)
+    if live is None:
+        problem = f"policy {name} is not in the form that vault-setup prints, so it was not compared"
         yield Finding(Check.OPERATOR, Severity.HINT, where, problem, _AGAIN)
         return
     for path in sorted(live.keys() - printed.keys()):
-        problem = f"policy {made.policy_name} gives rights on {path}, which the operator does not need"
-        yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
+        only_moving = path in moving
+        why = "it needs only while it moves between its modes" if only_moving else "the operator does not need"
+        problem = f"policy {name} gives rights on {path}, which {why}"
+        severity = Severity.WARNING if only_moving else Severity.DANGER
+        yield Finding(Check.OPERATOR, severity, where, problem, _AGAIN)
     for path in sorted(path for path in live.keys() & printed.keys() if live[path] != printed[path]):
-        problem = f"policy {made.policy_name} differs from what vault-setup prints, at {path}"
+        problem = f"policy {name} differs from what vault-setup prints, at {path}"
+        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, _AGAIN)
+    if wide := sorted(listed - permitted):
+        problem = f"policy {name} permits namespaces by pattern: {shortened(wide)}"
         yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, _AGAIN)
     yield from _permitted(backend, permitted, where, facts)
 
 
-def _printed(backend: AirflowSecretBackend, permitted: Iterable[str], facts: Facts) -> VaultSetup:
-    account = OperatorAccount(facts.operator_namespace, "airwarden")
-    return vault_setup(
-        backend, cluster=facts.cluster, operator=account, namespaces=sorted(permitted), foreign_role_scan=True
+def _printed(
+    backend: AirflowSecretBackend, permitted: frozenset[str], name: str, facts: Facts, *, moving: bool
+) -> dict[str, str]:
+    """Return the blocks of the policy that is printed for these namespaces, with everything that may be asked for."""
+    made = vault_setup(
+        backend,
+        cluster=facts.cluster,
+        operator=OperatorAccount(facts.operator_namespace, "airwarden"),
+        namespaces=sorted(permitted) or ("airwarden",),  # a login by AppRole lists none
+        options=ModeOptions(moving=moving, policy=name),
+        foreign_role_scan=True,
     )
+    return blocks(made.policy_text) or {}
 
 
 def _permitted(backend: AirflowSecretBackend, permitted: frozenset[str], where: str, facts: Facts) -> Said:
@@ -187,7 +209,7 @@ def admitted_by(backends: Iterable[AirflowSecretBackend], facts: Facts) -> froze
     return frozenset(named).union(*labelled)
 
 
-def _role(role: Mapping[str, FieldValue], where: str, policy: str) -> Said:
+def _role(role: Mapping[str, FieldValue], where: str, policy: str, *, by_account: bool) -> Said:
     policies = role.get("token_policies")
     carried = policies if isinstance(policies, tuple) else ()
     spare = sorted(set(carried) - {policy})
@@ -199,6 +221,8 @@ def _role(role: Mapping[str, FieldValue], where: str, policy: str) -> Said:
     if role.get("token_no_default_policy") is not True:
         problem = "the operator's role also carries Vault's policy default"
         yield Finding(Check.OPERATOR, Severity.HINT, where, problem, _AGAIN)
+    if not by_account:
+        return
     for field in ("bound_service_account_names", "bound_service_account_namespaces"):
         value = role.get(field)
         names = value if isinstance(value, tuple) else ()
@@ -207,13 +231,23 @@ def _role(role: Mapping[str, FieldValue], where: str, policy: str) -> Said:
             yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
 
 
+def namespaces_of(text: str) -> frozenset[str]:
+    """Return the namespaces whose accounts a policy in the printed form lets the operator bind."""
+    values = [value for found in _LISTED.finditer(text) for value in re.findall(r'"([^"]*)"', found[2])]
+    plain = (value.removeprefix("system:serviceaccount:").removesuffix(":*").removesuffix("/*") for value in values)
+    return frozenset(plain) - _DENIED
+
+
 def blocks(text: str) -> dict[str, str] | None:
-    """Return the rules of a policy by path, their namespaces left out; None for a form that is not the printed one."""
+    """Return the rules of a policy by path, without what differs from place to place: namespaces and accessors.
+
+    None for a form that is not the printed one.
+    """
     rest = _BLOCK.sub("", text)
     if any(line and not line.startswith("#") for line in rest.splitlines()):
         return None
-    pairs = [
-        (found[1], _LISTED.sub('"bound_service_account_namespaces" = …', found[2], count=1))
-        for found in _BLOCK.finditer(text)
-    ]
-    return dict(pairs) if len(dict(pairs)) == len(pairs) else None
+    found: dict[str, set[str]] = {}
+    for each in _BLOCK.finditer(text):
+        body = _LISTED.sub(r'"\1" = …', each[2], count=1)
+        found.setdefault(each[1], set()).add(_ACCESSOR.sub(r'"\1" = …', body))
+    return {path: "\n".join(sorted(bodies)) for path, bodies in found.items()}

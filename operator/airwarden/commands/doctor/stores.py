@@ -14,13 +14,16 @@ from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
 from airwarden.domain.resources import FieldValue
 from airwarden.providers.vault import role
+from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.foreign import Bounds, read_foreign_logins
 from airwarden.providers.vault.opening import vault_settings
+from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from airwarden.providers.vault.store import VaultStore
 from airwarden.providers.vault.transport import Call
 
 BOUNDS: Final = Bounds(roles=20_000, seconds=300)
 """How far one look at roles of others goes: further than the operator's, since a person waits for it."""
+ALIASES: Final = " and on identity/entity-alias/id"
 T = TypeVar("T")
 
 
@@ -28,43 +31,57 @@ async def look(caller: Caller, backend: AirflowSecretBackend) -> StoreFacts | Un
     """Return what stands in the backend's store; Unknown when it cannot be asked at all."""
     try:
         store = await caller.store(backend)
+        if isinstance(store, VaultStore | FencedStore):
+            return await _Look(store, backend, caller.ways.operator_namespace).all()
     except AirwardenError as error:
         return Unknown(error.message)
-    if not isinstance(store, VaultStore):
-        return Unknown("stores of this kind are not looked into yet")
-    return await _Look(store, backend).all()
+    return Unknown("stores of this kind are not looked into yet")
 
 
 class _Look:
     """One look at one Vault."""
 
-    def __init__(self, store: VaultStore, backend: AirflowSecretBackend) -> None:
+    def __init__(self, store: VaultStore | FencedStore, backend: AirflowSecretBackend, namespace: str) -> None:
+        self._store = store
+        self._operator = OperatorAccount(namespace, "airwarden")
         self._client = store.client
         self._layout = store.layout
         self._backend = backend
 
     async def all(self) -> StoreFacts:
         """Ask for everything, one after the other: a person's run is no load."""
-        roles, own = f"auth/{self._layout.auth_mount}/role", f"{PREFIX}-operator.{self._layout.cluster}"
+        roles = f"auth/{self._layout.auth_mount}/role"
+        fenced = isinstance(self._store, FencedStore)
+        mount, name = self._login()
+        role = await _known(lambda: self._role(mount, name), f"read on auth/{mount}/role/{name}") if mount else None
+        policy = self._policy_name(role)
         return StoreFacts(
             address=vault_settings(self._backend).address,
             logins=await _known(self._logins, f"list on {roles} and read on {roles}/*"),
-            names=await _known(self._names, f"list on sys/policies/acl and on {roles}"),
+            names=await _known(self._names, f"list on sys/policies/acl and on {roles}{ALIASES if fenced else ''}"),
             audit_devices=await _known(self._audit_devices, "read and sudo on sys/audit"),
-            operator_policy=await _known(lambda: self._policy(own), f"read on sys/policies/acl/{own}"),
-            operator_role=await self._operator_role(),
+            operator_policy_name=policy,
+            operator_policy=await _known(lambda: self._policy(policy), f"read on sys/policies/acl/{policy}"),
+            operator_role=role,
         )
 
-    async def _operator_role(self) -> Mapping[str, FieldValue] | Unknown | None:
-        login = vault_settings(self._backend).login.kubernetes
-        if login is None:
-            return Unknown("is looked at only where the operator logs in by method Kubernetes")
-        path = f"auth/{login.mount}/role/{login.role}"
-        return await _known(lambda: self._role(login.mount, login.role), f"read on {path}")
+    def _login(self) -> tuple[str, str]:
+        """Return mount and name of the operator's role; empty for a token that somebody else keeps."""
+        cluster = self._layout.cluster
+        made = vault_setup(self._backend, cluster=cluster, operator=self._operator, namespaces=("airwarden",))
+        return made.role_mount, made.role_name
+
+    def _policy_name(self, role: Mapping[str, FieldValue] | Unknown | None) -> str:
+        """Return the operator's policy: the one that its role carries, else the one of the usual name."""
+        usual = f"{PREFIX}-operator.{self._layout.cluster}"
+        carried = role.get("token_policies") if isinstance(role, Mapping) else None
+        only = carried[0] if isinstance(carried, tuple) and len(carried) == 1 else ""
+        return only if only and "/" not in only else usual
 
     async def _logins(self) -> ForeignLogins:
-        layout = self._layout
-        return await read_foreign_logins(self._client, layout.auth_mount, layout.cluster, bounds=BOUNDS)
+        layout, fenced = self._layout, vault_settings(self._backend).fenced
+        known = frozenset({fenced.role.lower()}) if fenced is not None else frozenset()
+        return await read_foreign_logins(self._client, layout.auth_mount, layout.cluster, known, BOUNDS)
 
     async def _names(self) -> frozenset[str]:
         found: set[str] = set()
@@ -72,6 +89,8 @@ class _Look:
             answer = await self._client.request(Call("LIST", path))
             keys = answer.data.get("keys")
             found |= {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set()
+        if isinstance(self._store, FencedStore):
+            found |= {owner.name_in_store for owner in await self._store.owners()}
         return frozenset(name for name in found if name.startswith(f"{PREFIX}.{self._layout.cluster}."))
 
     async def _audit_devices(self) -> int:

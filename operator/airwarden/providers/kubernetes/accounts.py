@@ -73,6 +73,11 @@ class Account:
             written_by_us=any(each.get("manager") == FIELD_MANAGER for each in metadata.get("managedFields") or ()),
         )
 
+    @property
+    def is_managed(self) -> bool:
+        """Whether some binding made it or took it over: an External account carries its owner's label alone."""
+        return BINDING in self.labels
+
     def observed(self, owner: Owner) -> Observed:
         """Return the account as an observed resource, claimed by its labels."""
         return Observed(

@@ -74,8 +74,8 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
     ``namespaces`` are those that rules select by label: Vault knows no labels, so they are listed.
     ``enable_kv`` adds the key-value engine to the script, ``foreign_role_scan`` the right to read the roles of others
     on the tasks' mount, so that the operator reports those that name a managed account. ``options`` are those of the
-    modes. Raises
-    InvalidSettings when nothing safe can be rendered: no namespace at all would mean every namespace to Vault.
+    modes. Raises InvalidSettings when nothing safe can be rendered: no namespace at all would mean every namespace
+    to Vault.
     """
     vault = vault_settings(backend)
     role = vault.login.kubernetes or vault.login.jwt
@@ -93,7 +93,7 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
     fence = fence_setup(backend, cluster, listed) if fenced else None
     text = _policy_text(vault, cluster, listed) if mode == "Roles" or options.moving else ""
     if foreign_role_scan:
-        text += _scan_rule(vault)
+        text += _scan_rule(vault.workload_login.mount, listed=bool(text))
     if fence is not None or options.moving:
         text += fence_rights(cluster, listed, fence, sweep=options.sweep)
     own = own_login(vault, account=_checked(operator), policy=name, longest=longest)
@@ -162,13 +162,15 @@ def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...])
     return "\n".join(lines) + "\n"
 
 
-def _scan_rule(vault: VaultBackend) -> str:
-    """Return the right to read every role of the tasks' mount. The rule for our own roles is longer and wins there."""
-    roles = quote(f"auth/{vault.workload_login.mount}/role")
-    return (
-        "# Read roles of others, to report those that name a managed account.\n"
-        f'path {roles[:-1]}/+" {{\n  capabilities = ["read"]\n}}\n'
-    )
+def _scan_rule(mount: str, *, listed: bool) -> str:
+    """Return the right to read every role of the tasks' mount, with their names unless those are ``listed`` already.
+
+    The rule for our own roles is longer and wins there.
+    """
+    roles = f"auth/{mount}/role"
+    lines = ["# Read roles of others, to report those that name a managed account."]
+    lines += () if listed else _path(roles, "list")
+    return "\n".join([*lines, f'path {quote(roles)[:-1]}/+" {{', '  capabilities = ["read"]', "}"]) + "\n"
 
 
 def _path(path: str, *capabilities: str) -> list[str]:

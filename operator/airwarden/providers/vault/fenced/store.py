@@ -25,13 +25,14 @@ from airwarden.domain.resources import (
     Readable,
     Resource,
 )
-from airwarden.providers.ports import Health, Written
+from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health, Written
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.concurrency import SingleFlight
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import checking, slots
 from airwarden.providers.vault.fenced.aliases import ALIAS, LIST, Aliases
+from airwarden.providers.vault.foreign import probe_path, read_foreign_logins
 from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.store import Layout, VaultStore, key_grammar
 
@@ -143,7 +144,9 @@ class FencedStore:
     async def check(self) -> Health:
         """Ask Vault for its health and our rights, and whether the admin's role and policy stand as printed."""
         needed = checking.needed_rights(self.layout.auth_mount, self._slots, self.layout.cluster)
-        health = await check_rights(self.client, needed, checking.CAPABILITIES, ((LIST, ("list",), checking.SWEEP),))
+        scan = (probe_path(self.layout.auth_mount), ("read",), FOREIGN_ROLE_SCAN)
+        optional = ((LIST, ("list",), checking.SWEEP), scan)
+        health = await check_rights(self.client, needed, checking.CAPABILITIES, optional)
         if not health.missing_permissions:
             self._proven = False
             await self._aliases.accessor(anew=True)
@@ -151,8 +154,9 @@ class FencedStore:
         return health
 
     async def foreign_logins(self) -> ForeignLogins:
-        """Return the roles beside ours on the mount where tasks log in."""
-        return await self._roles.foreign_logins()
+        """Return the roles beside the fence's own on the mount where tasks log in."""
+        layout, own = self.layout, frozenset({self._slots.role.lower()})
+        return await read_foreign_logins(self.client, layout.auth_mount, layout.cluster, own)
 
     async def close(self) -> None:
         """Revoke the login and close all connections."""
