@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from integration.faults.conftest import own_plane, placed
-from integration.faults.test_kills import store
+from integration.faults.conftest import own_plane, placed, store
 
 __all__ = ["own_plane", "placed", "store"]

@@ -15,6 +15,7 @@ BINDINGS, ATTACKS, ENGINE, QUEUE, MEMORY = (
 LIFETIME, LIFETIMES = f"{DOMAIN}/test_lifetime.py", f"{RECONCILE}/test_lifetimes.py"
 SUSPENSION, NARROWING = f"{RECONCILE}/test_suspension.py", "tests/unit/vault/test_narrowing.py"
 GAPS = f"{RECONCILE}/test_gaps.py"
+BACKENDS = f"{RECONCILE}/test_backends.py"
 EXTERNAL = f"{RECONCILE}/test_external.py"
 API = "tests/unit/kubernetes/test_api.py"
 SWEEP_RULES, IDENTITY = (f"{DOMAIN}/test_{name}.py" for name in ("sweep", "identity"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from faults.mutant import (
     ADOPTION,
     ATTACKS,
+    BACKENDS,
     BINDINGS,
     DESIRED,
     DIFF,
@@ -456,6 +457,20 @@ INSIDE: tuple[Mutant, ...] = (
         "        body = await self._tools.writer.write_status(path, backend.metadata.uid, status)\n"
         "        self._tools.backends.learn(body)",
         (ENGINE,),
+    ),
+    Mutant(
+        "an edit that comes while a store is opened is lost",
+        "reconcile/backends.py",
+        "runtime = Runtime(newest, store, self._failing)",
+        "runtime = Runtime(known, store, self._failing)",
+        (BACKENDS,),
+    ),
+    Mutant(
+        "a store is used where it was declared before",
+        "reconcile/backends.py",
+        "isinstance(newest, AirflowSecretBackend) and _same_connection(known, newest)",
+        "isinstance(newest, AirflowSecretBackend)",
+        (BACKENDS,),
     ),
     Mutant(
         "what went unseen stays for ever",

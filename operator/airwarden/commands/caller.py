@@ -33,7 +33,7 @@ from airwarden.domain.errors import (
     ServiceAccountTaken,
     Unauthorized,
 )
-from airwarden.providers.kubernetes.api import Absent, Json, KubernetesApi
+from airwarden.providers.kubernetes.api import COMMAND_AGENT, Absent, Json, KubernetesApi
 from airwarden.providers.kubernetes.objects import backend_path, binding_path
 from airwarden.providers.opening import Opening
 from airwarden.providers.ports import Store
@@ -254,7 +254,8 @@ async def calling(ways: Ways, environment: Mapping[str, str], home: Path) -> Asy
     kubeconfig = kubeconfig_of(ways.kubeconfig, environment, home)
     if kubeconfig is None and ways.context is not None:
         raise InvalidSettings("there is no kubeconfig with that context: give --kubeconfig, or set KUBECONFIG")
-    caller = Caller(await KubernetesApi.connect(kubeconfig, _TIMEOUT, ways.context), ways, environment, home)
+    api = await KubernetesApi.connect(kubeconfig, _TIMEOUT, ways.context, agent=COMMAND_AGENT)
+    caller = Caller(api, ways, environment, home)
     try:
         yield caller
     finally:

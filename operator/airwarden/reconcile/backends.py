@@ -150,7 +150,9 @@ class Backends:
         self._known.pop(name, None)
         self._told.pop(name, None)
         self._versions.pop(name, None)
-        self._opening.pop(name, None)
+        lock = self._opening.get(name)
+        if lock is not None and not lock.locked():
+            del self._opening[name]
         self._retire(name)
 
     def known(self, name: str) -> AirflowSecretBackend | Held | None:
@@ -194,16 +196,23 @@ class Backends:
         if known is None or isinstance(known, Held):
             return known  # names come from bindings too: one that is nothing must not be remembered
         async with self._opening.setdefault(name, asyncio.Lock()):
+            return self._runtimes.get(name) or await self._open_newest(name)
+
+    async def _open_newest(self, name: str) -> Runtime | Held | None:
+        """Open the store of what is declared now: an edit that comes while it is opened must not be lost."""
+        while True:
             known = self._known.get(name)
             if known is None or isinstance(known, Held):
                 return known
-            if name not in self._runtimes:
-                try:
-                    store = await self._opener(known)
-                except AirwardenError as error:
-                    return Held(error.reason, f"backend {name} cannot be used: {error.message}")
-                self._runtimes[name] = Runtime(known, store, self._failing)
-            return self._runtimes[name]
+            try:
+                store = await self._opener(known)
+            except AirwardenError as error:
+                return Held(error.reason, f"backend {name} cannot be used: {error.message}")
+            newest = self._known.get(name)
+            if isinstance(newest, AirflowSecretBackend) and _same_connection(known, newest):
+                self._runtimes[name] = runtime = Runtime(newest, store, self._failing)
+                return runtime
+            await store.close()
 
     async def refresh(self, name: str) -> None:
         """Open the store anew if that would now give another one: its CA bundle may have changed."""
@@ -215,7 +224,7 @@ class Backends:
         except AirwardenError as error:
             log.warning("backend cannot be opened anew", backend=name, reason=error.reason.word, error=error.message)
             return
-        if store.settings != runtime.store.settings:
+        if self._runtimes.get(name) is runtime and store.settings != runtime.store.settings:
             self._retire(name)
         await store.close()
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration.faults.placed import Placed
+from integration.faults.placed import HEALED, Placed
+from integration.handles import Backend
 from integration.world import World
 from plane.control_plane import ControlPlane, Plane
 from plane.operator import install
@@ -28,6 +29,17 @@ def placed(own_plane: Plane) -> Iterator[Placed]:
     """Return an operator behind proxies to both servers of its own plane. It may be killed and started again."""
     with Placed(own_plane) as made:
         yield made
+
+
+@pytest.fixture
+def store(placed: Placed) -> Iterator[Backend]:
+    """Return a Ready backend behind the proxy."""
+    placed.run()
+    made = placed.backend()
+    made.wait_ready(HEALED)
+    yield made
+    placed.world.delete(made.path)
+    placed.world.wait_gone(made.path, HEALED)
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ bindings, are in `tests/faults`; every request of a fake world is in `tests/unit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from integration.faults.placed import (
-    HEALED,
     OTHERS,
     OWN_TREE,
     WRITES,
@@ -34,17 +32,6 @@ LIFE = {
 }
 """The requests of each act in their order. An Event comes after the status, in the same pass or never."""
 POINTS = {(each.act, each.label): each for each in (*WRITES, *OTHERS)}
-
-
-@pytest.fixture
-def store(placed: Placed) -> Iterator[Backend]:
-    """Return a Ready backend behind the proxy."""
-    placed.run()
-    made = placed.backend()
-    made.wait_ready(HEALED)
-    yield made
-    placed.world.delete(made.path)
-    placed.world.wait_gone(made.path, HEALED)
 
 
 def kills_of(act: str) -> list[tuple[Point, bool]]:

@@ -19,6 +19,9 @@ from airwarden.domain.errors import ClusterFailed, ClusterForbidden, NamespaceTe
 
 Json = dict[str, Any]
 FIELD_MANAGER: Final = "airwarden"
+OPERATOR_AGENT: Final = "airwarden"
+COMMAND_AGENT: Final = "airwarden-command"
+"""What commands for people say they are, so that an audit log tells them from the operator."""
 _JSON_PATCH: Final = "application/json-patch+json"
 _APPLY: Final = "application/apply-patch+yaml"
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -53,8 +56,9 @@ async def load_configuration(kubeconfig: str | None, context: str | None = None)
 class KubernetesApi:
     """Sends requests to one API server and returns parsed JSON."""
 
-    def __init__(self, client: ApiClient, timeout: float) -> None:
+    def __init__(self, client: ApiClient, timeout: float, agent: str = OPERATOR_AGENT) -> None:
         self._client = client
+        self._agent = agent
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 5.0))
 
     @classmethod
@@ -63,13 +67,18 @@ class KubernetesApi:
         kubeconfig: str | None,
         timeout: float,  # noqa: ASYNC109 - of each request
         context: str | None = None,
+        *,
+        agent: str = OPERATOR_AGENT,
     ) -> Self:
-        """Open the pool: with a kubeconfig's context, by default its current one, or from inside a pod without one."""
+        """Open the pool: with a kubeconfig's context, by default its current one, or from inside a pod without one.
+
+        ``agent`` is what the API server's audit log shows beside the user.
+        """
         configuration = await load_configuration(kubeconfig, context)
         configuration.connection_pool_maxsize = 64
         # No ambient proxies or .netrc: they cost a file read a request, and the kubeconfig says what is needed.
         configuration.client_session_kwargs = {"trust_env": False}
-        return cls(ApiClient(configuration), timeout)
+        return cls(ApiClient(configuration), timeout, agent)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -144,7 +153,7 @@ class KubernetesApi:
         *,
         accept: str = "application/json",
     ) -> Json:
-        headers = {"Content-Type": content, "Accept": accept, "User-Agent": "airwarden"}
+        headers = {"Content-Type": content, "Accept": accept, "User-Agent": self._agent}
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The operator is killed at the Events of one life: at most the Event is lost. Part of `make test-faults`."""
+"""The operator is killed at the Events of one life: at most the Event is lost."""
 
 from __future__ import annotations
 
