@@ -234,14 +234,14 @@ INSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a deletion waits like a check",
-        "reconcile/engine.py",
-        "        if entry.deleting:\n            return Urgency.REMOVAL",
-        "        if entry.deleting:\n            return Urgency.DRIFT",
+        "reconcile/urgency.py",
+        "        if entry.deleting:\n            return Judged(Urgency.REMOVAL)",
+        "        if entry.deleting:\n            return Judged(Urgency.DRIFT)",
         (ENGINE,),
     ),
     Mutant(
         "a tightened rule waits for the next check",
-        "reconcile/engine.py",
+        "reconcile/urgency.py",
         "in granted for each in wanted.decisions):\n            return Urgency.REMOVAL",
         "in granted for each in wanted.decisions):\n            return Urgency.DRIFT",
         (ENGINE,),
@@ -332,9 +332,9 @@ INSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what ended while the operator was away waits for a check",
-        "reconcile/engine.py",
-        "return Urgency.REMOVAL if overdue(binding, now) else",
-        "return",
+        "reconcile/urgency.py",
+        "Urgency.REMOVAL if late else",
+        "",
         (ENGINE,),
     ),
     Mutant(

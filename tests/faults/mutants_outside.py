@@ -71,7 +71,7 @@ OUTSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a label taken off is no hurry",
-        "reconcile/engine.py",
+        "reconcile/urgency.py",
         "        if external and granted and not given:",
         "        if False:",
         (EXTERNAL,),

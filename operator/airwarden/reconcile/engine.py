@@ -11,18 +11,11 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
-from airwarden.api.binding import AccountMode, AirflowSecretBinding
-from airwarden.api.reasons import Reason
-from airwarden.domain import record as records
-from airwarden.domain.desired import Surroundings, plan
 from airwarden.domain.errors import AirwardenError, ObjectGone
-from airwarden.domain.guardrails import Refused
-from airwarden.domain.lifetime import Turn, expected_turn, overdue
-from airwarden.providers.kubernetes import accounts
+from airwarden.domain.lifetime import Turn
 from airwarden.providers.kubernetes.accounts import Account
-from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import BindingReconciler, Next, Seen
 from airwarden.reconcile.cache import Cache, Entry, NamespaceView
 from airwarden.reconcile.metrics import Metrics
@@ -30,6 +23,7 @@ from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
 from airwarden.reconcile.turns import Turns
+from airwarden.reconcile.urgency import Judge
 
 log = structlog.get_logger("airwarden.engine")
 Body = Mapping[str, Any]
@@ -56,7 +50,6 @@ class Engine:
         *,
         clock: Callable[[], datetime],
     ) -> None:
-        self._cluster = cluster
         self._cache = cache
         self._backends = backends
         self._reconciler = reconciler
@@ -69,7 +62,7 @@ class Engine:
         """Bindings that something was said of while their pass was under way."""
         self._attempts: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._clock = clock
+        self._judge = Judge(cluster, cache, backends, clock)
         self._turns = Turns(clock, self._turn_due)
         self._asleep: dict[str, dict[Key, Urgency]] = {}
         self._probes: dict[str, Probe] = {}
@@ -262,62 +255,9 @@ class Engine:
                 self._submit(entry, urgency)
 
     def _urgency(self, entry: Entry, *, first: bool) -> Urgency:
-        """Return how urgent a pass is, judged from memory alone: removals first, no difference last."""
-        if entry.deleting:
-            return Urgency.REMOVAL
-        if not entry.finalized:
-            return Urgency.CHANGE
-        try:
-            binding = AirflowSecretBinding.model_validate(entry.load())
-        except ValidationError:
-            return Urgency.CHANGE
-        now = self._clock()
-        self._turns.expect(entry.key, expected_turn(binding, now))
-        return Urgency.REMOVAL if overdue(binding, now) else self._difference(binding, entry, first=first)
-
-    def _difference(self, binding: AirflowSecretBinding, entry: Entry, *, first: bool) -> Urgency:
-        runtimes = {name: self._backends.runtime(name) for name in entry.backends}
-        if any(each is None for each in runtimes.values()):
-            return Urgency.DRIFT if first and entry.ready and self._all_known(entry) else Urgency.CHANGE
-        namespace = self._cache.namespaces.get(entry.key[0])
-        recorded = records.recorded(binding.status)
-        around = Surroundings(
-            self._cluster,
-            {name: each.view() for name, each in runtimes.items() if isinstance(each, Runtime)},
-            namespace.labels if namespace is not None else None,
-            frozenset(each.backend for each in recorded),
-            now=self._clock(),
-        )
-        wanted = plan(binding, around)
-        granted = {
-            (each.type, each.id)
-            for each in (binding.status.secrets if binding.status else ())
-            if each.state == "Granted" or each.reason == Reason.DRIFTED.word
-        }
-        if any(isinstance(each.verdict, Refused) and (each.type, each.id) in granted for each in wanted.decisions):
-            return Urgency.REMOVAL
-        digests = {
-            resource.address: resource.digest
-            for name, grant in wanted.grants.items()
-            if isinstance(runtime := runtimes[name], Runtime)
-            for resource in runtime.store.render(grant)
-        }
-        same = digests == {address: digest for address, digest in recorded.items() if address.backend}
-        settled = entry.ready and binding.status is not None and binding.status.observed_generation == entry.generation
-        account = self._cache.accounts.get((entry.key[0], wanted.account))
-        external = wanted.account_mode is AccountMode.EXTERNAL
-        given = external and accounts.is_allowed(account, wanted.owner, wanted.account)
-        if external and granted and not given:
-            return Urgency.REMOVAL
-        carried = given or (
-            account is not None
-            and not external
-            and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
-        )
-        return Urgency.DRIFT if same and settled and carried else Urgency.CHANGE
-
-    def _all_known(self, entry: Entry) -> bool:
-        return all(self._backends.known(name) is not None for name in entry.backends)
+        judged = self._judge.judge(entry, first=first)
+        self._turns.expect(entry.key, judged.turn)
+        return judged.urgency
 
     def _submit(self, entry: Entry, urgency: Urgency) -> None:
         """Have the binding looked at because of what somebody did: soon, and not too often."""
