@@ -8,7 +8,11 @@ from __future__ import annotations
 from faults.mutant import DOMAIN, RECONCILE, SETUP, Mutant
 
 FENCE, MOVING, SLOTS = f"{DOMAIN}/test_fence.py", f"{RECONCILE}/test_moving.py", "tests/unit/vault/test_slots.py"
-FENCED, THIEF = "tests/contract/vault/test_fenced.py", "tests/contract/vault/test_fence_attacks.py"
+FENCED, FORMER, THIEF = (
+    "tests/contract/vault/test_fenced.py",
+    "tests/contract/vault/test_former.py",
+    "tests/contract/vault/test_fence_attacks.py",
+)
 _SLOTS, _ALIASES = "providers/vault/fenced/slots.py", "providers/vault/fenced/aliases.py"
 _SETUP, _STORE = "providers/vault/fenced/setup.py", "providers/vault/fenced/store.py"
 
@@ -188,6 +192,46 @@ FENCED_MUTANTS: tuple[Mutant, ...] = (
         "                self._supersede(known, entry)\n",
         "",
         (f"{RECONCILE}/test_engine.py",),
+    ),
+    Mutant(
+        "a mark counts wherever it stands",
+        _ALIASES,
+        "if namespace == owner.namespace:",
+        "if True:",
+        (FENCED, FORMER),
+        servers=True,
+    ),
+    Mutant(
+        "other clusters' marks are ours",
+        _ALIASES,
+        " or owner.cluster != cluster",
+        "",
+        (FENCED, FORMER),
+        servers=True,
+    ),
+    Mutant(
+        "what mode Roles left under our name is ours unmarked",
+        _STORE,
+        "if not await self.client.owns_cluster_name():",
+        "if False:",
+        (FORMER,),
+        servers=True,
+    ),
+    Mutant(
+        "a marker of any cluster will do",
+        "providers/vault/identity.py",
+        "            refuse_other_cluster(self._expected, self._cluster, holder, name)\n",
+        "",
+        (FORMER,),
+        servers=True,
+    ),
+    Mutant(
+        "a part of the rights gives the capability",
+        "providers/vault/checking.py",
+        "if name not in lost)",
+        "if name)",
+        (FORMER,),
+        servers=True,
     ),
     Mutant(
         "the operator may move aliases",

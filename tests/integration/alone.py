@@ -1,6 +1,6 @@
 """A world of its own for tests that stop operators or Vaults, and what they do there in few words.
 
-Used by `test_sweep.py` and `test_identity.py`. Nothing of the shared world is touched.
+Used by `test_sweep.py`, `test_fenced_sweep.py` and `test_identity.py`. Nothing of the shared world is touched.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ def make_backend(world: World, name: str, *, wait: bool = True, **spec: Any) -> 
     return made
 
 
-def make_binding(world: World, namespace: str, name: str, backend: str) -> Binding:
-    """Make a binding with an account of its own name and one secret."""
+def make_binding(world: World, namespace: str, name: str, backend: str, account: str = "") -> Binding:
+    """Make a binding with one secret, and an account of its own name unless another is given."""
+    account = account or name
     body = {
         "apiVersion": "airwarden.dev/v1alpha1",
         "kind": "AirflowSecretBinding",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"serviceAccount": {"name": name}, "secrets": [secret(f"{namespace}/a", backend)]},
+        "spec": {"serviceAccount": {"name": account}, "secrets": [secret(f"{namespace}/a", backend)]},
     }
     world.create(binding_path(namespace), body)
-    return Binding(world, namespace, name, name, backend)
+    return Binding(world, namespace, name, account, backend)
 
 
 def ready_binding(world: World, namespace: str, name: str, backend: str) -> Binding:

@@ -128,7 +128,7 @@ def test_a_binding_fills_slots_and_says_with_which_role_tasks_log_in_and_that_se
     assert target["id"] == world.alias(made)["id"]
     assert world.policy(made.store_name) is None
     assert world.role(made.store_name) is None
-    assert store.body()["status"]["capabilities"] == ["Static", "Dynamic", "Sweep"]
+    assert store.body()["status"]["capabilities"] == ["Static", "Dynamic", "Sweep", "SweepFormer"]
 
 
 def test_an_edit_and_a_tightened_rule_act_on_a_live_token(

@@ -339,8 +339,8 @@ class BindingCounts(StatusModel):
 class Orphan(StatusModel):
     """What a binding left in the store that is there no more, or no longer uses the backend."""
 
-    name: Annotated[str, Field(max_length=320)]
-    """Namespace and name of the binding, as namespace/name."""
+    name: Annotated[str, Field(max_length=576)]
+    """Namespace and name of the binding, as namespace/name; where one account has it, as namespace/name/account."""
     first_seen: Annotated[str, Field(max_length=64)]
     """When a sweep first saw it, RFC 3339. The grace counts from then."""
 
@@ -360,7 +360,8 @@ class BackendStatus(StatusModel):
         tuple[Annotated[str, Field(max_length=64)], ...],
         Field(max_length=16, json_schema_extra=schema(list_type="set")),
     ] = ()
-    """What the store can do here: Static, Dynamic, SessionTTL; ForeignRoleScan where its admin grants that read."""
+    """What the store can do here: Static, Dynamic, SessionTTL; ForeignRoleScan where its admin grants that read;
+    Sweep where aliases may be listed in mode Fenced, SweepFormer where what the other mode left may be listed."""
     missing_permissions: Annotated[
         tuple[Annotated[str, Field(max_length=512)], ...],
         Field(max_length=32, json_schema_extra=schema(list_type="set")),

@@ -28,9 +28,9 @@ from airwarden.commands.caller import (
     run,
 )
 from airwarden.commands.showing import Output, OutputOption, Yes, confirmed, progress, say, show
-from airwarden.domain.errors import AirwardenError, InvalidSettings
+from airwarden.domain.errors import AirwardenError, Forbidden, InvalidSettings
+from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
-from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Claim
 from airwarden.domain.sweep import Judged, held_back, judge
 from airwarden.providers.kubernetes.accounts import Account, Accounts
@@ -52,10 +52,12 @@ class Leftovers:
     """What was found: the rows to show, and what they stand for."""
 
     rows: list[Row] = field(default_factory=list)
-    removable: list[tuple[Runtime, Owner]] = field(default_factory=list)
+    removable: list[tuple[Runtime, Holding]] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+    """What could not be looked at for want of a right that only a backend which changed its mode needs."""
 
 
 def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option
@@ -82,7 +84,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option
 async def _sweep(caller: Caller, *, names: frozenset[str], delete: bool, yes: bool, output: Output) -> int:
     found = await _find(caller, names)
     show(_COLUMNS, found.rows, output)
-    for each in (*found.failures, *found.held):
+    for each in (*found.failures, *found.unseen, *found.held):
         say(f"airwarden: {each}")
     count = len(found.removable) + len(found.accounts)
     if not delete or not count:
@@ -127,16 +129,20 @@ async def _look(
     store.expect(Expected.of(backend, uid, claims=False))
     await store.identify()
     runtime = Runtime(backend, store, lambda _: None)
-    owners = await store.owners()
+    holdings = await store.holdings()
+    try:
+        holdings |= await store.former_holdings()
+    except Forbidden as error:
+        found.unseen.append(f"backend {name}: what another mode of it left was not looked at: {error.message}")
     bindings = await LiveObjects(caller.api).bindings()
-    users = {key: each.backends for key, each in bindings.items()}
+    users = {key: each.use for key, each in bindings.items()}
     recorded = {each.name: each.first_seen for each in backend.status.orphans} if backend.status is not None else {}
-    mine = [each for each in owners if each.backend == name]
+    mine = [each for each in holdings if each.owner.backend == name]
     judged = judge(mine, users, recorded, datetime.now(UTC), grace=0)
     if judged.held:
         found.held.append(f"backend {name}: {judged.held}")
     await _show(runtime, judged, recorded, found)
-    for owner in sorted(each for each in owners if each.backend not in known):
+    for owner in sorted({each.owner for each in holdings if each.owner.backend not in known}):
         why = f"there is no backend {owner.backend}: apply it again and sweep, or remove it by hand"
         row = {
             "store": name,
@@ -152,8 +158,10 @@ async def _look(
 
 async def _show(runtime: Runtime, judged: Judged, recorded: dict[str, str], found: Leftovers) -> None:
     """Add a row for everything that an orphan really has in the store."""
-    for owner in judged.since:
-        seen = await runtime.store.observe(owner, runtime.store.addresses(owner), known=True)
+    for holding in judged.since:
+        owner = holding.owner
+        addresses = holding.former or runtime.store.addresses(owner)
+        seen = await runtime.store.observe(owner, addresses, known=True)
         there = [each for each in seen.values() if not each.absent]
         for each in there:
             ours = each.claim is Claim.OURS
@@ -162,13 +170,20 @@ async def _show(runtime: Runtime, judged: Judged, recorded: dict[str, str], foun
                     "store": runtime.name,
                     "kind": each.address.kind,
                     "name": each.address.name,
-                    "since": recorded.get(str(owner), ""),
+                    "since": recorded.get(str(holding), ""),
                     "action": "remove" if ours else "leave",
-                    "why": f"no binding {owner} uses this backend" if ours else "it does not carry our mark",
+                    "why": _why(holding) if ours else "it does not carry our mark",
                 }
             )
         if any(each.claim is Claim.OURS for each in there):
-            found.removable.append((runtime, owner))
+            found.removable.append((runtime, holding))
+
+
+def _why(holding: Holding) -> str:
+    account = f" for account {holding.account}" if holding.account else ""
+    if holding.former:
+        return f"another mode of the backend left it, and no binding {holding.owner} has it on record{account}"
+    return f"no binding {holding.owner} uses this backend{account}"
 
 
 async def _look_at_accounts(caller: Caller, found: Leftovers) -> None:
@@ -197,10 +212,10 @@ async def _remove(caller: Caller, found: Leftovers) -> int:
     notes: dict[str, str] = {}
     stuck: set[tuple[str, str]] = set()
     with progress("removing", len(found.removable) + len(found.accounts)) as step:
-        for runtime, owner in found.removable:
-            if note := await _tried(take_away(runtime, owner, live)):
-                notes[f"{owner} in {runtime.name}"] = note
-                stuck.add((owner.namespace, owner.binding))
+        for runtime, holding in found.removable:
+            if note := await _tried(take_away(runtime, holding, live)):
+                notes[f"{holding} in {runtime.name}"] = note
+                stuck.add((holding.owner.namespace, holding.owner.binding))
             step()
         for account in found.accounts:
             what = f"service account {account.namespace}/{account.name}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from airwarden.domain.owner import Owner
+from airwarden.domain.holdings import Holding, Use, owns
 
 Key = tuple[str, str]
 """Namespace and name of a binding."""
@@ -25,34 +25,36 @@ _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 class Judged:
     """What one look at a store and at the bindings says."""
 
-    since: Mapping[Owner, str]
-    """Every owner here without a binding, and when that was first seen, RFC 3339; the oldest first."""
-    due: tuple[Owner, ...] = ()
+    since: Mapping[Holding, str]
+    """Everything here that no binding lays claim to, and when that was first seen, RFC 3339; the oldest first."""
+    due: tuple[Holding, ...] = ()
     """Those that may be removed now."""
     held: str = ""
     """Why nothing may be removed without confirmation."""
 
 
 def judge(
-    here: Iterable[Owner],
-    users: Mapping[Key, frozenset[str]],
+    here: Iterable[Holding],
+    users: Mapping[Key, Use],
     seen: Mapping[str, str],
     now: datetime,
     grace: float,
 ) -> Judged:
-    """Return the owners of one backend that no binding owns, and which of them may be removed.
+    """Return what of one backend no binding lays claim to, and what of that may be removed.
 
-    ``here`` are the owners that the store has under the backend's name. ``users`` are all bindings of the cluster,
-    each with the backends that it names or has something recorded in; the list must be live and complete. ``seen``
-    says when an orphan, as namespace/name, was first seen; ``grace`` is in seconds from then.
+    ``here`` is what the store has under the backend's name. ``users`` are all bindings of the cluster, each with what
+    it uses; the list must be live and complete. ``seen`` says when an orphan, by its text, was first seen; ``grace``
+    is in seconds from then. A record without an account, where nothing here is without one, is that of each account.
     """
-    owners = frozenset(here)
-    orphans = sorted(owner for owner in owners if owner.backend not in users.get((owner.namespace, owner.binding), ()))
-    since = {owner: _first_seen(seen.get(str(owner), ""), now) for owner in orphans}
-    oldest = sorted(orphans, key=lambda owner: (since[owner], owner))
-    held = held_back(len(orphans), len(owners), bindings=len(users))
-    ripe = [owner for owner in oldest[:MOST] if (now - read_time(since[owner])).total_seconds() >= grace]
-    return Judged({owner: since[owner] for owner in oldest}, () if held else tuple(ripe), held)
+    holdings = frozenset(here)
+    names = {str(each) for each in holdings}
+    earlier = {each: "" if str(each.owner) in names else seen.get(str(each.owner), "") for each in holdings}
+    orphans = [each for each in holdings if not owns(users.get((each.owner.namespace, each.owner.binding)), each)]
+    since = {each: _first_seen(seen.get(str(each)) or earlier[each], now) for each in orphans}
+    oldest = sorted(orphans, key=lambda each: (since[each], each.order))
+    held = held_back(len(orphans), len(holdings), bindings=len(users))
+    ripe = [each for each in oldest[:MOST] if (now - read_time(since[each])).total_seconds() >= grace]
+    return Judged({each: since[each] for each in oldest}, () if held else tuple(ripe), held)
 
 
 def held_back(orphans: int, owners: int, *, bindings: int) -> str:

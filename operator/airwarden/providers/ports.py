@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from airwarden.domain.fence import Fence
+from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.logins import ForeignLogins
@@ -18,6 +19,8 @@ from airwarden.domain.resources import Address, Grant, Observed, Operation, Read
 
 FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
 """The capability of a store whose admin lets the operator read logins beside ours."""
+SWEEP_FORMER: Final = "SweepFormer"
+"""The capability of a store whose admin lets the operator list and remove what another mode of it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +103,18 @@ class Store(Protocol):
     async def apply(self, operation: Operation) -> Written:
         """Do one operation and return the store's acknowledgement."""
 
-    async def owners(self) -> frozenset[Owner]:
-        """Return every owner of our cluster, of any backend, that has something here: from lists read anew.
+    async def holdings(self) -> frozenset[Holding]:
+        """Return what every owner of our cluster, of any backend, has here in the present mode: from lists read anew.
 
         Raises when any of the lists cannot be read, Forbidden where the login may not list: the answer is never empty
         for want of a list. Each owner comes with what `addresses` needs of it.
+        """
+
+    async def former_holdings(self) -> frozenset[Holding]:
+        """Return the same of what another mode of this store left, each with its ``former`` addresses.
+
+        The operator asks only while the capabilities have SweepFormer. Raises as `holdings` does, and
+        ClusterIDConflict where what the other mode marked as one cluster's is another's.
         """
 
     async def check(self) -> Health:

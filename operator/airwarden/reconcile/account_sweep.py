@@ -108,7 +108,7 @@ class AccountSweep:
             found is not None
             and found.status == "True"
             and found.count == len(found.orphans)
-            and all(orphan.name != named for orphan in found.orphans)
+            and all(orphan.name != named and not orphan.name.startswith(f"{named}/") for orphan in found.orphans)
             for found in swept
         )
 

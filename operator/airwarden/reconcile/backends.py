@@ -41,6 +41,8 @@ class Runtime:
         self.breaker = Breaker()
         self.barred: Held | None = None
         """Why the store must not be used until a person has looked."""
+        self.capabilities: tuple[str, ...] = ()
+        """What the last check found that the store can do; none before the first."""
         self.heard = 0.0
         """When the store last answered or failed a pass, on the monotonic clock."""
         self._failing = failing

@@ -13,6 +13,7 @@ from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held, Plan
 from airwarden.domain.diff import Terms, diff, leave, moved
 from airwarden.domain.errors import AirwardenError, MountMissing, Rejected, StoreBarred, StoreFailed
+from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
 from airwarden.domain.resources import Action, Address, Changes, Claim, Grant, Observed, Operation, Readable, Resource
@@ -181,8 +182,25 @@ async def observe_removal(
     return await _observe_former(part, here, frozenset())
 
 
-async def _observed(runtime: Runtime, owner: Owner, here: Recorded, *, removing: bool) -> Mapping[Address, Observed]:
-    addresses = runtime.store.addresses(owner)
+async def observe_left(runtime: Runtime, holding: Holding) -> Part:
+    """Look at what no binding lays claim to any more, and at nothing else of its owner's, in order to remove it."""
+    owner = holding.owner
+    addresses = holding.former or runtime.store.addresses(owner)
+    try:
+        observed = await _observed(runtime, owner, {}, removing=True, addresses=addresses)
+    except AirwardenError as error:
+        return Part(
+            Progress(runtime.name, fault=Fault.of(error, doing=f"reading from backend {runtime.name}")), runtime
+        )
+    terms = _terms(runtime, owner, _PLAIN)
+    changes = leave((), observed, {}, addresses, terms, orphan=False)
+    return Part(Progress(runtime.name, changes), runtime, observed, owner, terms=terms)
+
+
+async def _observed(
+    runtime: Runtime, owner: Owner, here: Recorded, *, removing: bool, addresses: tuple[Address, ...] = ()
+) -> Mapping[Address, Observed]:
+    addresses = addresses or runtime.store.addresses(owner)
     try:
         runtime.breaker.guard()
         known = any(each in here for each in addresses)

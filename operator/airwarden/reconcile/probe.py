@@ -186,6 +186,7 @@ class Probe:
         self._finding, self._failures = Finding(health=health), 0
         if self._finding.healthy and not was_well:
             self._sweep.soon()
+        found.capabilities = health.capabilities
         found.breaker.succeeded()
         if recovered:
             self._tools.recovered(self._name)

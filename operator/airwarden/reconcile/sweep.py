@@ -18,10 +18,11 @@ import structlog
 from airwarden.api.backend import AirflowSecretBackend, BackendStatus, Orphan
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import AirwardenError
-from airwarden.domain.owner import Owner
+from airwarden.domain.holdings import Holding, owns
 from airwarden.domain.resources import Claim
 from airwarden.domain.sweep import MOST, Judged, judge
 from airwarden.providers.kubernetes.live import LiveObjects
+from airwarden.providers.ports import SWEEP_FORMER
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.locks import Locks
@@ -135,51 +136,64 @@ async def sweep(runtime: Runtime, tools: SweepTools) -> Found:
     except AirwardenError as error:
         log.warning("sweep failed", backend=runtime.name, reason=error.reason.word, error=error.message)
         return Found("Unknown", error.reason, error.message, known, count)
-    notes: dict[Owner, str] = {}
-    gone: set[Owner] = set()
-    for owner in judged.due:
-        note = await _remove(runtime, owner, tools)
+    notes: dict[Holding, str] = {}
+    gone: set[Holding] = set()
+    for holding in judged.due:
+        note = await _remove(runtime, holding, tools)
         if note:
-            notes[owner] = note
+            notes[holding] = note
         else:
-            gone.add(owner)
+            gone.add(holding)
     return _found(runtime.backend, judged, gone, notes)
 
 
 async def look(runtime: Runtime, live: LiveObjects, seen: Mapping[str, str], now: datetime, grace: float) -> Judged:
-    """Return what no binding owns in the store. Raises when store or API server do not give their whole list."""
+    """Return what no binding owns in the store. Raises when store or API server do not give their whole list.
+
+    What another mode of the store left is looked at where the login may do that: the capabilities say so.
+    """
     runtime.breaker.guard()
     # The store first: what a new binding writes after that has its binding in the list.
-    owners = await runtime.store.owners()
-    users = {key: binding.backends for key, binding in (await live.bindings()).items()}
-    return judge((each for each in owners if each.backend == runtime.name), users, seen, now, grace)
+    found = await runtime.store.holdings()
+    if SWEEP_FORMER in runtime.capabilities:
+        found |= await runtime.store.former_holdings()
+    users = {key: binding.use for key, binding in (await live.bindings()).items()}
+    return judge((each for each in found if each.owner.backend == runtime.name), users, seen, now, grace)
 
 
-async def _remove(runtime: Runtime, owner: Owner, tools: SweepTools) -> str:
+async def _remove(runtime: Runtime, holding: Holding, tools: SweepTools) -> str:
     """Remove what one owner left; return why it is still there, empty when it is not."""
+    owner = holding.owner
     key: Key = (owner.namespace, owner.binding)
     async with tools.locks.take(key):
         if tools.backends.runtime(runtime.name) is not runtime:
             return "the backend changed meanwhile"
         try:
-            note = await take_away(runtime, owner, tools.live)
+            note = await take_away(runtime, holding, tools.live)
         except AirwardenError as error:
             return error.message
     if not note:
         tools.metrics.swept()
-        log.info("swept", backend=runtime.name, namespace=owner.namespace, binding=owner.binding)
+        log.info(
+            "swept",
+            backend=runtime.name,
+            namespace=owner.namespace,
+            binding=owner.binding,
+            account=holding.account,
+            former=bool(holding.former),
+        )
     return note
 
 
-async def take_away(runtime: Runtime, owner: Owner, live: LiveObjects) -> str:
-    """Remove what is the owner's in the store if it still has no binding; return why it was left, empty when removed.
+async def take_away(runtime: Runtime, holding: Holding, live: LiveObjects) -> str:
+    """Remove what is held in the store if it still has no binding; return why it was left, empty when removed.
 
     Raises when the API server cannot say whether there is a binding.
     """
-    binding = await live.binding(owner.namespace, owner.binding)
-    if binding is not None and runtime.name in binding.backends:
+    binding = await live.binding(holding.owner.namespace, holding.owner.binding)
+    if owns(binding.use if binding is not None else None, holding):
         return "a binding owns it again"
-    part = await parts.observe_removal(runtime, owner, {})
+    part = await parts.observe_left(runtime, holding)
     adopted = [str(address) for address, found in (part.observed or {}).items() if found.adoption is not None]
     if adopted:
         # Without its binding nobody can say any more whether it is still what was found.
@@ -195,9 +209,11 @@ async def take_away(runtime: Runtime, owner: Owner, live: LiveObjects) -> str:
     return f"not marked as ours, so not touched: {', '.join(sorted(foreign))}" if foreign else ""
 
 
-def _found(backend: AirflowSecretBackend, judged: Judged, gone: Iterable[Owner], notes: Mapping[Owner, str]) -> Found:
-    left = [owner for owner in judged.since if owner not in set(gone)]
-    orphans = tuple(Orphan(name=str(owner), first_seen=judged.since[owner]) for owner in left[:MOST])
+def _found(
+    backend: AirflowSecretBackend, judged: Judged, gone: Iterable[Holding], notes: Mapping[Holding, str]
+) -> Found:
+    left = [each for each in judged.since if each not in set(gone)]
+    orphans = tuple(Orphan(name=str(each), first_seen=judged.since[each]) for each in left[:MOST])
     if judged.held:
         message = (
             f"nothing was removed: {judged.held}. Find out where the bindings are; if they are gone for good, run "
@@ -205,12 +221,12 @@ def _found(backend: AirflowSecretBackend, judged: Judged, gone: Iterable[Owner],
         )
         return Found("False", Reason.SWEEP_HELD, message, orphans, len(left))
     if notes:
-        shown = "; ".join(f"{owner}: {note}" for owner, note in sorted(notes.items())[:_NAMED])
+        shown = "; ".join(f"{each}: {notes[each]}" for each in sorted(notes, key=lambda one: one.order)[:_NAMED])
         return Found(
             "False", Reason.SWEEP_INCOMPLETE, f"{len(notes)} could not be removed: {shown}", orphans, len(left)
         )
     if left:
-        names = ", ".join(str(owner) for owner in left[:_NAMED])
+        names = ", ".join(str(each) for each in left[:_NAMED])
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         message = f"{len(left)} without a binding wait for the end of their grace: {names}{more}"
         return Found("True", Reason.SWEPT, message, orphans, len(left))

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from airwarden.domain.diff import diff
 from airwarden.domain.errors import Forbidden, InvalidSettings, NotOwned
+from airwarden.domain.holdings import Use, owns
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Action, Claim, DynamicCredentials, Grant, Operation, Readable, StaticSecret
 from airwarden.providers.ports import Store
@@ -243,15 +244,31 @@ async def test_the_sweep_is_told_every_owner_with_its_account(store: FencedStore
     bench.fill(f"{NAMESPACE}/foreign", {"airwarden": Owner("c3", NAMESPACE, "swept", BACKEND).mark})
     bench.fill(f"{NAMESPACE}/elsewhere", {"airwarden": Owner(CLUSTER, NAMESPACE, "swept", "another").mark})
     bench.fill(f"{NAMESPACE}/unmarked", {"a": "b"})
-    everyone = {each for each in await store.owners() if each.binding == "swept"}
+    bench.fill(f"{OTHER}/misplaced", {"airwarden": first.owner.mark})
+    everyone = {each.owner for each in await store.holdings() if each.owner.binding == "swept"}
     found = {each for each in everyone if each.backend == BACKEND}
     assert found == {first.owner, second.owner}
     assert {each.backend for each in everyone - found} == {"another"}, "another backend's is named, to be reported"
     assert {each.account for each in found} == {"swept-account", "swept"}
     for owner in found:
         await remove(store, owner)
-    assert not found & await store.owners()
+    assert not found & {each.owner for each in await store.holdings()}
     assert (await store.check()).capabilities == ("Static", "Dynamic", "Sweep")
+
+
+async def test_two_accounts_under_one_mark_are_two_holdings_and_each_goes_for_itself(
+    store: FencedStore, bench: FencedBench
+) -> None:
+    before, now = grant("anew", account="anew-before"), grant("anew", account="anew-now")
+    for each in (before, now):
+        await create(store, each)
+    found = {each.account: each for each in await store.holdings() if each.owner.binding == "anew"}
+    assert set(found) == {"anew-before", "anew-now"}
+    use = Use(frozenset({BACKEND}), "anew-now")
+    (stale,) = (each for each in found.values() if not owns(use, each))
+    await remove(store, stale.owner)
+    assert bench.alias(f"{NAMESPACE}/anew-before")["custom_metadata"] == {}
+    assert bench.alias(f"{NAMESPACE}/anew-now")["custom_metadata"]["airwarden"] == now.owner.mark
 
 
 async def test_without_the_right_to_list_there_is_no_sweep_and_nothing_else_is_missed(
@@ -261,7 +278,7 @@ async def test_without_the_right_to_list_there_is_no_sweep_and_nothing_else_is_m
     health = await store.check()
     assert (health.missing_permissions, health.capabilities) == ((), ("Static", "Dynamic"))
     with pytest.raises(Forbidden):
-        await store.owners()
+        await store.holdings()
 
 
 async def test_nothing_is_filled_and_the_check_says_why_unless_the_fence_stands_as_printed(

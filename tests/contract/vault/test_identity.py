@@ -70,7 +70,7 @@ async def test_under_another_clusters_name_nothing_is_asked_written_or_removed(b
         with pytest.raises(errors.ClusterIDConflict):
             await work
     with pytest.raises(errors.ClusterIDConflict):
-        await second.owners()
+        await second.holdings()
     assert {path for _, path in asked(bench, mark)} <= {MARKER, f"auth/{AUTH}/login", "sys/capabilities-self"}
     assert {operation for operation, path in asked(bench, mark) if path == MARKER} == {"read"}
     await remove(first, wanted.owner)
@@ -104,7 +104,7 @@ async def test_who_only_looks_takes_no_name(bench: Bench, opening: Opening) -> N
 async def test_to_another_vault_no_login_is_sent(bench: Bench, opening: Opening) -> None:
     mark = bench.plane.vault.audit.mark()
     store = expect(opening(), OURS, "the-one-before")
-    for work in (store.check(), observe(store, grant("elsewhere")), store.owners()):
+    for work in (store.check(), observe(store, grant("elsewhere")), store.holdings()):
         with pytest.raises(errors.StoreChanged, match=r"airwarden\.dev/accept-store="):
             await work
     assert asked(bench, mark) == []
@@ -128,7 +128,7 @@ async def test_everybody_of_our_cluster_who_has_something_is_an_owner_and_nobody
     for name in foreign:
         vault.request("PUT", f"sys/policies/acl/{name}", {"policy": "# x"})
     try:
-        found = await store.owners()
+        found = {each.owner for each in await store.holdings()}
         assert {whole.owner, dotted.owner, other, alone} <= found
         assert {each.cluster for each in found} == {CLUSTER}
         assert not {each.name_in_store for each in found} & {*foreign, f"airwarden.{CLUSTER}.cluster-id"}
@@ -149,7 +149,7 @@ async def test_a_list_that_cannot_be_read_is_never_an_empty_one(bench: Bench, st
         try:
             vault.request("PUT", f"sys/policies/acl/{name}", {"policy": text})
             with pytest.raises(errors.Forbidden):
-                await store.owners()
+                await store.holdings()
         finally:
             vault.request("PUT", f"sys/policies/acl/{name}", {"policy": bench.setup.policy_text})
     await remove(store, grant("listed").owner)
@@ -172,6 +172,6 @@ async def test_a_mount_that_is_gone_is_said_by_the_check(bench: Bench, opening: 
         with pytest.raises(errors.MountMissing, match="spare-auth"):
             await lost.check()
         with pytest.raises(errors.MountMissing):
-            await lost.owners()
+            await lost.holdings()
     finally:
         vault.request("PUT", f"sys/policies/acl/{bench.setup.policy_name}", {"policy": bench.setup.policy_text})

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airwarden.domain.holdings import Holding, Use
 from airwarden.domain.owner import Owner
+from airwarden.domain.resources import Address
 from airwarden.domain.sweep import FEW, MOST, SHARE, Key, held_back, judge, read_time, show_time
 
 NOW = datetime(2031, 5, 1, 12, tzinfo=UTC)
 GRACE = 3600.0
+FORMER = Address("vault", "VaultEntityAlias", "team/old")
 LONG_AGO = show_time(NOW - timedelta(days=1))
-OTHER: dict[Key, frozenset[str]] = {("other", "binding"): frozenset({"vault"})}
+OTHER: dict[Key, Use] = {("other", "binding"): Use(frozenset({"vault"}))}
 
 
-def owner(number: int, backend: str = "vault") -> Owner:
-    return Owner("c1", "team", f"b{number}", backend)
+def owner(number: int, account: str = "", *, former: tuple[Address, ...] = ()) -> Holding:
+    return Holding.of(Owner("c1", "team", f"b{number}", "vault", account), former)
 
 
-def used(*numbers: int, backend: str = "vault") -> dict[Key, frozenset[str]]:
-    return {("team", f"b{number}"): frozenset({backend}) for number in numbers}
+def used(*numbers: int, backend: str = "vault", account: str = "", recorded: Iterable[Address] = ()) -> dict[Key, Use]:
+    use = Use(frozenset({backend}), account, frozenset(recorded))
+    return {("team", f"b{number}"): use for number in numbers}
 
 
 def test_what_a_binding_names_or_has_on_record_is_no_orphan() -> None:
@@ -31,6 +36,42 @@ def test_what_a_binding_names_or_has_on_record_is_no_orphan() -> None:
 
 def test_a_binding_that_uses_another_backend_does_not_own_what_is_here() -> None:
     assert judge([owner(1)], used(1, backend="elsewhere"), {}, NOW, 0).due == (owner(1),)
+
+
+def test_of_two_accounts_under_one_mark_the_one_that_the_binding_does_not_name_is_an_orphan() -> None:
+    here = [owner(1, "new"), owner(1, "old")]
+    found = judge(here, used(1, account="new"), {}, NOW, 0)
+    assert found.due == (owner(1, "old"),)
+    assert len(set(here)) == 2, "one mark, two holdings"
+
+
+def test_a_binding_whose_account_cannot_be_read_may_have_any() -> None:
+    assert judge([owner(1, "old")], used(1), {}, NOW, 0).since == {}
+
+
+def test_an_account_keeps_its_time_whether_its_binding_is_gone_or_made_anew_for_another() -> None:
+    first = judge([owner(1, "old")], OTHER, {}, NOW, GRACE)
+    seen = {str(each): since for each, since in first.since.items()}
+    anew = judge(
+        [owner(1, "old"), owner(1, "new")], used(1, account="new"), seen, NOW + timedelta(seconds=GRACE), GRACE
+    )
+    assert (seen, anew.due) == ({"team/b1/old": show_time(NOW)}, (owner(1, "old"),))
+
+
+def test_a_record_without_an_account_is_that_of_each_account_unless_something_here_has_none() -> None:
+    seen = {"team/b1": LONG_AGO}
+    assert judge([owner(1, "old")], OTHER, seen, NOW, GRACE).due == (owner(1, "old"),)
+    former = owner(1, former=(FORMER,))
+    assert judge([owner(1, "old"), former], OTHER, seen, NOW, GRACE).due == (former,)
+
+
+def test_what_another_mode_left_is_owned_only_by_a_binding_that_has_it_on_record() -> None:
+    left = owner(1, "old", former=(FORMER,))
+    assert judge([left], used(1), {}, NOW, 0).due == (left,)
+    assert judge([left], used(1, account="old", recorded=[FORMER]), {}, NOW, 0).due == ()
+    assert judge([left], used(1, account="new", recorded=[FORMER]), {}, NOW, 0).due == (left,)
+    other = Address("elsewhere", FORMER.kind, FORMER.name)
+    assert judge([left], used(1, account="old", recorded=[other]), {}, NOW, 0).due == (left,)
 
 
 def test_the_grace_counts_from_when_it_was_first_seen() -> None:

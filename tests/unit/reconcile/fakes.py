@@ -18,6 +18,7 @@ from typing import Any
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.fence import Fence
+from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
@@ -150,12 +151,22 @@ class FakeStore:
     async def identify(self) -> None:
         self._raise("identify")
 
-    async def owners(self) -> frozenset[Owner]:
+    async def holdings(self) -> frozenset[Holding]:
         self._journal.begin(f"list {self.name}")
-        self._raise("owners")
+        self._raise("holdings")
         names = {each.name for each in self.contents}
         self._journal.end()
-        return frozenset(owner for name in names if (owner := Owner.from_name(CLUSTER, name)) is not None)
+        return frozenset(Holding(owner) for name in names if (owner := Owner.from_name(CLUSTER, name)) is not None)
+
+    async def former_holdings(self) -> frozenset[Holding]:
+        self._journal.begin(f"list former {self.name}")
+        self._raise("former holdings")
+        self._journal.end()
+        return frozenset(
+            Holding.of(held_by(address, fields), (address,))
+            for address, fields in self.contents.items()
+            if address.kind == "Former"
+        )
 
     async def check(self) -> Health:
         self._raise("check")
@@ -193,6 +204,12 @@ class FakeStore:
         targets = body.get("status", {}).get("targets", ())
         recorded = {(each["backend"], each["kind"], each["name"]) for each in targets}
         assert (address.backend, address.kind, address.name) in recorded, "written before it was recorded"
+
+
+def held_by(address: Address, fields: Mapping[str, FieldValue]) -> Owner:
+    """Return whose a thing is that stands under an account's name."""
+    namespace, binding = str(fields["owner"]).split("/")
+    return Owner(CLUSTER, namespace, binding, address.backend, address.name.split("/")[1])
 
 
 def _shown(readable: object) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import ClusterFailed, MountMissing, StoreFailed, Unreachable
+from airwarden.domain.errors import ClusterFailed, ClusterIDConflict, Forbidden, MountMissing, StoreFailed, Unreachable
+from airwarden.domain.holdings import Holding, Use
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Adoption
 from airwarden.domain.sweep import FEW
@@ -16,12 +18,13 @@ from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.live import LiveBinding, LiveObjects
 from airwarden.providers.kubernetes.objects import binding_path
+from airwarden.providers.ports import SWEEP_FORMER
 from airwarden.reconcile import parts
 from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Runtime
 from airwarden.reconcile.sweep import Found, SweepTools, sweep
 from unit.reconcile.fake_cluster import FakeApi, Journal
-from unit.reconcile.fakes import CLUSTER, KEY, Bench
+from unit.reconcile.fakes import CLUSTER, KEY, Bench, FakeStore, held_by
 
 GONE = Owner(CLUSTER, "team", "gone", "vault")
 
@@ -75,7 +78,7 @@ async def test_an_account_of_the_store_that_cannot_be_read_removes_nothing() -> 
     bench = await settled()
     addresses = leave(bench)
     for error in (Unreachable("down"), StoreFailed("broken"), MountMissing("gone")):
-        bench.store.errors["owners"] = error
+        bench.store.errors["holdings"] = error
         found = await swept(bench)
         assert (found.status, found.reason) == ("Unknown", error.reason)
     assert set(addresses) <= set(bench.store.contents)
@@ -117,7 +120,7 @@ async def test_a_binding_that_comes_before_the_removal_keeps_what_is_there(monke
     addresses = leave(bench)
 
     async def there(_self: LiveObjects, _namespace: str, _name: str) -> LiveBinding:
-        return LiveBinding(frozenset({"vault"}), frozenset())
+        return LiveBinding(Use(frozenset({"vault"})), frozenset())
 
     monkeypatch.setattr(LiveObjects, "binding", there)
     found = await swept(bench)
@@ -166,6 +169,116 @@ async def test_a_binding_moved_to_another_backend_with_its_status_wiped_leaves_n
     await swept(bench)
     assert bench.stores["vault"].contents == {}
     assert len(bench.stores["second"].contents) == 2
+
+
+class SlotStore(FakeStore):
+    """A store that keeps one thing for each account, under the account's name, with the binding's mark in it."""
+
+    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+        return (Address(self.name, "Slots", owner.account_in_store),)
+
+    async def holdings(self) -> frozenset[Holding]:
+        return frozenset(Holding.of(held_by(address, fields)) for address, fields in self.contents.items())
+
+
+def fill(store: FakeStore, kind: str, account: str, binding: str) -> Address:
+    """Put into the store what one account has for a binding of the team."""
+    address = Address(store.name, kind, f"team/{account}")
+    store.contents[address] = {"owner": f"team/{binding}"}
+    return address
+
+
+@pytest.fixture
+def slots() -> Bench:
+    """Return a bench whose store keeps slots of accounts, and a binding db with account billing."""
+    bench = Bench()
+    bench.stores["vault"] = SlotStore("vault", bench.journal, bench.api)
+    bench.declare("team/db")
+    return bench
+
+
+async def test_what_an_account_has_that_the_live_binding_of_that_mark_does_not_name_goes(slots: Bench) -> None:
+    kept = fill(slots.store, "Slots", "billing", KEY[1])
+    fill(slots.store, "Slots", "old", KEY[1])
+    waiting = await swept(slots, grace=3600)
+    assert [each.name for each in waiting.orphans] == ["team/billing/old"]
+    assert len(slots.store.contents) == 2
+    found = await swept(slots)
+    assert (set(slots.store.contents), found.reason) == ({kept}, Reason.SWEPT)
+
+
+async def test_an_account_on_the_forged_record_of_a_binding_is_not_the_one_that_it_names(slots: Bench) -> None:
+    target = {"backend": "", "kind": "ServiceAccount", "name": "old", "state": "Present"}
+    slots.api.change(binding_path(*KEY), lambda body: body.update(status={"targets": [target]}))
+    old = fill(slots.store, "Slots", "old", KEY[1])
+    await swept(slots)
+    assert old not in slots.store.contents
+
+
+async def test_what_an_account_has_whose_binding_comes_to_name_it_before_the_removal_stays(
+    slots: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = fill(slots.store, "Slots", "old", KEY[1])
+
+    async def named(_self: LiveObjects, _namespace: str, _name: str) -> LiveBinding:
+        return LiveBinding(Use(frozenset({"vault"}), "old"), frozenset())
+
+    monkeypatch.setattr(LiveObjects, "binding", named)
+    found = await swept(slots)
+    assert (found.reason, found.count) == (Reason.SWEEP_INCOMPLETE, 1)
+    assert old in slots.store.contents
+
+
+async def test_an_account_waits_for_the_slots_of_its_own(slots: Bench) -> None:
+    fill(slots.store, "Slots", "left", "gone")
+    path = account(slots, "left")
+    await account_sweep(slots, vault=replace(await swept(slots, grace=3600), status="True")).sweep()
+    assert path in slots.api.objects
+    await account_sweep(slots, vault=await swept(slots)).sweep()
+    assert path not in slots.api.objects
+
+
+async def moved_store(*capabilities: str) -> Bench:
+    """Return a bench with a Ready binding whose store was in another mode before."""
+    bench = await settled()
+    (await opened(bench)).capabilities = capabilities
+    return bench
+
+
+async def test_what_another_mode_left_goes_when_no_binding_has_it_on_record_and_nothing_else_goes() -> None:
+    bench = await moved_store(SWEEP_FORMER)
+    before = dict(bench.store.contents)
+    fill(bench.store, "Former", "billing", KEY[1])
+    waiting = await swept(bench, grace=3600)
+    assert [each.name for each in waiting.orphans] == ["team/billing/billing"]
+    assert len(bench.store.contents) == len(before) + 1
+    found = await swept(bench)
+    assert (bench.store.contents, found.count) == (before, 0)
+
+
+async def test_what_another_mode_left_is_the_binding_s_own_to_remove_while_its_record_says_so() -> None:
+    bench = await moved_store(SWEEP_FORMER)
+    former = fill(bench.store, "Former", "billing", KEY[1])
+    target = {"backend": "vault", "kind": "Former", "name": "team/billing", "state": "Removing"}
+    bench.api.change(binding_path(*KEY), lambda body: body["status"]["targets"].append(target))
+    assert (await swept(bench)).count == 0
+    assert former in bench.store.contents
+
+
+async def test_what_another_mode_left_is_not_asked_for_where_the_login_may_not() -> None:
+    bench = await moved_store()
+    former = fill(bench.store, "Former", "billing", KEY[1])
+    bench.store.errors["former holdings"] = Forbidden("no")
+    assert (await swept(bench)).status == "True"
+    assert former in bench.store.contents
+
+
+async def test_a_list_of_what_another_mode_left_that_fails_removes_nothing() -> None:
+    bench = await moved_store(SWEEP_FORMER)
+    addresses = leave(bench)
+    bench.store.errors["former holdings"] = ClusterIDConflict("another cluster's")
+    assert (await swept(bench)).reason is Reason.CLUSTER_ID_CONFLICT
+    assert set(addresses) <= set(bench.store.contents)
 
 
 async def test_a_failed_removal_is_said_and_tried_again() -> None:

@@ -201,7 +201,9 @@ def test_a_move_prints_the_rights_of_both_modes_and_the_end_of_it_takes_the_old_
     assert printed(fenced, ModeOptions(moving=True)) == only_fenced | only_roles
     assert printed(fenced, ModeOptions(mode="Roles", moving=True)) == only_fenced | only_roles
     assert printed(fenced, ModeOptions(mode="Roles")) == only_roles
-    assert printed(roles, ModeOptions(moving=True)) == only_roles | {"identity/entity-alias", "identity/lookup/entity"}
+    emptying = {"identity/entity-alias", "identity/lookup/entity"}
+    assert printed(roles, ModeOptions(moving=True)) == only_roles | emptying | {"identity/entity-alias/id"}
+    assert printed(roles, ModeOptions(moving=True, sweep=False)) == only_roles | emptying
     with pytest.raises(InvalidSettings, match="has no vault"):
         printed(roles, ModeOptions(mode="Fenced"))
 

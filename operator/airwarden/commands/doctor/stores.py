@@ -90,7 +90,7 @@ class _Look:
             keys = answer.data.get("keys")
             found |= {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set()
         if isinstance(self._store, FencedStore):
-            found |= {owner.name_in_store for owner in await self._store.owners()}
+            found |= {each.owner.name_in_store for each in await self._store.holdings()}
         return frozenset(name for name in found if name.startswith(f"{PREFIX}.{self._layout.cluster}."))
 
     async def _audit_devices(self) -> int:

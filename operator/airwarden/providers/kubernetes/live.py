@@ -11,7 +11,9 @@ from urllib.parse import urlencode
 
 from airwarden.api import API_VERSION, BINDINGS
 from airwarden.domain.errors import ClusterFailed
+from airwarden.domain.holdings import Use
 from airwarden.domain.progress import CLUSTER
+from airwarden.domain.resources import Address
 from airwarden.providers.kubernetes.accounts import KIND, SELECTOR, Account
 from airwarden.providers.kubernetes.api import Absent, Json, KubernetesApi
 from airwarden.providers.kubernetes.objects import backends_of, binding_path
@@ -23,19 +25,20 @@ _PAGE: Final = 500
 class LiveBinding:
     """What a binding lays claim to, by its spec or by its record, also when it does not hold to its schema."""
 
-    backends: frozenset[str]
+    use: Use
+    """Of stores."""
     accounts: frozenset[str]
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "LiveBinding":
         """Read it from an object."""
         named = ((body.get("spec") or {}).get("serviceAccount") or {}).get("name", "")
-        recorded = {
-            target.get("name", "")
+        recorded = frozenset(
+            Address(target.get("backend", ""), target.get("kind", ""), target.get("name", ""))
             for target in (body.get("status") or {}).get("targets") or ()
-            if target.get("backend", "") == CLUSTER and target.get("kind") == KIND
-        }
-        return cls(backends_of(body), frozenset({named, *recorded} - {""}))
+        )
+        accounts = {each.name for each in recorded if (each.backend, each.kind) == (CLUSTER, KIND)}
+        return cls(Use(backends_of(body), named, recorded), frozenset({named, *accounts} - {""}))
 
 
 class LiveObjects:

@@ -11,13 +11,14 @@ from typing import Final
 
 from airwarden.domain.errors import Forbidden
 from airwarden.domain.owner import PREFIX
-from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health
+from airwarden.providers.ports import FOREIGN_ROLE_SCAN, SWEEP_FORMER, Health
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import TokenFile
+from airwarden.providers.vault.fenced import aliases
 from airwarden.providers.vault.foreign import probe_path
 from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.role import JSONValue
-from airwarden.providers.vault.role_forms import RoleForm
+from airwarden.providers.vault.role_forms import KubernetesForm, RoleForm
 from airwarden.providers.vault.transport import Call
 
 CAPABILITIES: Final = ("Static", "Dynamic", "SessionTTL")
@@ -26,7 +27,7 @@ _WRITE: Final = ("create", "read", "update", "delete")
 _PROBE: Final = "airwarden-probe.airwarden-probe"
 Rights = tuple[tuple[str, tuple[str, ...]], ...]
 Optional = tuple[str, tuple[str, ...], str]
-"""A path, what it takes there, and the capability of the backend that this gives."""
+"""A path, what it takes there, and the capability of the backend that this gives, with all others that name it."""
 
 
 def needed_rights(
@@ -49,6 +50,14 @@ def needed_rights(
     )
 
 
+def former_rights(form: RoleForm) -> tuple[Optional, ...]:
+    """Return what it takes to find and empty what mode Fenced left: it knows no login but that of Kubernetes."""
+    if form.kind != KubernetesForm.kind:
+        return ()
+    needed = ((aliases.LIST, "list"), (aliases.LOOKUP, "update"), (aliases.WRITE, "update"))
+    return tuple((path, (capability,), SWEEP_FORMER) for path, capability in needed)
+
+
 async def check_vault(
     client: VaultClient,
     cluster: str,
@@ -64,7 +73,9 @@ async def check_vault(
     own_token = not isinstance(client.connection.credentials, TokenFile)
     needed = needed_rights(cluster, auth_mount, kv_mount, form, own_token=own_token)
     scan = (probe_path(auth_mount), ("read",), FOREIGN_ROLE_SCAN)
-    health = replace(await check_rights(client, needed, CAPABILITIES, (scan,), clock), caveat=form.caveat)
+    health = replace(
+        await check_rights(client, needed, CAPABILITIES, (*former_rights(form), scan), clock), caveat=form.caveat
+    )
     if not health.missing_permissions:
         await client.prove()
         # A role that nobody has and the settings of a mount: each is answered otherwise where there is no mount.
@@ -82,7 +93,7 @@ async def check_rights(
 ) -> Health:
     """Return version, id, which of the needed rights are missing, and the clock's difference.
 
-    ``optional`` rights are not missed: each that is there adds its capability. Raises the error that
+    ``optional`` rights are not missed: a capability is there when all that name it are. Raises the error that
     stands in the way.
     """
     version, store_id, server_time = await client.health()
@@ -94,7 +105,9 @@ async def check_rights(
         answer = await client.request(Call("POST", _RIGHTS, {"paths": list(probes.values())}), identified=False)
     except Forbidden:
         return Health(store_id, version, (f"{_RIGHTS}: update",), capabilities, ahead)
-    more = tuple(name for path, wanted, name in optional if not _lacking(answer.data.get(probes[path]), wanted))
+    named = dict.fromkeys(name for _, _, name in optional)
+    lost = {name for path, wanted, name in optional if _lacking(answer.data.get(probes[path]), wanted)}
+    more = tuple(name for name in named if name not in lost)
     missing = []
     for path, wanted in needed:
         lacking = _lacking(answer.data.get(probes[path]), wanted)

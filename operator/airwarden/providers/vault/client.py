@@ -117,6 +117,15 @@ class VaultClient:
         await self.identity.refuse_other_cluster(lambda call: self._send(call, "check", login.token))
         self._proven = login.number
 
+    async def owns_cluster_name(self) -> bool:
+        """Tell whether a marker shows that the cluster's name is ours here; False where there is none.
+
+        Raises ClusterIDConflict when it is another cluster's.
+        """
+        if self.identity is None:
+            return False
+        return await self.identity.owns_cluster_name(partial(self.request, kind="check"))
+
     def counts(self) -> Mapping[str, int]:
         """Return how many requests were sent so far: request, scan, login, renew, revoke, health, check."""
         return MappingProxyType(dict(self._counts))

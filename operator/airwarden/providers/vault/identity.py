@@ -55,6 +55,14 @@ class Identity:
             holder = await self._holder(ask)
         refuse_other_cluster(self._expected, self._cluster, holder or "", f"the policy {marker_name(self._cluster)}")
 
+    async def owns_cluster_name(self, ask: Ask) -> bool:
+        """Tell whether the marker is there and ours, also where it is not asked for otherwise; it is never written."""
+        holder = await self._holder(ask)
+        if holder is not None:
+            name = f"the policy {marker_name(self._cluster)}"
+            refuse_other_cluster(self._expected, self._cluster, holder, name)
+        return holder is not None
+
     async def _holder(self, ask: Ask) -> str | None:
         """Return the uid in the marker; empty when it names none of our cluster's name, None without a marker."""
         answer = await ask(Call("GET", self.marker))

@@ -13,6 +13,7 @@ from typing import Final
 
 from airwarden.domain.errors import StoreFailed
 from airwarden.domain.fence import Fence
+from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.logins import ForeignLogins
@@ -40,7 +41,7 @@ from airwarden.providers.vault.fenced.aliases import ALIAS, Aliases
 from airwarden.providers.vault.foreign import read_foreign_logins
 from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.listing import SharedListing
-from airwarden.providers.vault.role_forms import RoleForm
+from airwarden.providers.vault.role_forms import KubernetesForm, RoleForm
 from airwarden.providers.vault.transport import Call
 
 POLICY: Final = "VaultPolicy"
@@ -196,8 +197,8 @@ class VaultStore:
         answer = await self.client.request(Call("POST", path, body))
         return Written(warnings=answer.warnings)
 
-    async def owners(self) -> frozenset[Owner]:
-        """Return every owner of our cluster that has a policy or a role here, also of other backends.
+    async def holdings(self) -> frozenset[Holding]:
+        """Return what every owner of our cluster has here as a policy or a role, also of other backends.
 
         From two lists, read anew. What stands under our prefix without being the name of any owner is left out.
         """
@@ -205,7 +206,14 @@ class VaultStore:
             self._names("sys/policies/acl", empty=False), self._names(self._role_path)
         )
         found = (Owner.from_name(self.layout.cluster, name) for name in policies | roles)
-        return frozenset(each for each in found if each is not None)
+        return frozenset(Holding.of(each) for each in found if each is not None)
+
+    async def former_holdings(self) -> frozenset[Holding]:
+        """Return the aliases that mode Fenced filled, each account for itself."""
+        if self.layout.form.kind != KubernetesForm.kind:
+            return frozenset()  # mode Fenced knows no other login, and other mounts name their aliases otherwise
+        found = await self._aliases.owners(self.layout.cluster)
+        return frozenset(Holding.of(each, (self._aliases.address(each),)) for each in found)
 
     async def foreign_logins(self) -> ForeignLogins:
         """Return the roles beside ours on the mount where tasks log in."""

@@ -6,6 +6,7 @@ of both modes: by that of mode Fenced for its own, by that of mode Roles for wha
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from airwarden.domain.errors import Forbidden, NotOwned, StoreFailed
@@ -77,16 +78,19 @@ class Aliases:
             raise NotOwned(f"the slots of {address} are marked as another owner's and were not touched")
         return await self._write(address.name, operation.resource.fields)
 
-    async def owners(self) -> Mapping[str, Owner]:
-        """Return the owner of each marked alias of the mount, by the alias's name. One request."""
+    async def owners(self, cluster: str) -> tuple[Owner, ...]:
+        """Return the owner of each alias of the mount that is marked as the cluster's, with its account. One request.
+
+        A mark that stands at an account of another namespace than its own was never written by us.
+        """
         accessor = await self.accessor()
         answer = await self._client.request(Call("LIST", LIST))
         if answer.absent:
-            return {}
+            return ()
         listed = answer.data.get("key_info")
         if not isinstance(listed, Mapping):
             raise StoreFailed(f"Vault answered LIST {LIST} without what it lists: is it a Vault?")
-        found: dict[str, Owner] = {}
+        found: list[Owner] = []
         for each in listed.values():
             if not isinstance(each, Mapping) or each.get("mount_accessor") != accessor:
                 continue
@@ -94,9 +98,12 @@ class Aliases:
                 raise StoreFailed(f"this Vault's LIST {LIST} does not show metadata: use Vault 1.21 or newer")
             owner = slots.owner_of(_metadata(each["custom_metadata"]))
             name = each.get("name")
-            if owner is not None and isinstance(name, str):
-                found[name] = owner
-        return found
+            if owner is None or owner.cluster != cluster or not isinstance(name, str) or not _NAME.fullmatch(name):
+                continue
+            namespace, account = name.split("/")
+            if namespace == owner.namespace:
+                found.append(replace(owner, account=account))
+        return tuple(found)
 
     async def _write(self, name: str, metadata: Mapping[str, FieldValue]) -> Written:
         body = {"name": name, "mount_accessor": await self.accessor(), "custom_metadata": dict(metadata)}

@@ -10,8 +10,11 @@ from typing import Final
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.fence import Fence
 from airwarden.domain.owner import PREFIX
+from airwarden.providers.ports import SWEEP_FORMER
+from airwarden.providers.vault.checking import Optional
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.fenced import aliases, slots
+from airwarden.providers.vault.role_forms import RoleForm
 from airwarden.providers.vault.transport import Call
 
 CAPABILITIES: Final = ("Static", "Dynamic")
@@ -34,6 +37,16 @@ def needed_rights(auth_mount: str, fence: Fence, cluster: str) -> tuple[tuple[st
         ("sys/capabilities-self", ("update",)),
         ("auth/token/renew-self", ("update",)),
         ("auth/token/revoke-self", ("update",)),
+    )
+
+
+def former_rights(auth_mount: str, form: RoleForm, cluster: str) -> tuple[Optional, ...]:
+    """Return what it takes to find and remove what mode Roles left."""
+    return (
+        ("sys/policies/acl", ("list",), SWEEP_FORMER),
+        (f"auth/{auth_mount}/role", ("list",), SWEEP_FORMER),
+        (f"sys/policies/acl/{PREFIX}.{cluster}.*", ("read", "delete"), SWEEP_FORMER),
+        (f"auth/{auth_mount}/role/{form.names(cluster)}", ("read", "delete"), SWEEP_FORMER),
     )
 
 

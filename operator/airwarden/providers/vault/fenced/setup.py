@@ -94,11 +94,9 @@ def fence_rights(cluster: str, namespaces: tuple[str, ...], fence: FenceSetup | 
         lines += _path("auth/token/lookup-self", '"read"')
         for path in ("sys/capabilities-self", "auth/token/renew-self", "auth/token/revoke-self"):
             lines += _path(path, '"update"')
-        if sweep:
-            lines += [
-                "# For the sweep: shows the names of all aliases of this Vault, and what stands in their metadata."
-            ]
-            lines += _path(aliases.LIST, '"list"')
+    if sweep:
+        lines += ["# For the sweep: shows the names of all aliases of this Vault, and what stands in their metadata."]
+        lines += _path(aliases.LIST, '"list"')
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.fence import Fence
+from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.logins import ForeignLogins
@@ -82,10 +83,10 @@ class FencedStore:
         Raises ValueError for an address that the owner cannot have.
         """
         asked = tuple(addresses)
-        own = self._aliases.address(owner)
+        own = self._aliases.address(owner) if owner.account else None
         others = [each for each in asked if each != own]
         found = dict(await self._roles.observe(owner, others, known=known))
-        if own in asked:
+        if own is not None and own in asked:
             found[own] = await self._aliases.observe(owner)
         return found
 
@@ -132,20 +133,27 @@ class FencedStore:
             readable |= former.readable if former is not None else frozenset()
         return replace(grant, readable=readable) if readable else None
 
-    async def owners(self) -> frozenset[Owner]:
-        """Return every owner of our cluster that has an alias here, with its account. Forbidden without the right."""
-        found = await self._aliases.owners()
-        return frozenset(
-            Owner(each.cluster, each.namespace, each.binding, each.backend, name.removeprefix(f"{each.namespace}/"))
-            for name, each in found.items()
-            if each.cluster == self.layout.cluster
-        )
+    async def holdings(self) -> frozenset[Holding]:
+        """Return every filled alias of our cluster, each account for itself. Forbidden without the right."""
+        return frozenset(Holding.of(each) for each in await self._aliases.owners(self.layout.cluster))
+
+    async def former_holdings(self) -> frozenset[Holding]:
+        """Return the policies and roles that mode Roles left.
+
+        Only where the marker of that mode says that the cluster's name is ours: this mode writes none, and the names
+        alone could be those of another cluster. Raises ClusterIDConflict when they are.
+        """
+        if not await self.client.owns_cluster_name():
+            return frozenset()
+        found = await self._roles.holdings()
+        return frozenset(Holding.of(each.owner, self._roles.addresses(each.owner)) for each in found)
 
     async def check(self) -> Health:
         """Ask Vault for its health and our rights, and whether the admin's role and policy stand as printed."""
         needed = checking.needed_rights(self.layout.auth_mount, self._slots, self.layout.cluster)
         scan = (probe_path(self.layout.auth_mount), ("read",), FOREIGN_ROLE_SCAN)
-        optional = ((LIST, ("list",), checking.SWEEP), scan)
+        former = checking.former_rights(self.layout.auth_mount, self.layout.form, self.layout.cluster)
+        optional = ((LIST, ("list",), checking.SWEEP), *former, scan)
         health = await check_rights(self.client, needed, checking.CAPABILITIES, optional)
         if not health.missing_permissions:
             self._proven = False
