@@ -53,6 +53,20 @@ FENCED_MUTANTS: tuple[Mutant, ...] = (
         (FENCE,),
     ),
     Mutant(
+        "one store under two addresses is two places",
+        "reconcile/backends.py",
+        "fence=fence.of_store(status.store.id) if fence is not None and status is not None else fence,",
+        "fence=fence,",
+        (f"{RECONCILE}/test_engine.py",),
+    ),
+    Mutant(
+        "what is not there is said to be granted while an old access stays",
+        "domain/report.py",
+        " and part.digests.keys() <= part.changes.present.keys()",
+        "",
+        (MOVING,),
+    ),
+    Mutant(
         "a slot takes any value", _SLOTS, "len(policy.quote(text)) - 2 > _LONGEST", "len(text) > _LONGEST", (SLOTS,)
     ),
     Mutant(

@@ -6,9 +6,9 @@ and `airwarden.domain.report`, and by the store for what goes where.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from airwarden.api.conditions import Target, TargetState
 from airwarden.api.reasons import Reason
@@ -40,6 +40,12 @@ class Fence:
     dynamic: int
     place: str
     """Where the slots of an account are: two backends of one place share them."""
+    within: str = ""
+    """The part of ``place`` that is the same under every address of the store."""
+
+    def of_store(self, store_id: str) -> Self:
+        """Return the fence of a store whose id is known: it is one place under whatever address."""
+        return replace(self, place=f"{store_id} {self.within}") if store_id and self.within else self
 
     def capacity(self, kind: SlotKind) -> int:
         """Return how many slots of a kind an account has."""

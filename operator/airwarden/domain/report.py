@@ -255,7 +255,8 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
             reason=verdict.reason.word,
             message=verdict.message,
         )
-    fault = _obstacle(parts.get(CLUSTER)) or _obstacle(parts.get(decision.backend))
+    part = parts.get(decision.backend)
+    fault = _obstacle(parts.get(CLUSTER)) or (None if _only_former_stays(part) else _obstacle(part))
     if fault is not None:
         return SecretStatus(
             type=decision.type,
@@ -275,6 +276,13 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
             message="not given when the binding was suspended or taken away since: it is added when suspend is false",
         )
     return SecretStatus(type=decision.type, id=decision.id, state=SecretState.GRANTED, rule=verdict.rule)
+
+
+def _only_former_stays(part: Progress | None) -> bool:
+    """Tell whether this pass read all that is granted, and failed in nothing but removing what another mode left."""
+    if part is None or part.changes is None or not part.failed or part.changes.conflicts:
+        return False
+    return part.failed.keys() <= part.changes.former and part.digests.keys() <= part.changes.present.keys()
 
 
 def _held(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> bool:

@@ -71,13 +71,14 @@ class Runtime:
 
     def view(self) -> BackendView:
         """Return what the guardrails must know."""
+        status, fence = self.backend.status, self.store.fence
         return BackendView(
             name=self.name,
             allow=self.backend.spec.allow,
             grammar=self.store.grammar,
             enforces_session_ttl=self.store.enforces_session_ttl,
             deleting=self.backend.metadata.deletion_timestamp is not None,
-            fence=self.store.fence,
+            fence=fence.of_store(status.store.id) if fence is not None and status is not None else fence,
         )
 
     def note_answer(self) -> None:

@@ -155,6 +155,20 @@ async def test_a_rule_that_changes_nothing_for_a_binding_costs_it_no_look(seat: 
     assert seat.looks == []
 
 
+async def test_one_store_under_two_addresses_is_one_place_once_its_id_is_known() -> None:
+    bench = Bench(("other", "vault"))
+    for name, store in bench.stores.items():
+        store.fence = Fence("tasks", "database", own=3, shared=0, dynamic=0, place=f"{name} in", within="in")
+        bench.backend_bodies[name]["status"] = {"store": {"id": "store-1"}}
+    bench.restart()
+    secrets = [
+        {"type": "Connection", "id": name, "backendRef": {"name": name}, "key": f"team/{name}"} for name in bench.stores
+    ]
+    bench.declare(secrets=secrets)
+    await bench.settle()
+    assert bench.ready == ("False", "SlotsTaken")
+
+
 async def test_what_one_of_two_backends_of_one_place_holds_is_not_taken_for_a_removal() -> None:
     seat = Seat(Bench(("other", "vault")))
     for name, store in seat.bench.stores.items():

@@ -81,6 +81,7 @@ async def test_the_old_access_stays_while_the_new_does_not_read_back(
     monkeypatch.setattr(moved.store, "apply", losing)
     await moved.look()
     assert moved.ready == ("False", "BackendError")
+    assert [each["state"] for each in moved.binding["status"]["secrets"]] == ["Failed"]
     assert FORMER in moved.store.contents
     assert moved.targets["Former"] == "Removing"
 
@@ -100,6 +101,18 @@ async def test_what_gives_more_than_is_granted_goes_first_and_although_the_new_c
     await moved.look()
     assert FORMER not in moved.store.contents
     assert moved.ready == ("False", "BackendError")
+
+
+async def test_what_is_read_to_work_is_granted_though_the_old_access_cannot_be_removed(moved: Bench) -> None:
+    moved.store.errors["Delete Former"] = Forbidden("no")
+    for _ in range(2):
+        await moved.look()
+    assert moved.ready == ("False", "BackendForbidden")
+    assert [each["state"] for each in moved.binding["status"]["secrets"]] == ["Granted"]
+    moved.store.contents.pop(POLICY)
+    moved.store.errors["Create Policy"] = Forbidden("no")
+    await moved.look()
+    assert [each["state"] for each in moved.binding["status"]["secrets"]] == ["Failed"]
 
 
 async def test_without_a_grant_the_old_access_goes_as_well(moved: Bench) -> None:

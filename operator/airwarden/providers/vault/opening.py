@@ -77,8 +77,9 @@ def fence_of(backend: AirflowSecretBackend, fenced: Fenced, cluster: str) -> Fen
             f"fenced.role {fenced.role!r} is the operator's own role: tasks would log in with its rights. Name another"
         )
     counts = fenced.slots
-    place = f"{vault.address} {vault.namespace} {mount}"
-    return Fence(fenced.role, fenced.engine, counts.own, counts.shared, counts.dynamic, place)
+    within = f"{vault.namespace} {mount}"
+    place = f"{vault.address} {within}"
+    return Fence(fenced.role, fenced.engine, counts.own, counts.shared, counts.dynamic, place, within)
 
 
 def fenced_tasks(vault: VaultBackend) -> KubernetesWorkloadLogin:
