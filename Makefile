@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 ARGS ?=
+# Processes that share the tests. Most of them wait for servers, each with a control plane of its own.
+TESTERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 RUN := PYTHONPATH=tools:tests $(BIN)/python
@@ -34,8 +36,8 @@ up: $(READY) ## start the same servers with the operator, and keep them; then: s
 down: $(READY) ## stop what make up started
 	@$(RUN) -m plane down
 
-test: $(READY) ## run all tests; ARGS="-k words" goes to pytest
-	@$(BIN)/python -m pytest --ignore=tests/faults $(ARGS)
+test: $(READY) ## run all tests, several at a time; ARGS="-k words" goes to pytest
+	@$(BIN)/python -m pytest --numprocesses=$(TESTERS) --dist=loadgroup --no-loadscope-reorder --ignore=tests/faults $(ARGS)
 
 test-faults: $(READY) ## run the long fault and mutation tests
 	@$(BIN)/python -m pytest $(ARGS) tests/faults

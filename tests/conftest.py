@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -15,6 +16,26 @@ settings.register_profile(
     "no-shrink", settings.get_profile("airwarden"), phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )
 settings.load_profile("airwarden")
+
+TESTS = Path(__file__).parent
+OWN_PLANES = ("own_plane", "quiet")
+"""Fixtures that start a control plane beside the shared one."""
+OWN_FOLDERS = ("admission", "contract", "schema")
+"""Folders whose tests have a control plane to themselves, or need the shared one without its operator."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together when several processes share the work: those of one control plane, or one file."""
+    for each in items:
+        each.add_marker(pytest.mark.xdist_group(_company(each)))
+
+
+def _company(item: pytest.Item) -> str:
+    needed = getattr(item, "fixturenames", ())
+    place = item.path.relative_to(TESTS)
+    planes = [each for each in OWN_PLANES if each in needed]
+    return "+".join(planes) or next((each for each in OWN_FOLDERS if each in place.parts), str(place))
 
 
 @pytest.fixture(scope="session")
