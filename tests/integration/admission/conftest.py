@@ -20,14 +20,14 @@ from plane.waiting import wait_for
 SOON: Final = 30.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane() -> Iterator[Plane]:
     """Run a control plane for these tests alone."""
     with ControlPlane() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def asking(plane: Plane) -> Asking:
     """Return the API server with the policies at work: a binding that no rule admits is refused."""
     install(plane)
@@ -50,7 +50,7 @@ def _probe() -> objects.Json:
     return body
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(asking: Asking) -> Cluster:
     """Return the same API server, to be asked by people with rights of their own."""
     found = Cluster(asking.plane)

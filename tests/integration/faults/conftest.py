@@ -15,7 +15,7 @@ from plane.proxy import Proxy
 from plane.vault_admin import prepare_store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def own_plane() -> Iterator[Plane]:
     """Run a control plane whose servers may be stopped and whose operators may be killed."""
     with ControlPlane() as running:
@@ -24,7 +24,7 @@ def own_plane() -> Iterator[Plane]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def placed(own_plane: Plane) -> Iterator[Placed]:
     """Return an operator behind proxies to both servers of its own plane. It may be killed and started again."""
     with Placed(own_plane) as made:

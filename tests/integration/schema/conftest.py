@@ -9,7 +9,7 @@ import pytest
 from plane.control_plane import ControlPlane, Plane
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane() -> Iterator[Plane]:
     """Run a control plane for these tests alone."""
     with ControlPlane() as running:
