@@ -85,9 +85,24 @@ class Asking:
 
         Raises PlaneHTTPError for a refusal that is not theirs.
         """
-        path = f"{bindings_path(binding['metadata']['namespace'])}?dryRun=All"
+        return self._refusal("POST", bindings_path(binding["metadata"]["namespace"]), binding)
+
+    def refusal_of_edit(self, binding: Json) -> str | None:
+        """Return why the policies would refuse that the binding there gets this spec, None when they would not."""
+        path = f"{bindings_path(binding['metadata']['namespace'])}/{binding['metadata']['name']}"
+        found = self.plane.api.admin.request("GET", path)
+        return self._refusal("PUT", path, {**found, "spec": binding["spec"]})
+
+    def refusal_of_patch(self, binding: Json, patch: Json, kind: str) -> str | None:
+        """Return why the policies would refuse a patch of the kind ``merge-patch+json`` or ``apply-patch+yaml``."""
+        path = f"{bindings_path(binding['metadata']['namespace'])}/{binding['metadata']['name']}"
+        force = "&fieldManager=somebody&force=true" if kind.startswith("apply") else ""
+        return self._refusal("PATCH", path, patch, force, kind)
+
+    def _refusal(self, method: str, path: str, body: Json, query: str = "", kind: str = "json") -> str | None:
+        headers = {"Content-Type": f"application/{kind}"}
         try:
-            self.plane.api.admin.request("POST", path, binding)
+            self.plane.api.admin.request(method, f"{path}?dryRun=All{query}", body, headers=headers)
         except PlaneHTTPError as error:
             found = _DENIED.search(json.loads(error.text).get("message", "") if error.status == 403 else "")
             if found is None:
@@ -95,7 +110,16 @@ class Asking:
             return found[1]
         return None
 
+    def make(self, binding: Json) -> None:
+        """Make a binding, which the policies must admit: those of a backend that is not there yet admit all."""
+        self.plane.api.admin.request("POST", bindings_path(binding["metadata"]["namespace"]), binding)
+
     def refusals(self, bindings: Sequence[Json]) -> list[str | None]:
         """Return `refusal` of each, asked side by side."""
         with ThreadPoolExecutor(8) as threads:
             return list(threads.map(self.refusal, bindings))
+
+    def refusals_of_edits(self, bindings: Sequence[Json]) -> list[str | None]:
+        """Return `refusal_of_edit` of each, asked side by side."""
+        with ThreadPoolExecutor(8) as threads:
+            return list(threads.map(self.refusal_of_edit, bindings))

@@ -145,3 +145,29 @@ def test_an_edit_by_somebody_who_may_not_use_the_account_is_refused_and_a_label_
     edit = {"spec": {"secrets": [secret("shared/b", store)]}}
     assert "you may not bind" in cluster.refusal("PATCH", f"{path}/{name}", edit, author)
     assert cluster.refusal("PATCH", f"{path}/{name}", {"metadata": {"labels": {"a": "b"}}}, author) == ""
+
+
+def test_who_may_not_use_the_account_may_still_take_access_away(cluster: Cluster, team: str) -> None:
+    name, store = cluster.fresh("bound"), "comes-later"  # of which the guardrails say nothing yet
+    first, second = secret("shared/a", store, "a"), secret("shared/b", store, "b")
+    spec: Json = {"access": {"notAfter": "2400-01-01T00:00:00Z", "session": {"maxTTL": "30m"}}}
+    made = binding(team, first, second, mode="External", name=name, **spec)
+    path = f"/apis/airwarden.dev/v1alpha1/namespaces/{team}/airflowsecretbindings"
+    cluster.admin.request("POST", path, made)
+    author = cluster.author(team, BINDINGS)
+    for less in (
+        {"secrets": [second]},
+        {"suspend": True},
+        {"access": {"notAfter": "2030-01-01T00:00:00Z"}},
+        {"secrets": [first], "suspend": True, "access": {"notAfter": "2020-01-01T00:00:00Z"}},
+    ):
+        assert cluster.refusal("PATCH", f"{path}/{name}", {"spec": less}, author) == ""
+    for other in (
+        {"secrets": [first, {**second, "key": "shared/c"}]},
+        {"secrets": [first, second, secret("shared/c", store, "c")]},
+        {"secrets": [second], "access": {"notAfter": "2400-01-02T00:00:00Z"}},
+        {"suspend": True, "access": {"notAfter": None}},
+        {"access": {"session": {"maxTTL": "31m"}}},
+        {"deletionPolicy": "Orphan"},
+    ):
+        assert "you may not bind" in cluster.refusal("PATCH", f"{path}/{name}", {"spec": other}, author)
