@@ -171,3 +171,7 @@ def test_who_may_not_use_the_account_may_still_take_access_away(cluster: Cluster
         {"deletionPolicy": "Orphan"},
     ):
         assert "you may not bind" in cluster.refusal("PATCH", f"{path}/{name}", {"spec": other}, author)
+    asleep = binding(team, first, mode="External", name=cluster.fresh("asleep"), suspend=True)
+    cluster.admin.request("POST", path, asleep)
+    woken = f"{path}/{asleep['metadata']['name']}"
+    assert "you may not bind" in cluster.refusal("PATCH", woken, {"spec": {"suspend": False}}, author)
