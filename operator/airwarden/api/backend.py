@@ -14,6 +14,7 @@ from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
 from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
+from airwarden.api.rotating import Rotation, apart_rules, check_apart
 from airwarden.api.texts import (
     Address,
     ConfigMapKeyName,
@@ -59,6 +60,7 @@ class Operation(StrEnum):
     """What a namespace may have done to its keys."""
 
     READ = "Read"
+    ROTATE_GENERATE = "RotateGenerate"
 
 
 class ConfigMapKey(Model):
@@ -243,7 +245,7 @@ class AllowRule(Model):
     dynamic: Annotated[tuple[DynamicRule, ...], Field(max_length=8), Unique(("engine",))] = ()
     """Roles of secrets engines."""
     operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8), Unique()] = (Operation.READ,)
-    """What may be done: Read."""
+    """What may be done: Read; RotateGenerate: rotations of strategy Generate may write new values."""
     service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4), Unique()] = (
         AccountMode.MANAGED,
     )
@@ -304,15 +306,26 @@ class BackendSpec(Model):
     """
     drift: Drift = Drift()
     """How often the store is compared with the bindings, and what becomes of a difference."""
+    rotation: Rotation | None = None
+    """Lets rotations write new values, with a login of their own. Default: nothing in this store is rotated."""
 
     model_config = ConfigDict(
-        json_schema_extra=schema(rule("(self.type == 'Vault') == has(self.vault)", _VAULT_MISSING))
+        json_schema_extra=schema(
+            rule("(self.type == 'Vault') == has(self.vault)", _VAULT_MISSING),
+            *apart_rules(),
+        )
     )
 
     @model_validator(mode="after")
     def _settings_of_type(self) -> Self:
         if self.vault is None:
             raise ValueError(_VAULT_MISSING)
+        return self
+
+    @model_validator(mode="after")
+    def _rotation_apart(self) -> Self:
+        if self.vault is not None and self.rotation is not None:
+            check_apart(self.rotation, self.vault.login, self.vault.workload_login)
         return self
 
 

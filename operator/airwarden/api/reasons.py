@@ -270,6 +270,51 @@ class Reason(Enum):
         "The operator may read the roles beside ours, and none of them lets a managed account log in.",
         "Nothing to do.",
     )
+    ROTATION_NOT_ALLOWED = Explanation(
+        "RotationNotAllowed",
+        "No allow rule of the backend lets this namespace rotate the key in this way.",
+        "Ask for a key that the message names as allowed, or have the platform team add the operation to the rule.",
+    )
+    ROTATION_NOT_ENABLED = Explanation(
+        "RotationNotEnabled",
+        "The backend has no login for rotations (spec.rotation), so that nothing in its store is rotated.",
+        "Have the platform team set spec.rotation of the backend and apply what airwarden vault-setup then prints.",
+    )
+    VERSION_MOVED = Explanation(
+        "VersionMoved",
+        "The secret got another version, or was deleted, while it was being rotated. Nothing was overwritten.",
+        "Nothing to do: the secret is looked at again, and a version made by others is respected.",
+    )
+    NOT_ROTATABLE = Explanation(
+        "NotRotatable",
+        "The secret cannot be rotated as it stands. Nothing was written.",
+        "The message says what stands in the way. Mend the secret or the rotation, and ask for a run.",
+    )
+    FIELD_MISSING = Explanation(
+        "FieldMissing",
+        "The secret has no field of that name. A rotation replaces a field and never adds one.",
+        "Make a rotation for a field that is there, or add the field by hand and ask for a run.",
+    )
+    FIELD_NOT_TEXT = Explanation(
+        "FieldNotText",
+        "The field holds an object, or something else that is no text, which a new value would put an end to.",
+        "Make a rotation for a field that holds a text.",
+    )
+    NO_CONNECTION_URI = Explanation(
+        "NoConnectionURI",
+        "The field holds no connection URI with a user, so part URIPassword finds no password to replace.",
+        "Write the field as scheme://user:password@host, or use part Value for a field that holds the password alone.",
+    )
+    PASSWORD_POLICY_MISSING = Explanation(
+        "PasswordPolicyMissing",
+        "The store has no password policy of the name in generate.passwordPolicy.",
+        "Correct the name, have the store's administrator write the policy, or leave passwordPolicy out.",
+    )
+    NO_VERSIONS = Explanation(
+        "NoVersions",
+        "The backend's key-value engine is of version 1: it cannot tell whether somebody else wrote meanwhile.",
+        "Move the secret to an engine of version 2: a value is never written without check-and-set.",
+    )
     UNKNOWN = Explanation(
         "Unknown",
         "It could not be asked, because something before it failed.",

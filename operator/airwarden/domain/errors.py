@@ -141,3 +141,53 @@ class ObjectGone(AirwardenError):
     """The object that a write was meant for is gone or was made anew; the write did not happen."""
 
     reason = Reason.CLUSTER_UNAVAILABLE
+
+
+class RotationNotEnabled(AirwardenError):
+    """The backend has no login for rotations, so nothing in its store is rotated."""
+
+    reason = Reason.ROTATION_NOT_ENABLED
+    retryable = False
+
+
+class VersionMoved(AirwardenError):
+    """The secret is no longer at the version that was looked at: nothing was written. Another look decides."""
+
+    reason = Reason.VERSION_MOVED
+
+
+class NotRotatable(AirwardenError):
+    """The secret cannot be rotated as it stands, and trying again changes nothing. Nothing was written."""
+
+    reason = Reason.NOT_ROTATABLE
+    retryable = False
+
+
+class FieldMissing(NotRotatable):
+    """The secret has no field of that name; a rotation adds none."""
+
+    reason = Reason.FIELD_MISSING
+
+
+class FieldNotText(NotRotatable):
+    """The field holds an object, which a value would put an end to."""
+
+    reason = Reason.FIELD_NOT_TEXT
+
+
+class NoConnectionURI(NotRotatable):
+    """The field holds no connection URI with a user, so there is no password in it to replace."""
+
+    reason = Reason.NO_CONNECTION_URI
+
+
+class PasswordPolicyMissing(NotRotatable):
+    """The store has no password policy of that name."""
+
+    reason = Reason.PASSWORD_POLICY_MISSING
+
+
+class NoVersions(NotRotatable):
+    """The store keeps one version only: nothing tells whether somebody else wrote meanwhile."""
+
+    reason = Reason.NO_VERSIONS

@@ -52,6 +52,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class RotationRequest:
+    """Who asks for a rotation: there is neither account nor session."""
+
+    namespace: str
+    labels: Mapping[str, str] | None
+    """Labels of the namespace; None when it has not been seen yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmittedRotation:
+    """The rule that admits the rotation."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
     """The rule that admits the secret, and the longest session it permits, in seconds."""
 
@@ -113,6 +129,25 @@ def _not_so(
     return Refused(Reason.SESSION_NOT_ALLOWED, _session_message(carried, request.session, backend))
 
 
+def judge_rotation(
+    key: str, operation: Operation, request: RotationRequest, backend: BackendView
+) -> AdmittedRotation | Refused | None:
+    """Return whether one rule lets the namespace rotate the key in this way.
+
+    The rule must have the operation itself: to read a key is not to rotate it, nor the other way round. None when it
+    cannot be said yet, because a selector asks for labels of a namespace not yet seen.
+    """
+    if (complaint := backend.grammar.complaint(key)) is not None:
+        return Refused(Reason.KEY_INVALID, complaint)
+    speaking = [each for each in backend.allow if _speaks_of(each, request)]
+    for rule in speaking:
+        if operation in rule.operations and key.startswith(prefixes_for(rule, request.namespace)):
+            return AdmittedRotation(rule.name)
+    if request.labels is None and any(each.namespaces.selector for each in backend.allow):
+        return None
+    return Refused(Reason.ROTATION_NOT_ALLOWED, _rotation_message(key, operation, request, backend, speaking))
+
+
 def expired(not_after: datetime) -> Refused:
     """Return the refusal of everything after the end of the access."""
     return Refused(
@@ -126,7 +161,7 @@ def asked_seconds(session: Session) -> int:
     return max((seconds(text) for text in (session.ttl, session.max_ttl) if text), default=0)
 
 
-def _speaks_of(rule: AllowRule, request: Request) -> bool:
+def _speaks_of(rule: AllowRule, request: Request | RotationRequest) -> bool:
     if request.namespace in rule.namespaces.names:
         return True
     selector = rule.namespaces.selector
@@ -180,16 +215,43 @@ def _prefixes(prefixes: tuple[str, ...], namespace: str) -> list[str]:
     ]
 
 
+def prefixes_for(rule: AllowRule, namespace: str) -> tuple[str, ...]:
+    """Return how keys must begin that a rule gives a namespace it speaks of."""
+    return tuple(_prefixes(rule.key_prefixes, namespace))
+
+
 def _place_message(item: SecretItem, namespace: str, backend: BackendView, speaking: list[AllowRule]) -> str:
-    if not backend.allow:
-        return f"backend {backend.name} has no allow rule at all, so nothing is allowed: ask its owners to add one"
-    if not speaking:
-        return (
-            f"no allow rule of backend {backend.name} speaks of namespace {namespace}: ask its owners to add it to one"
-        )
+    if (silence := _silence(namespace, backend, speaking)) is not None:
+        return silence
     what = f"key {item.key}" if item.dynamic is None else f"role {item.dynamic.role} of engine {item.dynamic.engine}"
     allowed = "; ".join(_allowed_by(rule, namespace) for rule in speaking)
     return _cut(f"{what} is not allowed to namespace {namespace} by backend {backend.name}: {allowed}")
+
+
+def _silence(namespace: str, backend: BackendView, speaking: list[AllowRule]) -> str | None:
+    """Return what to say where no rule speaks of the namespace; None where one does."""
+    if not backend.allow:
+        return f"backend {backend.name} has no allow rule at all, so nothing is allowed: ask its owners to add one"
+    if speaking:
+        return None
+    return f"no allow rule of backend {backend.name} speaks of namespace {namespace}: ask its owners to add it to one"
+
+
+def _rotation_message(
+    key: str, operation: Operation, request: RotationRequest, backend: BackendView, speaking: list[AllowRule]
+) -> str:
+    namespace = request.namespace
+    if (silence := _silence(namespace, backend, speaking)) is not None:
+        return silence
+    told = f"{operation} of key {key} is not allowed to namespace {namespace} by backend {backend.name}"
+    return _cut(f"{told}: " + "; ".join(_rotated_by(rule, operation, namespace) for rule in speaking))
+
+
+def _rotated_by(rule: AllowRule, operation: Operation, namespace: str) -> str:
+    if operation not in rule.operations:
+        return f"rule {rule.name} permits {' and '.join(rule.operations)} only"
+    prefixes = _prefixes(rule.key_prefixes, namespace)
+    return f"rule {rule.name} permits it for " + (f"keys below {', '.join(prefixes)}" if prefixes else "no key at all")
 
 
 def _allowed_by(rule: AllowRule, namespace: str) -> str:

@@ -41,13 +41,17 @@ def rule(name: str = "own-tree", **fields: object) -> Json:
         "namespaces": {"names": ["team-a"], "selector": {"matchLabels": {"airwarden.dev/tenant": "true"}}},
         "keyPrefixes": ["{namespace}/", "shared/"],
         "dynamic": [{"engine": "database", "rolePrefixes": ["{namespace}.", "shared."]}],
-        "operations": ["Read"],
+        "operations": ["Read", "RotateGenerate"],
         "serviceAccounts": ["Managed"],
         "session": {"maxTTL": "1h", "required": True},
         "maxLifetime": "2160h",
         "orphan": True,
         **fields,
     }
+
+
+def rotation_login(role: str = "airwarden-rotation", mount: str = "kubernetes") -> Json:
+    return {"method": "Kubernetes", "kubernetes": {"mount": mount, "role": role, "audience": "vault"}}
 
 
 def backend(name: str = "vault") -> Json:
@@ -75,6 +79,7 @@ def backend(name: str = "vault") -> Json:
             "allow": [rule()],
             "adopt": "IfIdentical",
             "drift": {"policy": "Report", "interval": "10m"},
+            "rotation": {"login": rotation_login()},
         },
     }
 
@@ -133,6 +138,7 @@ def largest_backend() -> Json:
         "kv": {"mount": "m/" * 63 + "mm", "version": 1},
         "workloadLogin": {"kubernetes": {"mount": "m/" * 63 + "mm", "audience": "a" * 253}},
     }
+    found["spec"]["rotation"] = {"login": rotation_login("x" * 256, "m/" * 63 + "mm")}
     found["spec"]["allow"] = [_largest_rule(number) for number in range(32)]
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from integration.schema.objects import Json, Kind, Remove, backend, changed, rule, secret, valid
+from integration.schema.objects import LOGINS, Json, Kind, Remove, backend, changed, rotation_login, rule, secret, valid
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ _ONE_PLACE = "exactly one of key and dynamic must be given"
 _DURATION = "must be a duration longer than zero"
 _MOMENT = "must be a date and time in UTC that exists"
 _AUDIENCE = "must not be an audience of the API server"
+
+
+_VAULT = backend()["spec"]["vault"]
 
 
 def _fenced(slots: Json) -> Json:
@@ -418,6 +421,27 @@ _BACKEND_FIELDS = [
     Refusal("an engine twice", "backend", "spec.allow.0.dynamic", rule()["dynamic"] * 2, "Duplicate value"),
     Refusal("33 rules", "backend", "spec.allow", [rule(f"r{each}") for each in range(33)], "at most 32 items"),
     Refusal("a rule with a wrong name", "backend", "spec.allow.0.name", "Own tree", "must be lower-case letters"),
+    *(
+        Refusal(
+            f"one {login['method']} login for policies and values", "backend", "spec", spec, "must be another login"
+        )
+        for login, spec in (
+            (each, {**backend()["spec"], "vault": {**_VAULT, "login": each}, "rotation": {"login": each}})
+            for each in (*LOGINS, rotation_login("airwarden"))
+        )
+    ),
+    Refusal(
+        "values written with an AppRole that the writer of policies may rewrite",
+        "backend",
+        "spec",
+        {
+            **backend()["spec"],
+            "vault": {**_VAULT, "workloadLogin": {"method": "AppRole", "appRole": {"mount": "ops"}}},
+            "rotation": {"login": LOGINS[0]},
+        },
+        "rotation.login.appRole.mount must differ",
+    ),
+    Refusal("a rotation without a login", "backend", "spec.rotation", {}, "login: Required", "login\n  Field required"),
     Refusal("no operations", "backend", "spec.allow.0.operations", [], "at least 1 item"),
     Refusal(
         "an operation that does not work yet",

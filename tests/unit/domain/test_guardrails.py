@@ -10,11 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airwarden.api.backend import AllowRule, LabelSelector
+from airwarden.api.backend import AllowRule, LabelSelector, Operation
 from airwarden.api.binding import AccountMode, SecretItem, Session
 from airwarden.api.fields import moment, seconds
 from airwarden.api.reasons import Reason
-from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, judge
+from airwarden.domain.guardrails import (
+    Admitted,
+    AdmittedRotation,
+    BackendView,
+    Refused,
+    Request,
+    RotationRequest,
+    judge,
+    judge_rotation,
+)
 from unit.domain import making
 from unit.domain.making import NOW, dynamic_item, item, request, rule, view
 
@@ -390,3 +399,62 @@ def test_who_asks_for_orphan_gets_nothing_that_he_would_not_get_without(
         assert not isinstance(found, Admitted) or found == judge(secret, plain, backend)
     else:
         assert found == judge(secret, plain, backend)
+
+
+GENERATE = Operation.ROTATE_GENERATE
+
+
+def rotation(key: str, *rules: AllowRule, namespace: str = "team", labels: Mapping[str, str] | None = None) -> object:
+    return judge_rotation(key, GENERATE, RotationRequest(namespace, labels or {}), view(*rules))
+
+
+def truly_rotates(each: AllowRule, key: str, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Say again what one rule lets be rotated: the oracle of the property below."""
+    selector = each.namespaces.selector
+    chosen = selector is not None and selector.match_labels.items() <= labels.items()
+    prefixes = [prefix.replace("{namespace}", namespace) for prefix in each.key_prefixes]
+    return (
+        GENERATE in each.operations
+        and (namespace in each.namespaces.names or chosen)
+        and any(segments_begin(key, prefix, "/") for prefix in prefixes)
+    )
+
+
+@given(making.backends(), making.keys, making.namespaces, making.labels, st.data())
+def test_a_rotation_is_admitted_exactly_when_one_rule_has_the_operation_and_a_prefix_of_the_key(
+    backend: BackendView, key: str, namespace: str, labels: dict[str, str], data: st.DataObject
+) -> None:
+    chosen = st.sampled_from(((Operation.READ,), (GENERATE,), (Operation.READ, GENERATE)))
+    rules = tuple(each.model_copy(update={"operations": data.draw(chosen)}) for each in backend.allow)
+    able = [each.name for each in rules if truly_rotates(each, key, namespace, labels)]
+    found = judge_rotation(key, GENERATE, RotationRequest(namespace, labels), replace(backend, allow=rules))
+    assert found == AdmittedRotation(able[0]) if able else isinstance(found, Refused)
+
+
+def test_who_may_read_a_key_may_not_rotate_it_and_the_other_way_round() -> None:
+    reading, rotating = rule(), rule(operations=["RotateGenerate"])
+    assert reason(rotation("team/db", reading)) is Reason.ROTATION_NOT_ALLOWED
+    assert rotation("team/db", rotating) == AdmittedRotation("own")
+    assert reason(judge(item(), request(), view(rotating))) is Reason.KEY_NOT_ALLOWED
+
+
+def test_a_refused_rotation_names_the_rules_and_what_they_would_allow() -> None:
+    found = rotation("shared/db", rule("reads"), rule("rotates", operations=["RotateGenerate"]))
+    assert isinstance(found, Refused)
+    assert found.message == (
+        "RotateGenerate of key shared/db is not allowed to namespace team by backend vault: "
+        "rule reads permits Read only; rule rotates permits it for keys below team/"
+    )
+    for given_rules, said in (((), "no allow rule at all"), ((rule(names=("other",)),), "speaks of namespace team")):
+        silent = rotation("team/db", *given_rules)
+        assert isinstance(silent, Refused)
+        assert said in silent.message
+
+
+def test_a_rotation_waits_for_the_labels_of_a_namespace_that_was_not_seen() -> None:
+    selecting = rule(namespaces={"selector": {"matchLabels": {"tenant": "a"}}}, operations=["RotateGenerate"])
+    unseen = RotationRequest("team", None)
+    assert judge_rotation("team/db", GENERATE, unseen, view(selecting)) is None
+    named = rule("named", operations=["RotateGenerate"])
+    assert judge_rotation("team/db", GENERATE, unseen, view(selecting, named)) == AdmittedRotation("named")
+    assert reason(rotation("data/team/db", named)) is Reason.KEY_INVALID
