@@ -25,6 +25,7 @@ from airwarden.commands.sweep import sweep
 from airwarden.domain.errors import AirwardenError
 from airwarden.operator_process import run as run_operator
 from airwarden.providers.vault.fenced.setup import ModeOptions
+from airwarden.providers.vault.rotation.setup import RotationOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from airwarden.reconcile.wording import complaints
 from airwarden.settings import LogFormat, LogLevel, Settings, manual
@@ -166,8 +167,14 @@ def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
     foreign_role_scan: Annotated[
         bool, typer.Option(help="Also let the operator read roles of others, to report those with managed accounts.")
     ] = False,
+    rotation_read: Annotated[
+        bool, typer.Option(help="Also let rotations read secrets: part URIPassword needs it.")
+    ] = False,
+    password_policy: Annotated[
+        list[str] | None, typer.Option(help="A password policy of Vault that rotations may use; repeat for more.")
+    ] = None,
 ) -> None:
-    """Print what a Vault administrator applies once: the operator's policy and role."""
+    """Print what a Vault administrator applies once: the operator's policy and role, and those for rotations."""
     try:
         found = next(
             each
@@ -190,6 +197,7 @@ def print_vault_setup(  # noqa: PLR0913, PLR0917 - one parameter per flag
             enable_kv=enable_kv,
             options=ModeOptions(mode.value if mode is not None else None, moving, sweep, policy),
             foreign_role_scan=foreign_role_scan,
+            rotation=RotationOptions(rotation_read, tuple(password_policy or ())),
         )
     except (AirwardenError, ValueError) as error:
         raise _fail(str(error)) from None

@@ -11,6 +11,7 @@ from faults.mutant import Mutant
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
 from faults.mutants_outside import OUTSIDE
+from faults.mutants_rotation import ROTATING
 from faults.mutants_sweep import SWEEPING
 
-MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *SWEEPING)
+MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *SWEEPING)

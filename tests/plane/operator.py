@@ -21,6 +21,7 @@ import yaml
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.fenced.slots import NO_ACCESSOR
+from airwarden.providers.vault.rotation.setup import RotationOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
@@ -59,6 +60,7 @@ def set_up_vault(
     options: ModeOptions | None = None,
     *,
     foreign_role_scan: bool = False,
+    rotation: RotationOptions | None = None,
 ) -> None:
     """Do what `airwarden vault-setup` prints, with the same texts, as the Vault administrator would.
 
@@ -73,6 +75,7 @@ def set_up_vault(
         namespaces=tuple(namespaces),
         options=options,
         foreign_role_scan=foreign_role_scan,
+        rotation=rotation,
     )
     mount = plane.vault.request("GET", f"sys/auth/{made.workload_mount}", token=plane.vault_token)
     accessor = str(mount["data"]["accessor"])
@@ -88,6 +91,10 @@ def set_up_vault(
     text = made.policy_text.replace(NO_ACCESSOR, accessor)
     write("PUT", f"sys/policies/acl/{made.policy_name}", {"policy": text})
     write("POST", f"auth/{made.role_mount}/role/{made.role_name}", dict(made.role_fields))
+    if made.rotation is not None:
+        write("PUT", f"sys/policies/acl/{made.rotation.policy_name}", {"policy": made.rotation.policy_text})
+        own = made.rotation.login
+        write("POST", f"auth/{own.mount}/role/{own.role}", dict(own.fields))
     write("POST", f"sys/auth/{made.workload_mount}/tune", {"max_lease_ttl": made.max_lease_ttl})
 
 

@@ -10,8 +10,10 @@ from airwarden.api.backend import AirflowSecretBackend, ConfigMapKey
 from airwarden.domain.errors import ClusterFailed, InvalidSettings
 from airwarden.domain.identity import Expected
 from airwarden.providers.kubernetes.api import Absent, KubernetesApi
-from airwarden.providers.ports import Store
+from airwarden.providers.ports import Rotator, Store
 from airwarden.providers.vault.opening import open_store as open_vault
+from airwarden.providers.vault.rotation.opening import open_rotator as open_vault_rotator
+from airwarden.providers.vault.rotation.opening import refuse_without_rotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,19 @@ class Opening:
         store = open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
         store.expect(Expected.of(backend, uid))
         return store
+
+    async def open_rotator(self, backend: AirflowSecretBackend) -> Rotator:
+        """Return the store's rotating side, with a login of its own.
+
+        Raises RotationNotEnabled for a backend without one, InvalidSettings when something that it names is not there.
+        """
+        refuse_without_rotation(backend)
+        ca_pem = await self.ca_bundle(backend)
+        # The name of the cluster is claimed by the login that may write policies, never by this one.
+        expected = Expected.of(backend, await cluster_uid(self.api), claims=False)
+        return open_vault_rotator(
+            backend, expected, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem
+        )
 
     async def ca_bundle(self, backend: AirflowSecretBackend) -> str | None:
         """Return the certificates that the backend names; None when it names none. Raises InvalidSettings."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from airwarden.api.rotation import Generate, Part
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -16,6 +17,7 @@ from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
+from airwarden.domain.rotation.facts import RunMark, SecretFacts
 
 FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
 """The capability of a store whose admin lets the operator read logins beside ours."""
@@ -119,6 +121,35 @@ class Store(Protocol):
 
     async def check(self) -> Health:
         """Log in if need be, and ask the store for its health and our rights."""
+
+    async def close(self) -> None:
+        """Revoke the login and close all connections. Never raises for a store that is down."""
+
+
+class Rotator(Protocol):
+    """The rotating side of one secret store: a login of its own, with which values are written and policies are not.
+
+    No value leaves it: not in an answer, an exception, a repr or a log.
+    """
+
+    settings: object
+    """What it was opened with: compared to tell whether the same backend would be opened otherwise now."""
+
+    async def look(self, key: str) -> SecretFacts:
+        """Return where the secret stands. Reads no value. Raises NoVersions for a store that keeps one version only."""
+
+    async def write(self, key: str, field: str, part: Part, generate: Generate, base: int) -> int:
+        """Make a new value, write it in place of version ``base``, and return the version that it has.
+
+        Raises VersionMoved, and writes nothing, when the secret is not at that version any more or was deleted;
+        NotRotatable for what no second try mends. After any other error the value may be there or not: `look` tells.
+        """
+
+    async def mark(self, key: str, mark: RunMark, keep_versions: int | None) -> None:
+        """Note in the secret's metadata what rotated it, and how many versions are kept unless None.
+
+        What others noted there stays. Raises VersionMoved when there is no such secret any more.
+        """
 
     async def close(self) -> None:
         """Revoke the login and close all connections. Never raises for a store that is down."""

@@ -23,6 +23,8 @@ def vault(status: int, *words: str, **more: str) -> RawAnswer:
     ("raw", "kind"),
     [
         (vault(400, "bad"), errors.Rejected),
+        (vault(400, "check-and-set parameter did not match the current version"), errors.VersionMoved),
+        (vault(404, "check-and-set parameter did not match the current version"), errors.Rejected),
         (vault(403, "1 error occurred:\n\t* permission denied\n\n"), errors.Forbidden),
         (vault(403, "permission denied"), errors.Forbidden),
         (vault(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"), DeadToken),
@@ -46,6 +48,8 @@ def vault(status: int, *words: str, **more: str) -> RawAnswer:
         (RawAnswer(200, b"[" * 100_000), errors.StoreFailed),
         (RawAnswer(403, b"<html>blocked by policy invalid token</html>"), errors.StoreFailed),
         (RawAnswer(404, b"<html>"), errors.StoreFailed),
+        (RawAnswer(404, b'{"data": {"metadata": {"version": 2, "deletion_time": ""}}}'), errors.StoreFailed),
+        (RawAnswer(404, b'{"data": {"metadata": {"deletion_time": "2031-01-01T00:00:00Z"}}}'), errors.StoreFailed),
         (RawAnswer(404, b'{"data": null, "warnings": ["Invalid path"]}'), errors.StoreFailed),
         (RawAnswer(400, b"Client sent an HTTP request to an HTTPS server.\n"), errors.StoreFailed),
         (RawAnswer(429, b"slow down"), errors.Throttled),
@@ -140,3 +144,11 @@ def test_a_message_is_one_short_printable_line(text: str) -> None:
     shown = clean(text)
     assert len(shown) <= 300
     assert shown.isprintable()
+
+
+def test_a_version_that_is_gone_is_absent_and_says_how() -> None:
+    for metadata in ({"version": 2, "deletion_time": "2031-01-01T00:00:00Z"}, {"version": 2, "destroyed": True}):
+        for data in ({"data": None, "metadata": metadata}, metadata):  # of a read, and of a patch
+            found = interpret(RawAnswer(404, json.dumps({"data": data}).encode()), ASKED)
+            assert found.absent
+            assert found.data == data

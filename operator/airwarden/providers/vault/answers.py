@@ -23,6 +23,7 @@ from airwarden.domain.errors import (
     Throttled,
     Unauthorized,
     Unreachable,
+    VersionMoved,
 )
 from airwarden.providers.vault.role import JSONValue
 
@@ -40,6 +41,7 @@ _LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.PRECONDITION_F
 """Refusals that a later try can mend; Vault answers 412 while a replica lags."""
 _LOGIN_REFUSED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN})
 _NO_MOUNT: Final = ("no handler for route", "no secret engine mount at")
+_MOVED: Final = "check-and-set parameter did not match"
 _NOT_ACTIVE: Final = ("local node not active", "no active", "not active but active")
 
 
@@ -100,6 +102,8 @@ def interpret(raw: RawAnswer, asked: Asked) -> Answer:
     words = None if parsed is None or "errors" not in parsed else _texts(parsed["errors"])
     if raw.status == HTTPStatus.NOT_FOUND and words == ():
         return Answer(absent=True)
+    if raw.status == HTTPStatus.NOT_FOUND and parsed is not None and _is_gone_version(parsed):
+        return Answer(parsed, absent=True)
     raise _error(raw, asked, words)
 
 
@@ -145,6 +149,8 @@ def _told_error(status: int, asked: Asked, message: str, told: str) -> Airwarden
         return Forbidden(f"{message}. {asked.remedy}")
     if any(each in told for each in _NO_MOUNT):
         return MountMissing(f"{message}. Enable the mount")
+    if status == HTTPStatus.BAD_REQUEST and _MOVED in told:
+        return VersionMoved(f"{message}. The secret got another version meanwhile, which is not overwritten")
     return _fault(status, message, told)
 
 
@@ -156,6 +162,15 @@ def _fault(status: int, message: str, told: str) -> AirwardenError:
     if broken and any(each in told for each in _NOT_ACTIVE):
         return Sealed(f"{message}. It has no active node: look at Vault's cluster")
     return StoreFailed(message) if broken or status in _LATER else Rejected(message)
+
+
+def _is_gone_version(parsed: Mapping[str, JSONValue]) -> bool:
+    """Tell whether this is how Vault's key-value engine shows a version that was deleted or destroyed."""
+    data = parsed.get("data")
+    metadata = data.get("metadata", data) if isinstance(data, Mapping) else None  # a patch is answered without it
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("version"), int):
+        return False
+    return metadata.get("destroyed") is True or bool(metadata.get("deletion_time"))
 
 
 def _said(asked: Asked, raw: RawAnswer) -> str:

@@ -36,4 +36,4 @@ class BorrowedClient(VaultClient):
 
     async def _send(self, call: Call, kind: str, token: str) -> Answer:
         raw = await self._exchange(call, kind, token)
-        return interpret(raw, Asked(call.what, self.connection.address, hidden=(token,), remedy=_REMEDY))
+        return interpret(raw, Asked(call.what, self.connection.address, hidden=(*call.secrets, token), remedy=_REMEDY))

@@ -41,19 +41,7 @@ def open_store(
     be used.
     """
     vault = vault_settings(backend)
-    credentials = _credentials(vault.login, token_directory, cluster)
-    requests = backend.spec.requests
-    connection = Connection(
-        backend=backend.metadata.name,
-        address=vault.address,
-        namespace=vault.namespace,
-        timeout=float(seconds(requests.timeout)) if requests.timeout else _TIMEOUT,
-        max_concurrent=requests.max_concurrent or _MAX_CONCURRENT,
-        per_second=requests.per_second or _PER_SECOND,
-        ca_pem=ca_pem,
-        server_name=vault.tls.server_name,
-        credentials=credentials,
-    )
+    connection = connection_of(backend, credentials_of(vault.login, token_directory, cluster), ca_pem)
     layout = Layout(
         cluster=cluster,
         backend=backend.metadata.name,
@@ -65,6 +53,22 @@ def open_store(
     if vault.fenced is None:
         return VaultStore(connection, layout, client=client(connection))
     return FencedStore(connection, layout, fence_of(backend, vault.fenced, cluster), client=client(connection))
+
+
+def connection_of(backend: AirflowSecretBackend, credentials: Credentials, ca_pem: str | None) -> Connection:
+    """Return how the backend's Vault is reached with one of its logins."""
+    vault, requests = vault_settings(backend), backend.spec.requests
+    return Connection(
+        backend=backend.metadata.name,
+        address=vault.address,
+        namespace=vault.namespace,
+        timeout=float(seconds(requests.timeout)) if requests.timeout else _TIMEOUT,
+        max_concurrent=requests.max_concurrent or _MAX_CONCURRENT,
+        per_second=requests.per_second or _PER_SECOND,
+        ca_pem=ca_pem,
+        server_name=vault.tls.server_name,
+        credentials=credentials,
+    )
 
 
 def fence_of(backend: AirflowSecretBackend, fenced: Fenced, cluster: str) -> Fence:
@@ -98,7 +102,7 @@ def vault_settings(backend: AirflowSecretBackend) -> VaultBackend:
     return backend.spec.vault
 
 
-def _credentials(login: Login, directory: Path, cluster: str) -> Credentials:
+def credentials_of(login: Login, directory: Path, cluster: str) -> Credentials:
     """Return how the operator logs in. A file is one of its directory, since the models let no slash into a name."""
     if login.app_role is not None:
         return SecretIDFile(login.app_role.mount, login.app_role.role_id, directory / login.app_role.secret_id_file)

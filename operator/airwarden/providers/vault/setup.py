@@ -27,6 +27,7 @@ from airwarden.providers.vault.fenced.slots import NO_ACCESSOR
 from airwarden.providers.vault.opening import refuse_own_names, vault_settings
 from airwarden.providers.vault.policy import quote
 from airwarden.providers.vault.role_forms import role_form
+from airwarden.providers.vault.rotation.setup import RotationOptions, RotationSetup, mounts_of, rotation_setup
 from airwarden.providers.vault.setup_login import OwnLogin, mount_lines, own_login
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -57,6 +58,8 @@ class VaultSetup:
     script: str
     fence: FenceSetup | None = None
     """In mode Fenced: what the tasks log in with. Texts then hold ``${ACCESSOR}`` for the accessor of their mount."""
+    rotation: RotationSetup | None = None
+    """Where the backend has a login for rotations: its policy and role."""
 
 
 def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
@@ -68,14 +71,15 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
     enable_kv: bool = False,
     options: ModeOptions | None = None,
     foreign_role_scan: bool = False,
+    rotation: RotationOptions | None = None,
 ) -> VaultSetup:
     """Return what gives the operator its rights on the backend's Vault.
 
     ``namespaces`` are those that rules select by label: Vault knows no labels, so they are listed.
     ``enable_kv`` adds the key-value engine to the script, ``foreign_role_scan`` the right to read the roles of others
     on the tasks' mount, so that the operator reports those that name a managed account. ``options`` are those of the
-    modes. Raises InvalidSettings when nothing safe can be rendered: no namespace at all would mean every namespace
-    to Vault.
+    modes, ``rotation`` what rotations may do beyond writing. Raises InvalidSettings when nothing safe can be rendered:
+    no namespace at all would mean every namespace to Vault.
     """
     vault = vault_settings(backend)
     role = vault.login.kubernetes or vault.login.jwt
@@ -83,7 +87,8 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
         refuse_own_names(role.role, cluster)
     if CLUSTER.fullmatch(cluster) is None:
         raise InvalidSettings(f"{cluster!r} is no cluster name: write {CLUSTER.pattern}")
-    listed = _namespaces(backend, namespaces)
+    given = tuple(namespaces)
+    listed = _namespaces(backend, given)
     longest = max((seconds(rule.session.max_ttl) for rule in backend.spec.allow), default=3600)
     options = options or ModeOptions()
     name = options.policy or f"{PREFIX}-operator.{cluster}"
@@ -96,14 +101,25 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
         text += _scan_rule(vault.workload_login.mount, listed=bool(text))
     if fence is not None or options.moving:
         text += fence_rights(cluster, listed, fence, sweep=options.sweep)
-    own = own_login(vault, account=_checked(operator), policy=name, longest=longest)
+    account = _checked(operator)
+    own = own_login(vault, vault.login, account=account, policy=name, longest=longest)
+    rotating = rotation_setup(
+        backend,
+        cluster,
+        account=account,
+        namespaces=given,
+        policy=options.policy,
+        longest=longest,
+        options=rotation or RotationOptions(),
+    )
     sections = (
         _opening_lines(backend, vault, listed, mode),
         _engine_lines(vault) if enable_kv else (),
-        _mount_lines(vault, own, duration_text(longest)),
+        _mount_lines(vault, own, rotating, duration_text(longest)),
         accessor_lines(vault) if NO_ACCESSOR in text else (),
         fence_lines(vault, fence) if fence is not None else (),
         _operator_lines(name, text, own),
+        rotating.lines if rotating is not None else (),
         _secret_id_lines(vault, name),
     )
     script = "\n".join(line for section in sections for line in section) + "\n"
@@ -117,6 +133,7 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
         max_lease_ttl=duration_text(longest),
         script=script,
         fence=fence,
+        rotation=rotating,
     )
 
 
@@ -239,10 +256,13 @@ def _engine_lines(vault: VaultBackend) -> tuple[str, ...]:
     )
 
 
-def _mount_lines(vault: VaultBackend, own: OwnLogin, max_lease_ttl: str) -> tuple[str, ...]:
-    """Return the lines for the mount of the tasks and, where it is another, that of the operator."""
+def _mount_lines(
+    vault: VaultBackend, own: OwnLogin, rotating: RotationSetup | None, max_lease_ttl: str
+) -> tuple[str, ...]:
+    """Return the lines for the mount of the tasks and, where they are others, those of the operator."""
     tasks = vault.workload_login
     mounts = {tasks.mount: tasks.method.value.lower()} | ({own.mount: own.type} if own.mount else {})
+    mounts |= mounts_of(rotating)
     lines = [
         "",
         "# Where tasks and operator log in. Keep the tasks' mount for Airwarden alone: its longest login holds for",

@@ -11,6 +11,7 @@ from typing import Final
 
 from airwarden.api.backend import VaultBackend
 from airwarden.api.fields import duration_text
+from airwarden.api.logins import Login
 from airwarden.providers.vault.jwt_role import subject
 
 _TTL: Final = 15 * 60
@@ -55,13 +56,16 @@ class OwnLogin:
     lines: tuple[str, ...]
 
 
-def own_login(vault: VaultBackend, *, account: tuple[str, str], policy: str, longest: int) -> OwnLogin:
-    """Return what gives the operator its token: the policy alone, short, and without Vault's default policy.
+def own_login(
+    vault: VaultBackend, login: Login, *, account: tuple[str, str], policy: str, longest: int, variables: str = ""
+) -> OwnLogin:
+    """Return what gives the operator a token: the policy alone, short, and without Vault's default policy.
 
-    ``account`` is the operator's namespace and name. ``longest`` caps a login on the tasks' mount, in seconds.
+    ``login`` is the one of the operator's logins that it is for. ``account`` is the operator's namespace and name.
+    ``longest`` caps a login on the tasks' mount, in seconds. ``variables`` begins the names of the variables that say
+    where the script writes a secret-id or token.
     """
-    login = vault.login
-    token = _token_fields(vault, policy, longest)
+    token = _token_fields(vault, login, policy, longest)
     namespace, name = account
     if login.app_role is not None:
         fields: dict[str, str | bool] = {
@@ -72,7 +76,7 @@ def own_login(vault: VaultBackend, *, account: tuple[str, str], policy: str, lon
             **token,
         }
         role = policy.lower()
-        lines = _app_role_lines(login.app_role.mount, role, login.app_role.role_id)
+        lines = _app_role_lines(login.app_role.mount, role, login.app_role.role_id, variables)
         return _with_role(login.app_role.mount, "approle", role, fields, lines)
     if login.jwt is not None:
         fields = {
@@ -93,7 +97,7 @@ def own_login(vault: VaultBackend, *, account: tuple[str, str], policy: str, lon
             **token,
         }
         return _with_role(login.kubernetes.mount, "kubernetes", login.kubernetes.role, fields)
-    return OwnLogin("", "", "", {}, _token_file_lines(policy))
+    return OwnLogin("", "", "", {}, _token_file_lines(policy, variables))
 
 
 def mount_lines(mount: str, kind: str) -> tuple[str, ...]:
@@ -107,8 +111,8 @@ def mount_lines(mount: str, kind: str) -> tuple[str, ...]:
     )
 
 
-def _token_fields(vault: VaultBackend, policy: str, longest: int) -> dict[str, str | bool]:
-    settings = vault.login.kubernetes or vault.login.jwt or vault.login.app_role
+def _token_fields(vault: VaultBackend, login: Login, policy: str, longest: int) -> dict[str, str | bool]:
+    settings = login.kubernetes or login.jwt or login.app_role
     same_mount = settings is not None and settings.mount == vault.workload_login.mount
     max_ttl = min(_MAX_TTL, longest) if same_mount else _MAX_TTL
     return {
@@ -136,26 +140,28 @@ def _with_role(
     return OwnLogin(mount, kind, role, fields, lines)
 
 
-def _app_role_lines(mount: str, role: str, role_id: str) -> tuple[str, ...]:
+def _app_role_lines(mount: str, role: str, role_id: str, variables: str) -> tuple[str, ...]:
+    file = f"{variables}SECRET_ID_FILE"
     path = f"auth/{mount}/role/{role}"
     return (
         f"vault write {shlex.quote(f'{path}/role-id')} {shlex.quote(f'role_id={role_id}')}",
         "# The secret-id goes into the file that login.appRole.secretIDFile names, and nowhere else. To make one, run",
-        "# this with SECRET_ID_FILE set to where it shall be written. Replace it from time to time, and then destroy",
+        f"# this with {file} set to where it shall be written. Replace it from time to time, and then destroy",
         "# the old one; each login reads the file anew.",
-        'if [ -n "${SECRET_ID_FILE:-}" ]; then',
-        f'  (umask 077 && vault write -f -field=secret_id {shlex.quote(f"{path}/secret-id")} > "$SECRET_ID_FILE")',
+        f'if [ -n "${{{file}:-}}" ]; then',
+        f'  (umask 077 && vault write -f -field=secret_id {shlex.quote(f"{path}/secret-id")} > "${file}")',
         "fi",
     )
 
 
-def _token_file_lines(policy: str) -> tuple[str, ...]:
+def _token_file_lines(policy: str, variables: str) -> tuple[str, ...]:
+    file = f"{variables}TOKEN_FILE"
     return (
         "# The operator uses the token in the file that login.tokenFile.name names, and neither renews nor revokes",
-        "# it: whoever keeps the file does, Vault Agent for one. To make one by hand, run this with TOKEN_FILE set to",
+        f"# it: whoever keeps the file does, Vault Agent for one. To make one by hand, run this with {file} set to",
         "# where it shall be written.",
-        'if [ -n "${TOKEN_FILE:-}" ]; then',
+        f'if [ -n "${{{file}:-}}" ]; then',
         f"  (umask 077 && vault token create -orphan -no-default-policy -policy={shlex.quote(policy)} \\",
-        '    -ttl="${TOKEN_TTL:-24h}" -field=token > "$TOKEN_FILE")',
+        f'    -ttl="${{TOKEN_TTL:-24h}}" -field=token > "${file}")',
         "fi",
     )

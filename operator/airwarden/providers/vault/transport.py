@@ -22,6 +22,8 @@ from airwarden.providers.vault.connection import Connection
 
 _FAILURES: Final = (requests.RequestException, HTTPError, OSError)
 _MOST: Final = 32
+_MERGE: Final = "application/merge-patch+json"
+"""The one type that Vault takes with PATCH."""
 _CAUSES: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     (
         (ssl.SSLError, requests.exceptions.SSLError),
@@ -50,6 +52,8 @@ class Call:
     body: Mapping[str, object] | None = field(default=None, repr=False)
     wrap_seconds: int = 0
     """Seconds for which Vault is to wrap its answer, so that only its first reader has it; 0 for no wrapping."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What the body holds that must be in no message, should the other side repeat it."""
 
     @property
     def what(self) -> str:
@@ -113,6 +117,8 @@ class Transport:
             headers["X-Vault-Namespace"] = self._connection.namespace
         if call.wrap_seconds:
             headers["X-Vault-Wrap-TTL"] = f"{call.wrap_seconds}s"
+        if call.method == "PATCH":
+            headers["Content-Type"] = _MERGE
         wait = (self._connection.timeout, self._connection.timeout)
         try:
             answer = self._sender.request(
@@ -131,7 +137,7 @@ class Transport:
 
     def asked(self, call: Call, *hidden: str) -> Asked:
         """Return the description of a call that `interpret` wants."""
-        return Asked(call.what, self._connection.address, hidden=hidden)
+        return Asked(call.what, self._connection.address, hidden=(*call.secrets, *hidden))
 
     def close(self) -> None:
         """Close all connections."""
