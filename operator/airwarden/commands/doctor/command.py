@@ -19,7 +19,7 @@ from airwarden.commands.caller import (
     Ways,
     run,
 )
-from airwarden.commands.doctor import backend_checks, cluster, cluster_checks, store_checks, stores
+from airwarden.commands.doctor import backend_checks, cluster, cluster_checks, rotation_checks, store_checks, stores
 from airwarden.commands.doctor.cluster import known
 from airwarden.commands.doctor.facts import Facts, Unknown
 from airwarden.commands.doctor.findings import Diagnosis
@@ -29,6 +29,7 @@ from airwarden.domain.errors import InvalidSettings
 
 _CHECKS = (
     store_checks.stores,
+    rotation_checks.rotations,
     cluster_checks.role_grants,
     cluster_checks.accounts,
     cluster_checks.bindings,

@@ -45,6 +45,16 @@ class TokenSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class RotationFacts:
+    """The operator's login for rotations, as the caller's token may see it."""
+
+    policy_name: str
+    policy: str | Unknown | None
+    """Text of its policy; None when there is none."""
+    role: Mapping[str, FieldValue] | Unknown | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreFacts:
     """One store as the caller's token may see it."""
 
@@ -57,6 +67,8 @@ class StoreFacts:
     operator_policy: str | Unknown | None
     """Text of the operator's policy; None when there is none."""
     operator_role: Mapping[str, FieldValue] | Unknown | None
+    rotation: RotationFacts | None = None
+    """None for a backend without a login for rotations."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _ACCESSOR: Final = re.compile(r'"((?:alias_)?mount_accessor)" = \["[^"\n]*"\]')
 _DENIED: Final = frozenset({"***", "*,*"})
 """Patterns in a list of what is refused, not of what is permitted."""
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_AGAIN: Final = "review it, and apply what airwarden vault-setup prints"
+AGAIN: Final = "review it, and apply what airwarden vault-setup prints"
 
 
 def stores(facts: Facts) -> Said:
@@ -134,7 +134,7 @@ def _operator(backend: AirflowSecretBackend, found: StoreFacts, facts: Facts) ->
         yield Unchecked(Check.OPERATOR, where, found.operator_role.needs)
     elif found.operator_role is not None:
         by_account = vault_settings(backend).login.kubernetes is not None
-        yield from _role(found.operator_role, where, found.operator_policy_name, by_account=by_account)
+        yield from judge_role(found.operator_role, where, found.operator_policy_name, by_account=by_account)
 
 
 def _policy(backend: AirflowSecretBackend, found: StoreFacts, text: str, facts: Facts) -> Said:
@@ -150,20 +150,20 @@ def _policy(backend: AirflowSecretBackend, found: StoreFacts, text: str, facts: 
     live = blocks(text)
     if live is None:
         problem = f"policy {name} is not in the form that vault-setup prints, so it was not compared"
-        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, _AGAIN)
+        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, AGAIN)
         return
     for path in sorted(live.keys() - printed.keys()):
         only_moving = path in moving
         why = "it needs only while it moves between its modes" if only_moving else "the operator does not need"
         problem = f"policy {name} gives rights on {path}, which {why}"
         severity = Severity.WARNING if only_moving else Severity.DANGER
-        yield Finding(Check.OPERATOR, severity, where, problem, _AGAIN)
+        yield Finding(Check.OPERATOR, severity, where, problem, AGAIN)
     for path in sorted(path for path in live.keys() & printed.keys() if live[path] != printed[path]):
         problem = f"policy {name} differs from what vault-setup prints, at {path}"
-        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, _AGAIN)
+        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, AGAIN)
     if wide := sorted(listed - permitted):
         problem = f"policy {name} permits namespaces by pattern: {shortened(wide)}"
-        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, _AGAIN)
+        yield Finding(Check.OPERATOR, Severity.WARNING, where, problem, AGAIN)
     yield from _permitted(backend, permitted, where, facts)
 
 
@@ -209,7 +209,8 @@ def admitted_by(backends: Iterable[AirflowSecretBackend], facts: Facts) -> froze
     return frozenset(named).union(*labelled)
 
 
-def _role(role: Mapping[str, FieldValue], where: str, policy: str, *, by_account: bool) -> Said:
+def judge_role(role: Mapping[str, FieldValue], where: str, policy: str, *, by_account: bool) -> Said:
+    """Report what a role of the operator gives beside its policy, and whom else it lets in."""
     policies = role.get("token_policies")
     carried = policies if isinstance(policies, tuple) else ()
     spare = sorted(set(carried) - {policy})
@@ -217,10 +218,10 @@ def _role(role: Mapping[str, FieldValue], where: str, policy: str, *, by_account
         problem = (
             f"the operator's role also carries {shortened(spare)}: the fence that vault-setup prints does not hold"
         )
-        yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
+        yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, AGAIN)
     if role.get("token_no_default_policy") is not True:
         problem = "the operator's role also carries Vault's policy default"
-        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, _AGAIN)
+        yield Finding(Check.OPERATOR, Severity.HINT, where, problem, AGAIN)
     if not by_account:
         return
     for field in ("bound_service_account_names", "bound_service_account_namespaces"):
@@ -228,7 +229,7 @@ def _role(role: Mapping[str, FieldValue], where: str, policy: str, *, by_account
         names = value if isinstance(value, tuple) else ()
         if len(names) != 1 or any("*" in each for each in names):
             problem = f"the operator's role lets in more than one account: {field} is {shortened(names) or 'empty'}"
-            yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, _AGAIN)
+            yield Finding(Check.OPERATOR, Severity.DANGER, where, problem, AGAIN)
 
 
 def namespaces_of(text: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.caller import Caller
-from airwarden.commands.doctor.facts import StoreFacts, Unknown
+from airwarden.commands.doctor.facts import RotationFacts, StoreFacts, Unknown
 from airwarden.domain.errors import AirwardenError, Forbidden
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
@@ -17,7 +17,8 @@ from airwarden.providers.vault import role
 from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.foreign import Bounds, read_foreign_logins
 from airwarden.providers.vault.opening import vault_settings
-from airwarden.providers.vault.setup import OperatorAccount, vault_setup
+from airwarden.providers.vault.rotation.setup import RotationSetup
+from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
 from airwarden.providers.vault.store import VaultStore
 from airwarden.providers.vault.transport import Call
 
@@ -52,31 +53,36 @@ class _Look:
         """Ask for everything, one after the other: a person's run is no load."""
         roles = f"auth/{self._layout.auth_mount}/role"
         fenced = isinstance(self._store, FencedStore)
-        mount, name = self._login()
-        role = await _known(lambda: self._role(mount, name), f"read on auth/{mount}/role/{name}") if mount else None
-        policy = self._policy_name(role)
+        made = self._printed()
+        role = await self._known_role(made.role_mount, made.role_name)
+        policy = _carried(role) or f"{PREFIX}-operator.{self._layout.cluster}"
         return StoreFacts(
             address=vault_settings(self._backend).address,
             logins=await _known(self._logins, f"list on {roles} and read on {roles}/*"),
             names=await _known(self._names, f"list on sys/policies/acl and on {roles}{ALIASES if fenced else ''}"),
             audit_devices=await _known(self._audit_devices, "read and sudo on sys/audit"),
             operator_policy_name=policy,
-            operator_policy=await _known(lambda: self._policy(policy), f"read on sys/policies/acl/{policy}"),
+            operator_policy=await self._known_policy(policy),
             operator_role=role,
+            rotation=await self._rotation(made.rotation) if made.rotation is not None else None,
         )
 
-    def _login(self) -> tuple[str, str]:
-        """Return mount and name of the operator's role; empty for a token that somebody else keeps."""
+    def _printed(self) -> VaultSetup:
+        """Return what is printed for the backend: it says where the operator's roles are."""
         cluster = self._layout.cluster
-        made = vault_setup(self._backend, cluster=cluster, operator=self._operator, namespaces=("airwarden",))
-        return made.role_mount, made.role_name
+        return vault_setup(self._backend, cluster=cluster, operator=self._operator, namespaces=("airwarden",))
 
-    def _policy_name(self, role: Mapping[str, FieldValue] | Unknown | None) -> str:
-        """Return the operator's policy: the one that its role carries, else the one of the usual name."""
-        usual = f"{PREFIX}-operator.{self._layout.cluster}"
-        carried = role.get("token_policies") if isinstance(role, Mapping) else None
-        only = carried[0] if isinstance(carried, tuple) and len(carried) == 1 else ""
-        return only if only and "/" not in only else usual
+    async def _rotation(self, made: RotationSetup) -> RotationFacts:
+        role = await self._known_role(made.login.mount, made.login.role)
+        policy = _carried(role) or made.policy_name
+        return RotationFacts(policy, await self._known_policy(policy), role)
+
+    async def _known_role(self, mount: str, name: str) -> Mapping[str, FieldValue] | Unknown | None:
+        """Return a role of the operator; None where there is none, as for a token that somebody else keeps."""
+        return await _known(lambda: self._role(mount, name), f"read on auth/{mount}/role/{name}") if mount else None
+
+    async def _known_policy(self, name: str) -> str | Unknown | None:
+        return await _known(lambda: self._policy(name), f"read on sys/policies/acl/{name}")
 
     async def _logins(self) -> ForeignLogins:
         layout, fenced = self._layout, vault_settings(self._backend).fenced
@@ -103,6 +109,13 @@ class _Look:
     async def _role(self, mount: str, name: str) -> Mapping[str, FieldValue] | None:
         answer = await self._client.request(Call("GET", f"auth/{mount}/role/{name}"))
         return None if answer.absent else role.normalise(answer.data)
+
+
+def _carried(role: Mapping[str, FieldValue] | Unknown | None) -> str:
+    """Return the one policy that a role carries; empty when it carries none, more, or one of no usable name."""
+    carried = role.get("token_policies") if isinstance(role, Mapping) else None
+    only = carried[0] if isinstance(carried, tuple) and len(carried) == 1 else ""
+    return only if "/" not in only else ""
 
 
 async def _known(work: Callable[[], Awaitable[T]], needs: str) -> T | Unknown:
