@@ -7,7 +7,7 @@ pydantic enforces the same rules again at reconcile, since an object may be olde
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
@@ -64,6 +64,11 @@ def moment(text: str) -> datetime:
     if re.fullmatch(MOMENT.strip("^$"), text) is None:
         raise ValueError(f"{text!r} is not a time such as 2027-01-31T00:00:00Z")
     return datetime.fromisoformat(text)
+
+
+def moment_text(found: datetime) -> str:
+    """Return a time as Kubernetes writes it: RFC 3339 in UTC and whole seconds."""
+    return found.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rule(expression: str, message: str, **extra: str) -> dict[str, str]:

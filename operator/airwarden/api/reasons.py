@@ -102,8 +102,8 @@ class Reason(Enum):
     )
     SUSPENDED = Explanation(
         "Suspended",
-        "The binding is suspended: nothing is added. It keeps what it held if that is still declared and allowed.",
-        "Set suspend to false. What was taken away meanwhile is then given again if it is declared and allowed.",
+        "A suspended binding gets nothing more and keeps what is still declared and allowed; a rotation begins no run.",
+        "Set suspend to false. What was taken away from a binding is then given again if it is declared and allowed.",
     )
     CLOCK_SKEW = Explanation(
         "ClockSkew",
@@ -314,6 +314,61 @@ class Reason(Enum):
         "NoVersions",
         "The backend's key-value engine is of version 1: it cannot tell whether somebody else wrote meanwhile.",
         "Move the secret to an engine of version 2: a value is never written without check-and-set.",
+    )
+    INVALID_SCHEDULE = Explanation(
+        "InvalidSchedule",
+        "The rotation's schedule, time zone, window or jitter cannot be read, or makes no sense with the others.",
+        "Write it as the message says. Nothing runs until then.",
+    )
+    ROTATION_CONFLICT = Explanation(
+        "RotationConflict",
+        "The secret has more than one rotation, here or in another cluster. A secret has one owner of its rotation.",
+        "Delete all but one, as the message says.",
+    )
+    SECRET_ABSENT = Explanation(
+        "SecretAbsent",
+        "The secret that is to be rotated is not in the store. A rotation replaces values and makes no secrets.",
+        "Write its first version, or make a rotation with the right key.",
+    )
+    SECRET_DELETED = Explanation(
+        "SecretDeleted",
+        "The current version of the secret is deleted in the store.",
+        "Undelete it, or write a new version; then ask for a run.",
+    )
+    SECRET_DESTROYED = Explanation(
+        "SecretDestroyed",
+        "The current version of the secret is destroyed in the store.",
+        "Write a new version; then ask for a run.",
+    )
+    ROTATED = Explanation(
+        "Rotated",
+        "A run wrote a new value as a new version of the secret.",
+        "Nothing to do. Tasks that start from now on read it.",
+    )
+    SUPERSEDED = Explanation(
+        "Superseded",
+        "Somebody else made a newer version of the secret while a run was under way. It stands.",
+        "Nothing to do; if that version did not renew the field, ask for a run.",
+    )
+    RUN_MISSED = Explanation(
+        "RunMissed",
+        "A scheduled run could not begin within startingDeadline.",
+        "Annotate the rotation with airwarden.dev/rotate=WORD to make up for it, or wait for the next one.",
+    )
+    OVERDUE = Explanation(
+        "Overdue",
+        "The value is older than maxAge of its rotation.",
+        "Look at the conditions for why no run came; ask for a run with airwarden.dev/rotate=WORD.",
+    )
+    CLOCK_WENT_BACK = Explanation(
+        "ClockWentBack",
+        "Runs are on record up to a moment ahead of the operator's clock: it went back, or was ahead before.",
+        "Set the clock right. A run on demand makes the schedule count from then.",
+    )
+    HEALTHY = Explanation(
+        "Healthy",
+        "The value is not older than maxAge, and the last run did not fail.",
+        "Nothing to do.",
     )
     UNKNOWN = Explanation(
         "Unknown",

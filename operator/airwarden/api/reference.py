@@ -29,7 +29,7 @@ _REASONS_INTRODUCTION: Final = """\
 # Reasons
 
 Conditions, targets, secrets and Events carry one of these words as their reason, and beside it a message about the
-case at hand. `kubectl get asb,asbk` shows the reason of the condition Ready, `kubectl describe` the messages too.
+case at hand. `kubectl get asb,asbk,asr` shows the reason of the condition Ready, `kubectl describe` the messages too.
 """
 
 

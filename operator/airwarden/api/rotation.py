@@ -1,7 +1,7 @@
 """`AirflowSecretRotation`: which secret gets a new value, when, and how.
 
-Written by binding authors in their own namespace; read by `airwarden.domain.rotation`. One object per secret and
-field, so that it outlives any reader.
+Written by binding authors in their own namespace; read by `airwarden.domain.rotation`. One object per secret, so
+that it outlives any reader.
 """
 
 from enum import StrEnum
@@ -74,7 +74,7 @@ class Characters(StrEnum):
 
 
 class Window(Model):
-    """Times in which a run may begin. A run that is due outside waits for the opening."""
+    """Times in which scheduled runs may begin. One that is due outside waits for the opening; on demand none waits."""
 
     opens: Cron
     """When the window opens, in the rotation's time zone."""
@@ -136,11 +136,11 @@ class RotationSpec(Model):
     comes once, at the first.
     """
     window: Window | None = None
-    """Times in which a run may begin."""
+    """Times in which scheduled runs may begin. Default: at any time."""
     jitter: Duration | None = None
     """Spreads runs of many rotations over so long after their moment, each always at its own place."""
     starting_deadline: Duration | None = None
-    """A run that could not begin for so long is missed. Default: it is made up for, however late."""
+    """A scheduled run that could not begin for so long is missed. Default: it is made up for, however late."""
     max_age: Duration | None = None
     """A value older than this shows as overdue, whoever rotates it."""
     keep_versions: Annotated[int | None, Field(ge=2, le=100)] = None
@@ -166,8 +166,6 @@ class RunState(StatusModel):
     """When it was begun, RFC 3339."""
     base_version: int
     """Version of the secret that it replaces. A newer one made by others is never overwritten."""
-    attempts: int = 1
-    """How often it was tried."""
 
 
 class LastRun(StatusModel):
@@ -197,13 +195,15 @@ class RotationStatus(StatusModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
     ] = ()
-    """Ready, Healthy; while they apply Reconciling and Stalled."""
+    """Ready, Healthy; while they apply Reconciling, Stalled and Suspended."""
     phase: Annotated[str, Field(max_length=32)] = ""
     """Waiting, Rotating, Suspended, OnDemand or Refused."""
     next: Annotated[str, Field(max_length=64)] = ""
-    """When the next run is due, RFC 3339."""
+    """When the next run is due, RFC 3339; empty when none will be."""
+    schedule: Annotated[str, Field(max_length=256)] = ""
+    """The schedule and the zone that handledSlot speaks of. An edited schedule counts from when the edit is seen."""
     handled_slot: Annotated[str, Field(max_length=64)] = ""
-    """The last moment of the schedule that is done with, RFC 3339."""
+    """Moments of the schedule up to this one are done with, RFC 3339."""
     handled_request: Annotated[str, Field(max_length=256)] = ""
     """The last word of the annotation that is done with."""
     run: RunState | None = None
@@ -227,7 +227,8 @@ class RotationStatus(StatusModel):
 class AirflowSecretRotation(Model):
     """Gives one field of one secret a new value, on a schedule or on demand.
 
-    Rotations survive the bindings that read the secret. What a namespace may rotate, the backend's allow rules say.
+    A secret has one rotation, which survives the bindings that read it. What a namespace may rotate, the backend's
+    allow rules say.
     """
 
     api_version: Literal["airwarden.dev/v1alpha1"] = "airwarden.dev/v1alpha1"

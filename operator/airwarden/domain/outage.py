@@ -36,7 +36,7 @@ def steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dic
 
 def _reworded(part: Progress, said: Condition | SecretStatus) -> Progress:
     fault = part.fault
-    if fault is None or not fault.retryable or not _same_outage(fault.reason, said.reason):
+    if fault is None or not fault.retryable or not same_outage(fault.reason, said.reason):
         return part
     same = replace(fault, reason=_reason(said.reason), message=said.message)
     return replace(part, fault=same, failed=dict.fromkeys(part.failed, same))
@@ -46,7 +46,8 @@ def _reason(word: str) -> Reason:
     return next(each for each in Reason if each.word == word)
 
 
-def _same_outage(reason: Reason, said: str) -> bool:
+def same_outage(reason: Reason, said: str) -> bool:
+    """Tell whether a reason is the one that was said before, or another face of the same outage."""
     return reason.word == said or (reason in _OUTAGE and said in {each.word for each in _OUTAGE})
 
 
@@ -61,7 +62,7 @@ def deletion_message(fault: Fault, previous: Status) -> str:
     said = previous.condition("Ready")
     if said is not None and said.reason == Reason.DELETION_BLOCKED.word:
         cause = said.message.partition(": ")[0]
-        if _same_outage(fault.reason, cause):
+        if same_outage(fault.reason, cause):
             return said.message
     return f"{fault.reason.word}: {fault.message}{_EXIT}"
 
@@ -72,7 +73,7 @@ def reworded_deletion(part: Progress, previous: Status) -> Progress:
         return part
     fault = part.fault
     said = next(
-        (each for each in previous.targets if each.backend == part.backend and _same_outage(fault.reason, each.reason)),
+        (each for each in previous.targets if each.backend == part.backend and same_outage(fault.reason, each.reason)),
         None,
     )
     if said is None or not said.message:

@@ -82,12 +82,13 @@ def conditions(previous: Sequence[Condition], verdict: Verdict, generation: int,
     if stalled:
         wanted.append(("Stalled", True))
     before = {each.type: each for each in previous}
-    return tuple(_condition(before.get(kind), kind, holds, verdict, generation, now) for kind, holds in wanted)
+    return tuple(condition(before.get(kind), kind, holds, verdict, generation, now) for kind, holds in wanted)
 
 
-def _condition(
+def condition(
     before: Condition | None, kind: str, holds: bool, verdict: Verdict, generation: int, now: str
 ) -> Condition:
+    """Return one condition; ``lastTransitionTime`` moves only when ``status`` does."""
     status = "True" if holds else "False"
     moved = before is None or before.status != status or not before.last_transition_time
     return Condition(
@@ -109,7 +110,7 @@ def binding_conditions(binding: AirflowSecretBinding, verdict: Verdict, now: str
         return shown
     before = next((each for each in previous if each.type == "Suspended"), None)
     said = Verdict(True, Reason.SUSPENDED, "nothing is added while spec.suspend is true; removals and expiry still act")
-    return (*shown, _condition(before, "Suspended", True, said, generation, now))
+    return (*shown, condition(before, "Suspended", True, said, generation, now))
 
 
 def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:

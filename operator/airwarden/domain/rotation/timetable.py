@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from airwarden.domain.rotation.schedule import InvalidSchedule, Schedule
 
@@ -93,9 +94,13 @@ class Missed:
     due: datetime
 
 
+SKEW: Final = timedelta(minutes=5)
+"""By how much clocks may differ before that is told. A slot on record in the near future is none too many."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClockWentBack:
-    """A slot is on record that is later than now: the clock was ahead when it was handled, or it is behind now.
+    """A slot is on record that is well ahead of now: the clock was ahead when it was handled, or it is behind now.
 
     Nothing runs, since nobody knows which, and a slot must not run twice; a run on demand sets it right.
     """
@@ -112,7 +117,7 @@ def turn(table: Timetable, handled: datetime, now: datetime) -> Turn:
     ``handled`` is the rotation's creation before its first run. All moments must have a zone. Begins no slot twice:
     a slot is later than ``handled``, which the caller records before the run begins.
     """
-    if handled > now:
+    if handled > now + SKEW:
         return ClockWentBack(handled)
     first = next(table.schedule.after(handled), None)
     if first is None:
