@@ -1,4 +1,4 @@
--- Health of Airwarden's kinds for Argo CD, from Ready, Stalled, Suspended and observedGeneration.
+-- Health of Airwarden's kinds for Argo CD, from Ready, Stalled, Suspended, Healthy and observedGeneration.
 -- Put into the ConfigMap argocd-cm, see argocd-cm.yaml beside this file.
 local health = {status = "Progressing", message = "Waiting for the operator"}
 if obj.metadata.deletionTimestamp ~= nil then
@@ -11,11 +11,12 @@ if obj.status.observedGeneration ~= nil and obj.status.observedGeneration ~= obj
   health.message = "Waiting for the operator to see the newest change"
   return health
 end
-local ready, stalled, suspended = nil, nil, nil
+local ready, stalled, suspended, sick = nil, nil, nil, nil
 for _, condition in ipairs(obj.status.conditions) do
   if condition.type == "Ready" then ready = condition end
   if condition.type == "Stalled" and condition.status == "True" then stalled = condition end
   if condition.type == "Suspended" and condition.status == "True" then suspended = condition end
+  if condition.type == "Healthy" and condition.status == "False" then sick = condition end
 end
 if ready == nil then
   return health
@@ -27,6 +28,9 @@ end
 -- What goes wrong while suspended is shown rather than the suspension.
 if suspended ~= nil and (ready.status == "True" or ready.reason == suspended.reason) then
   health.status = "Suspended"
+elseif ready.status == "True" and sick ~= nil then
+  health.status = "Degraded"
+  health.message = sick.reason .. ": " .. sick.message
 elseif ready.status == "True" then
   health.status = "Healthy"
 elseif stalled ~= nil then

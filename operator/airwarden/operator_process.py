@@ -29,6 +29,11 @@ from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.priming import prime
 from airwarden.reconcile.probe import ProbeTools
+from airwarden.reconcile.rotation_cache import RotationCache
+from airwarden.reconcile.rotation_engine import RotationEngine
+from airwarden.reconcile.rotation_metrics import RotationMetrics
+from airwarden.reconcile.rotations import RotationReconciler, RotationTools
+from airwarden.reconcile.rotators import Rotators
 from airwarden.reconcile.sweep import SweepTools
 from airwarden.settings import Settings
 from airwarden.telemetry import Ports
@@ -40,8 +45,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[Engine, ProbeTools]:
-    """Return the engine with all its parts, not yet started, and what its probes need."""
+def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[Engine, RotationEngine, ProbeTools]:
+    """Return the engines with all their parts, not yet started, and what the probes need."""
     cache = Cache()
     opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory)
     backends = Backends(opening.open, lambda name: engine.backend_failing(name))  # noqa: PLW0108 - engine comes below
@@ -60,10 +65,32 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
         locks=locks,
     )
     engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics, clock=_now)
-    probe_tools = ProbeTools(
-        cache, backends, writer, metrics, engine.backend_recovered, _now, engine.backend_barred, sweeps
+    rotations = _rotations(settings, api, tools, opening)
+
+    def recovered(name: str) -> None:
+        engine.backend_recovered(name)
+        rotations.backend_recovered(name)
+
+    probe_tools = ProbeTools(cache, backends, writer, metrics, recovered, _now, engine.backend_barred, sweeps)
+    return engine, rotations, probe_tools
+
+
+def _rotations(settings: Settings, api: KubernetesApi, shared: Tools, opening: Opening) -> RotationEngine:
+    """Return the engine of rotations, which knows backends and namespaces from that of bindings."""
+    cache, rotators = RotationCache(), Rotators(opening.open_rotator)
+    metrics = RotationMetrics(shared.metrics.registry, _now)
+    tools = RotationTools(
+        cluster=settings.cluster,
+        cache=cache,
+        surroundings=shared.cache,
+        backends=shared.backends,
+        rotators=rotators,
+        writer=shared.writer,
+        events=EventPoster(api),
+        metrics=metrics,
+        clock=_now,
     )
-    return engine, probe_tools
+    return RotationEngine(cache, shared.backends, rotators, RotationReconciler(tools), metrics, clock=_now)
 
 
 def tell_loop_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -84,12 +111,12 @@ async def run(settings: Settings) -> None:
     kubeconfig = str(settings.kubeconfig) if settings.kubeconfig is not None else None
     api = await KubernetesApi.connect(kubeconfig, settings.kubernetes_timeout)
     metrics = Metrics()
-    engine, probe_tools = assemble(settings, api, metrics)
+    engine, rotations, probe_tools = assemble(settings, api, metrics)
     ports = Ports(metrics, lambda: engine.live, engine.stalled_seconds)
     reader = SurroundingsReader(api)
-    look_back = LookBack(engine, reader)
+    look_back = LookBack(engine, rotations, reader)
     registry = kopf.OperatorRegistry()
-    register(registry, engine, look_back.listed)
+    register(registry, engine, rotations, look_back.listed)
     register_login(registry, kubeconfig)
 
     account_sweep = AccountSweep(settings.cluster, probe_tools.sweeps, Accounts(api))
@@ -106,14 +133,14 @@ async def run(settings: Settings) -> None:
     async def stop(**_: Any) -> None:
         for task in background:
             task.cancel()
-        await engine.stop(settings.shutdown_seconds)
+        await asyncio.gather(engine.stop(settings.shutdown_seconds), rotations.stop(settings.shutdown_seconds))
         log.info("stopped")
 
     try:
         # Before the cluster is listed: an API server that is down at the start must not fail the liveness probe.
         port = await ports.start(settings)
         log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
-        await prime(engine, reader)
+        await prime(engine, rotations, reader)
         await kopf.operator(registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True)
     finally:
         await ports.stop()

@@ -11,9 +11,10 @@ from typing import Final, Literal
 import yaml
 from pydantic import BaseModel
 
-from airwarden.api import BACKENDS, BINDINGS, GROUP, VERSION, generated
+from airwarden.api import BACKENDS, BINDINGS, GROUP, ROTATIONS, VERSION, generated
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.api.schema import Json, Node, structural
 
 _HEADER: Final = "# Generated from airwarden.api by `airwarden crds`; do not edit.\n"
@@ -95,6 +96,25 @@ KINDS: Final = (
             _MESSAGE,
         ),
         selectable=(".spec.serviceAccount.name",),
+    ),
+    Kind(
+        model=AirflowSecretRotation,
+        plural=ROTATIONS,
+        short="asr",
+        scope="Namespaced",
+        columns=(
+            Column("Ready", f"{_READY}.status"),
+            Column("Reason", f"{_READY}.reason"),
+            Column("Schedule", ".spec.schedule"),
+            # A date would be shown as an age, and one that lies ahead as nothing.
+            Column("Next", ".status.next"),
+            Column("Last", ".status.lastSuccess", "date"),
+            _AGE,
+            Column("Key", ".spec.key", wide=True),
+            Column("Result", ".status.lastRun.result", wide=True),
+            _MESSAGE,
+        ),
+        selectable=(".spec.backendRef.name", ".spec.key"),
     ),
 )
 

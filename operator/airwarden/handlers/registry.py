@@ -10,18 +10,21 @@ from typing import Any
 
 import kopf
 
-from airwarden.api import BACKENDS, BINDINGS, GROUP, VERSION
+from airwarden.api import BACKENDS, BINDINGS, GROUP, ROTATIONS, VERSION
 from airwarden.providers.kubernetes.accounts import SELECTOR
 from airwarden.providers.kubernetes.api import load_configuration
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.rotation_engine import RotationEngine
 
 
-def register(registry: kopf.OperatorRegistry, engine: Engine, listed: Callable[[], None]) -> None:
-    """Register all handlers for one engine; ``listed`` hears of each object that came by a list, not by a watch."""
+def register(
+    registry: kopf.OperatorRegistry, engine: Engine, rotations: RotationEngine, listed: Callable[[], None]
+) -> None:
+    """Register all handlers for both engines; ``listed`` hears of each object that came by a list, not by a watch."""
+    _register_surroundings(registry, engine, rotations, listed)
+    _register_rotations(registry, rotations, listed)
     binding = (GROUP, VERSION, BINDINGS)
     backend = (GROUP, VERSION, BACKENDS)
-    namespace = ("", "v1", "namespaces")
-    account = ("", "v1", "serviceaccounts")
 
     @kopf.on.event(*binding, id="binding", registry=registry)
     async def see_binding(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
@@ -31,19 +34,36 @@ def register(registry: kopf.OperatorRegistry, engine: Engine, listed: Callable[[
 
     @kopf.on.event(*backend, id="backend", registry=registry)
     async def see_backend(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
-        engine.see_backend(type, body)
+        if engine.see_backend(type, body):
+            rotations.see_backend(body["metadata"]["name"])
         if type is None:
             listed()
 
+
+def _register_surroundings(
+    registry: kopf.OperatorRegistry, engine: Engine, rotations: RotationEngine, listed: Callable[[], None]
+) -> None:
+    namespace = ("", "v1", "namespaces")
+    account = ("", "v1", "serviceaccounts")
+
     @kopf.on.event(*namespace, id="namespace", registry=registry)
     async def see_namespace(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
-        engine.see_namespace(type, body)
+        if engine.see_namespace(type, body):
+            rotations.see_namespace(body["metadata"]["name"])
         if type is None:
             listed()
 
     @kopf.on.event(*account, id="account", registry=registry)
     async def see_account(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         engine.see_account(type, body)
+        if type is None:
+            listed()
+
+
+def _register_rotations(registry: kopf.OperatorRegistry, rotations: RotationEngine, listed: Callable[[], None]) -> None:
+    @kopf.on.event(GROUP, VERSION, ROTATIONS, id="rotation", registry=registry)
+    async def see_rotation(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
+        rotations.see_rotation(type, body)
         if type is None:
             listed()
 

@@ -153,15 +153,15 @@ class Engine:
         if not self._lanes.running(key):
             self._look_if_new(key)
 
-    def see_backend(self, kind: str | None, body: Body) -> None:
-        """A backend appeared, changed or went."""
+    def see_backend(self, kind: str | None, body: Body) -> bool:
+        """A backend appeared, changed or went; True when something else may be allowed now, or reached otherwise."""
         name = body["metadata"]["name"]
         if kind == "DELETED":
             self._backends.forget(name)
             self._metrics.backend_gone(name)
             self._wake(self._cache.using_backend(name))
             self._drop_probe(name)
-            return
+            return True
         changed = self._backends.learn(body)
         probe = self._probes.get(name)
         if probe is None and self._probe_tools is not None:
@@ -173,14 +173,15 @@ class Engine:
             probe.nudge(check=False)
         if changed:
             self._wake(self._cache.using_backend(name))
+        return changed
 
     def _drop_probe(self, name: str) -> None:
         probe = self._probes.pop(name, None)
         if probe is not None:
             probe.cancel()
 
-    def see_namespace(self, kind: str | None, body: Body) -> None:
-        """A namespace appeared, got other labels, or went."""
+    def see_namespace(self, kind: str | None, body: Body) -> bool:
+        """A namespace appeared, got other labels, or went; True when that changed something."""
         name = body["metadata"]["name"]
         before = self._cache.namespaces.get(name)
         after = None if kind == "DELETED" else _namespace(body)
@@ -190,6 +191,7 @@ class Engine:
             self._cache.namespaces[name] = after
         if before != after:
             self._wake(self._cache.in_namespace(name))
+        return before != after
 
     def see_account(self, kind: str | None, body: Body) -> None:
         """A service account of ours appeared, changed, or lost our label or its life."""

@@ -18,6 +18,7 @@ import structlog
 from airwarden.domain.errors import AirwardenError
 from airwarden.providers.kubernetes.api import Absent
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.rotation_engine import RotationEngine
 
 log = structlog.get_logger("airwarden.gaps")
 Body = dict[str, Any]
@@ -38,6 +39,9 @@ class Reader(Protocol):
     def bindings(self) -> AsyncIterator[Body]:
         """Yield the metadata of all bindings."""
 
+    def rotations(self) -> AsyncIterator[Body]:
+        """Yield all rotations."""
+
     async def has_binding(self, namespace: str, name: str) -> bool:
         """Tell whether there is such a binding, read by itself."""
 
@@ -57,8 +61,9 @@ class Pace:
 class LookBack:
     """Compares what is in memory with what is there, after each gap in a watch."""
 
-    def __init__(self, engine: Engine, reader: Reader, pace: Pace | None = None) -> None:
+    def __init__(self, engine: Engine, rotations: RotationEngine, reader: Reader, pace: Pace | None = None) -> None:
         self._engine = engine
+        self._rotations = rotations
         self._reader = reader
         self._pace = pace or Pace()
         self._listed = asyncio.Event()
@@ -119,3 +124,12 @@ class LookBack:
             metadata = {"namespace": namespace, "name": name, "uid": bindings[namespace, name]}
             log.warning("binding went unseen", namespace=namespace, binding=name)
             self._engine.see_binding("DELETED", {"metadata": metadata})
+        await self._look_at_rotations()
+
+    async def _look_at_rotations(self) -> None:
+        known = self._rotations.known_rotations()
+        async for body in self._reader.rotations():
+            known.pop((body["metadata"]["namespace"], body["metadata"]["name"]), None)
+        for (namespace, name), uid in known.items():
+            log.warning("rotation went unseen", namespace=namespace, rotation=name)
+            self._rotations.see_rotation("DELETED", {"metadata": {"namespace": namespace, "name": name, "uid": uid}})

@@ -13,6 +13,7 @@ import structlog
 
 from airwarden.domain.errors import AirwardenError
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.rotation_engine import RotationEngine
 
 log = structlog.get_logger("airwarden.priming")
 
@@ -33,8 +34,11 @@ class Reader(Protocol):
     def accounts(self) -> AsyncIterator[Body]:
         """Yield the accounts that some binding may use."""
 
+    def rotations(self) -> AsyncIterator[Body]:
+        """Yield all rotations."""
 
-async def prime(engine: Engine, reader: Reader) -> None:
+
+async def prime(engine: Engine, rotations: RotationEngine, reader: Reader) -> None:
     """Make the surroundings known, however long the API server takes to answer."""
     pause = _FIRST_PAUSE
     while True:
@@ -45,6 +49,8 @@ async def prime(engine: Engine, reader: Reader) -> None:
                 engine.know_namespace(body)
             async for body in reader.accounts():
                 engine.know_account(body)
+            async for body in reader.rotations():
+                rotations.know_rotation(body)
         except AirwardenError as error:
             log.warning("cannot list the cluster yet", reason=error.reason.word, error=error.message, again_in=pause)
             await asyncio.sleep(pause)

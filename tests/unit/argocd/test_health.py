@@ -9,7 +9,7 @@ from lupa import LuaRuntime
 
 from airwarden.api.conditions import Condition
 from airwarden.api.reasons import Reason
-from airwarden.domain.report import Verdict, binding_conditions, conditions
+from airwarden.domain.report import Verdict, binding_conditions, condition, conditions
 from unit.domain.making import binding
 
 FOLDER = Path(__file__).parents[3] / "manifests" / "argocd"
@@ -59,7 +59,7 @@ def test_a_deletion_is_progressing_even_when_it_was_ready() -> None:
     assert found[0] == "Progressing"
 
 
-@pytest.mark.parametrize("kind", ["AirflowSecretBinding", "AirflowSecretBackend"])
+@pytest.mark.parametrize("kind", ["AirflowSecretBinding", "AirflowSecretBackend", "AirflowSecretRotation"])
 def test_the_config_map_holds_this_very_script(kind: str) -> None:
     data = yaml.safe_load((FOLDER / "argocd-cm.yaml").read_text())["data"]
     assert data[f"resource.customizations.health.airwarden.dev_{kind}"] == SCRIPT
@@ -79,3 +79,8 @@ def test_what_is_suspended_is_suspended_whether_it_holds_all_or_not(verdict: Ver
 def test_what_goes_wrong_while_suspended_is_shown() -> None:
     assert health(suspended(Verdict(False, Reason.EXPIRED, "ended")))[0] == "Degraded"
     assert health(suspended(Verdict(False, Reason.BACKEND_UNREACHABLE, "refused", working=True)))[0] == "Progressing"
+
+
+def test_a_rotation_that_is_ready_but_not_healthy_is_degraded() -> None:
+    sick = condition(None, "Healthy", False, Verdict(False, Reason.OVERDUE, "too old"), 1, "2026-11-21T00:00:00Z")
+    assert health((*said(Verdict(True, Reason.READY, "fine")), sick)) == ("Degraded", "Overdue: too old")

@@ -17,7 +17,7 @@ from airwarden.handlers.registry import kopf_settings, register
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
 from plane.binaries import REPOSITORY
-from unit.reconcile.fakes import Bench
+from unit.reconcile.rotation_fakes import RotationBench
 
 SOURCE = REPOSITORY / "operator"
 
@@ -25,10 +25,11 @@ SOURCE = REPOSITORY / "operator"
 @pytest.fixture
 def registry() -> kopf.OperatorRegistry:
     """Return a registry with all handlers of one engine."""
-    bench = Bench()
+    rotations = RotationBench()
+    bench = rotations.bench
     found = kopf.OperatorRegistry()
     engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
-    register(found, engine, lambda: None)
+    register(found, engine, rotations.engine, lambda: None)
     return found
 
 
@@ -38,6 +39,7 @@ def test_handlers_go_into_the_given_registry_and_not_into_the_global_one(registr
     assert list(everything._indexing.get_all_handlers()) == []
     assert {each.id for each in registry._watching.get_all_handlers()} == {
         "binding",
+        "rotation",
         "backend",
         "namespace",
         "account",
@@ -54,7 +56,13 @@ def test_kopf_stores_nothing_on_objects_because_no_handler_is_of_its_changing_ki
 def test_no_handler_ever_sees_secrets(registry: kopf.OperatorRegistry) -> None:
     handlers = [*registry._watching.get_all_handlers(), *registry._indexing.get_all_handlers()]
     watched = {each.selector.any_name or each.selector.plural for each in handlers if each.selector is not None}
-    assert watched == {"airflowsecretbindings", "airflowsecretbackends", "namespaces", "serviceaccounts"}
+    assert watched == {
+        "airflowsecretbindings",
+        "airflowsecretbackends",
+        "airflowsecretrotations",
+        "namespaces",
+        "serviceaccounts",
+    }
 
 
 def test_kopf_neither_limits_workers_nor_posts_events_nor_scans() -> None:

@@ -160,8 +160,8 @@ def _said(path: str, operations: Sequence[Json]) -> str:
     if not path.endswith("/status"):
         return f"{path.rsplit('/', 1)[1]} finalizer {'off' if operations[-1]['op'] == 'remove' else 'on'}"
     status = operations[-1]["value"]
-    ready = next(each for each in status["conditions"] if each["type"] == "Ready")
-    return f"{path.split('/')[-2]} status {ready['reason']}"
+    said = next((each["reason"] for each in status["conditions"] if each["type"] == "Ready"), "nothing yet")
+    return f"{path.split('/')[-2]} status {said}"
 
 
 def _apply(body: Json, operation: Json) -> None:

@@ -9,10 +9,12 @@ import pytest
 
 from airwarden.domain.errors import ClusterFailed
 from airwarden.providers.kubernetes.api import Absent, Json
+from airwarden.providers.kubernetes.objects import rotation_path
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.gaps import LookBack, Pace
 from airwarden.reconcile.metrics import Metrics
 from unit.reconcile.fakes import KEY, Bench
+from unit.reconcile.rotation_fakes import WAREHOUSE, RotationBench
 
 ACCOUNT = "/api/v1/namespaces/team/serviceaccounts/billing"
 
@@ -55,6 +57,11 @@ class Cluster:
             if "airflowsecretbindings" in path and not self.hide_bindings:
                 yield {"metadata": body["metadata"]}
 
+    async def rotations(self) -> AsyncIterator[Json]:
+        for path, body in self._bench.api.objects.items():
+            if "airflowsecretrotations" in path:
+                yield body
+
     async def has_binding(self, namespace: str, name: str) -> bool:
         return any(path.endswith(f"/{namespace}/airflowsecretbindings/{name}") for path in self._bench.api.objects)
 
@@ -63,11 +70,14 @@ class Seat:
     """An engine that has settled one binding, on a cluster whose watches tell nothing any more."""
 
     def __init__(self) -> None:
-        self.bench = Bench()
+        self.rotations = RotationBench()
+        self.bench = self.rotations.bench
         self.cluster = Cluster(self.bench)
         bench = self.bench
         self.engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
-        self.look_back = LookBack(self.engine, self.cluster, Pace(first=0.0, gathering=0.0, longest=3600.0))
+        self.look_back = LookBack(
+            self.engine, self.rotations.engine, self.cluster, Pace(first=0.0, gathering=0.0, longest=3600.0)
+        )
 
     async def settle(self) -> None:
         """Declare the binding, and let the watches tell of it for the last time."""
@@ -91,6 +101,17 @@ async def seat() -> AsyncIterator[Seat]:
     await made.settle()
     yield made
     await made.engine.stop(0)
+    await made.rotations.engine.stop(0)
+
+
+async def test_a_rotation_that_went_unseen_is_forgotten_and_rotates_nothing(seat: Seat) -> None:
+    seat.rotations.declare()
+    await seat.rotations.rest()
+    body = seat.bench.api.objects.pop(rotation_path(*WAREHOUSE))
+    await seat.look_back.look()
+    assert seat.rotations.engine.known_rotations() == {}
+    seat.rotations.cache.learn(body)
+    assert seat.rotations.engine.known_rotations() == {WAREHOUSE: "uid-warehouse"}
 
 
 async def test_an_account_that_went_unseen_is_made_again(seat: Seat) -> None:

@@ -1,6 +1,6 @@
 """Kubernetes Events: one on each transition, for people who read `kubectl describe`.
 
-Called by `airwarden.reconcile.bindings`. Losing an Event loses no state: it is the status that counts.
+Called by `airwarden.reconcile`. Losing an Event loses no state: it is the status that counts.
 """
 
 import uuid
@@ -16,7 +16,7 @@ from airwarden.providers.kubernetes.api import Absent, Conflict, KubernetesApi
 class Event:
     """What happened to one object."""
 
-    kind: Literal["AirflowSecretBinding", "AirflowSecretBackend"]
+    kind: Literal["AirflowSecretBinding", "AirflowSecretBackend", "AirflowSecretRotation"]
     metadata: Metadata
     type: Literal["Normal", "Warning"]
     reason: str

@@ -6,10 +6,11 @@ Called by `airwarden.reconcile`. Nothing is written to a store before the finali
 from collections.abc import Mapping
 from typing import Any
 
-from airwarden.api import API_VERSION, BACKENDS, BINDINGS, FINALIZER
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, FINALIZER, ROTATIONS
 from airwarden.api.backend import BackendStatus
 from airwarden.api.conditions import Condition, Status, StatusModel
 from airwarden.api.metadata import Metadata
+from airwarden.api.rotation import RotationStatus
 from airwarden.domain.errors import ObjectGone
 from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
 
@@ -24,6 +25,11 @@ def backend_path(name: str) -> str:
     return f"/apis/{API_VERSION}/{BACKENDS}/{name}"
 
 
+def rotation_path(namespace: str, name: str) -> str:
+    """Return where the API server keeps a rotation."""
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{ROTATIONS}/{name}"
+
+
 def backends_of(body: Mapping[str, Any]) -> frozenset[str]:
     """Return the backends that a binding names, and those in which its status records something."""
     spec = body.get("spec") or {}
@@ -34,7 +40,7 @@ def backends_of(body: Mapping[str, Any]) -> frozenset[str]:
 
 
 class ObjectWriter:
-    """Writes finalizers and statuses of bindings and backends."""
+    """Writes finalizers and statuses of our kinds."""
 
     def __init__(self, api: KubernetesApi) -> None:
         self._api = api
@@ -74,12 +80,17 @@ class ObjectWriter:
             ],
         )
 
-    async def write_status(self, path: str, uid: str, status: StatusModel) -> Json:
-        """Replace the whole status and return the object as it then is."""
+    async def write_status(self, path: str, uid: str, status: StatusModel, *, version: str = "") -> Json:
+        """Replace the whole status and return the object as it then is.
+
+        With a resource version, ObjectGone is raised instead when the object is at another one.
+        """
+        unchanged = [{"op": "test", "path": "/metadata/resourceVersion", "value": version}] if version else []
         return await self._patch(
             f"{path}/status",
             [
                 {"op": "test", "path": "/metadata/uid", "value": uid},
+                *unchanged,
                 {"op": "add", "path": "/status", "value": status_json(status)},
             ],
         )
@@ -100,7 +111,7 @@ def status_json(status: StatusModel) -> Json:
 
 def _keep_required(found: Json, status: StatusModel) -> None:
     """Put back what equals a default but is required by its schema or by readers."""
-    if isinstance(status, Status | BackendStatus):
+    if isinstance(status, Status | BackendStatus | RotationStatus):
         found.setdefault("conditions", [])
         for shown, condition in zip(found["conditions"], status.conditions, strict=True):
             shown.update(_condition(condition))

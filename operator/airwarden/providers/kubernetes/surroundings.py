@@ -5,7 +5,7 @@ Called by `airwarden.reconcile.priming` before the first binding is looked at, a
 
 from collections.abc import AsyncIterator
 
-from airwarden.api import API_VERSION, BACKENDS, BINDINGS
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ROTATIONS
 from airwarden.providers.kubernetes.accounts import SELECTOR
 from airwarden.providers.kubernetes.api import Json, KubernetesApi
 
@@ -31,6 +31,10 @@ class SurroundingsReader:
     def bindings(self) -> AsyncIterator[Json]:
         """Yield the metadata of all AirflowSecretBindings: ten thousand of them whole would be much to read."""
         return self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}", metadata_only=True)
+
+    def rotations(self) -> AsyncIterator[Json]:
+        """Yield all AirflowSecretRotations."""
+        return self._api.pages(f"/apis/{API_VERSION}/{ROTATIONS}")
 
     async def has_binding(self, namespace: str, name: str) -> bool:
         """Tell whether there is such a binding, asked for by its name. A kind that is not served raises Absent."""

@@ -1,0 +1,120 @@
+"""What the operator has seen of rotations, each as compact JSON, as bindings are kept in `airwarden.reconcile.cache`.
+
+Fed by watch events and by the answers to our own writes, whichever is newer. Called by
+`airwarden.reconcile.rotation_engine` and `airwarden.reconcile.rotations`.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airwarden.api.rotation import REQUEST
+from airwarden.reconcile.queue import Key
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RotationEntry:
+    """One rotation as last seen."""
+
+    key: Key
+    uid: str
+    generation: int
+    version: int
+    deleting: bool
+    backend: str
+    secret: str
+    """Key of the secret in the backend's store."""
+    request: str
+    status: int
+    """Hash of the status, to tell our own writes from others'."""
+    settled: bool
+    """The status speaks of this generation, and no run is under way."""
+    ready: bool
+    text: bytes
+
+    def load(self) -> dict[str, Any]:
+        """Return metadata, spec and status as the API server sent them."""
+        found = json.loads(self.text)
+        if not isinstance(found, dict):
+            raise TypeError("a rotation must be an object")
+        return found
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """All that decides whether another look is needed."""
+        return (self.uid, self.generation, self.deleting, self.request, self.status)
+
+    @classmethod
+    def read(cls, body: Body) -> "RotationEntry":
+        """Read one rotation from an event or an answer."""
+        metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+        spec, status = body.get("spec") or {}, body.get("status") or {}
+        generation = metadata.get("generation", 0)
+        conditions = status.get("conditions") or []
+        return cls(
+            key=(metadata.get("namespace", ""), metadata["name"]),
+            uid=metadata.get("uid", ""),
+            generation=generation,
+            version=int(metadata.get("resourceVersion", 0)),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            backend=(spec.get("backendRef") or {}).get("name", ""),
+            secret=spec.get("key", ""),
+            request=(metadata.get("annotations") or {}).get(REQUEST, ""),
+            status=hash(json.dumps(status, sort_keys=True)),
+            settled=status.get("observedGeneration") == generation and "run" not in status,
+            ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
+            text=json.dumps({"metadata": metadata, "spec": spec, "status": status}, separators=(",", ":")).encode(),
+        )
+
+
+class RotationCache:
+    """The newest known state of each rotation."""
+
+    def __init__(self) -> None:
+        self.rotations: dict[Key, RotationEntry] = {}
+        self._by_backend: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_secret: defaultdict[str, set[Key]] = defaultdict(set)
+
+    def learn(self, body: Body) -> RotationEntry:
+        """Take in a rotation, unless a newer state is known; return what was read from ``body`` itself."""
+        entry = RotationEntry.read(body)
+        known = self.rotations.get(entry.key)
+        if known is None or known.version < entry.version:
+            if known is not None:
+                self._unlink(known)
+            self.rotations[entry.key] = entry
+            self._by_backend[entry.backend].add(entry.key)
+            self._by_secret[entry.secret].add(entry.key)
+        return entry
+
+    def forget(self, key: Key, uid: str) -> RotationEntry | None:
+        """Drop a rotation that is gone and return it; None when another one of that name has taken its place."""
+        known = self.rotations.get(key)
+        if known is None or (uid and known.uid != uid):
+            return None
+        self._unlink(known)
+        del self.rotations[key]
+        return known
+
+    def using_backend(self, name: str) -> tuple[Key, ...]:
+        """Return the rotations of a backend, in order."""
+        return tuple(sorted(self._by_backend.get(name, ())))
+
+    def in_namespace(self, name: str) -> tuple[Key, ...]:
+        """Return the rotations of a namespace, in order."""
+        return tuple(sorted(key for key in self.rotations if key[0] == name))
+
+    def of_secret(self, secret: str) -> tuple[RotationEntry, ...]:
+        """Return the rotations that name a key, in any backend, in order; not those that are being deleted."""
+        found = (self.rotations[key] for key in sorted(self._by_secret.get(secret, ())))
+        return tuple(each for each in found if not each.deleting)
+
+    def _unlink(self, entry: RotationEntry) -> None:
+        for index, name in ((self._by_backend, entry.backend), (self._by_secret, entry.secret)):
+            index[name].discard(entry.key)
+            if not index[name]:
+                del index[name]

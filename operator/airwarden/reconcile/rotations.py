@@ -1,0 +1,367 @@
+"""One pass over one rotation: look, decide, and take the steps, each recorded so that a crash repeats none.
+
+What is done next is decided in `airwarden.domain.rotation.decide`; here it is done. Called by
+`airwarden.reconcile.rotation_engine`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+from pydantic import ValidationError
+
+from airwarden.api.backend import Operation
+from airwarden.api.fields import moment, moment_text
+from airwarden.api.metadata import Metadata
+from airwarden.api.reasons import Reason
+from airwarden.api.rotation import AirflowSecretRotation, RotationStatus, Strategy
+from airwarden.domain.desired import Held
+from airwarden.domain.errors import (
+    AirwardenError,
+    NotRotatable,
+    RotationNotEnabled,
+    Sealed,
+    Throttled,
+    Unreachable,
+    VersionMoved,
+)
+from airwarden.domain.guardrails import Refused, RotationRequest, judge_rotation
+from airwarden.domain.rotation import report as reports
+from airwarden.domain.rotation.decide import (
+    End,
+    Obstacle,
+    Record,
+    Rest,
+    Result,
+    Situation,
+    Start,
+    Write,
+    conflict,
+    decide,
+    timetable_of,
+    written,
+)
+from airwarden.domain.rotation.facts import RunMark, SecretFacts
+from airwarden.domain.rotation.schedule import InvalidSchedule
+from airwarden.domain.rotation.timetable import Timetable
+from airwarden.providers.kubernetes.events import Event, EventPoster
+from airwarden.providers.kubernetes.objects import ObjectWriter, rotation_path
+from airwarden.providers.ports import Rotator
+from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.queue import Key
+from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
+from airwarden.reconcile.rotation_metrics import RotationMetrics
+from airwarden.reconcile.rotators import Rotators
+from airwarden.reconcile.wording import complaints
+
+log = structlog.get_logger("airwarden.rotations")
+
+OPERATIONS: Final[Mapping[Strategy, Operation]] = {Strategy.GENERATE: Operation.ROTATE_GENERATE}
+"""What an allow rule must permit for each strategy."""
+_LASTING: Final = frozenset({Reason.BACKEND_INVALID, Reason.STORE_CHANGED, Reason.CLUSTER_ID_CONFLICT})
+"""Reasons to hold a backend back that are told at once; the others are an outage, which may pass before it matters."""
+_OUTAGE: Final = (Unreachable, Sealed, Throttled)
+_INTERVAL: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """When to look again."""
+
+    kind: Literal["never", "again", "retry", "check"]
+    after: float | None = None
+    """Seconds: the interval of checks; what the other side asked for, for a retry."""
+    waiting: str = ""
+    """Backend that is down; its recovery is the time to look again."""
+    turn: datetime | None = None
+    """When something is due or changes by itself."""
+    state: tuple[object, ...] | None = None
+    """The state that the pass has seen to, its own writes included."""
+
+
+NEVER: Final = Following("never")
+
+
+@dataclass(frozen=True, slots=True)
+class RotationTools:
+    """What a pass needs of the world."""
+
+    cluster: str
+    cache: RotationCache
+    surroundings: Cache
+    backends: Backends
+    rotators: Rotators
+    writer: ObjectWriter
+    events: EventPoster
+    metrics: RotationMetrics
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """What the guardrails and the backend say, and the way to the store if there is one."""
+
+    obstacle: Obstacle | None = None
+    fault: Obstacle | None = None
+    rule: str = ""
+    runtime: Runtime | None = None
+    rotator: Rotator | None = None
+
+
+class RotationReconciler:
+    """Takes rotations from what is due to what is done."""
+
+    def __init__(self, tools: RotationTools) -> None:
+        self._tools = tools
+        self._retry_after: dict[Key, float | None] = {}
+        """Of the pass under way: what the store asked for when it failed."""
+        self._written: dict[Key, RotationEntry] = {}
+        """The rotation as the last write of the pass under way left it."""
+
+    async def reconcile(self, key: Key) -> Following:
+        """Do one pass. Raises AirwardenError when the cluster itself fails, so that the pass is repeated."""
+        entry = self._tools.cache.rotations.get(key)
+        if entry is None or entry.deleting:
+            # Nothing is taken back: the values stay as they are, and so does the mark in the store's metadata.
+            return NEVER
+        raw = entry.load()
+        try:
+            rotation = AirflowSecretRotation.model_validate(raw)
+        except ValidationError as error:
+            return await self._say_invalid(entry, raw, error)
+        try:
+            following = await self._pass(rotation)
+        finally:
+            self._retry_after.pop(key, None)
+            last = self._written.pop(key, entry)
+        # What was said of the rotation during the pass is not seen to: it asks for another one.
+        return replace(following, state=last.state)
+
+    async def _pass(self, rotation: AirflowSecretRotation) -> Following:
+        now = self._tools.clock()
+        table, unreadable = _timetable(rotation, now)
+        access = await self._access(rotation, unreadable)
+        facts, fault = None, access.fault
+        if access.rotator is not None:
+            facts, fault = await self._look(rotation, access)
+        found = Situation(
+            rotation,
+            f"{self._tools.cluster}/{rotation.metadata.namespace}/{rotation.metadata.name}",
+            now,
+            table,
+            access.obstacle,
+            facts,
+            fault,
+            self._rivals(rotation),
+        )
+        found, step = await self._take(found, access)
+        before = found.status
+        after = reports.report(found, step, access.rule)
+        if after != before:
+            rotation = await self._keep(found.rotation, after)
+        self._measure(rotation, step, now)
+        for each in reports.news(before, after):
+            await self._tell(rotation.metadata, each.type, each.reason, each.message)
+        return self._following(replace(found, rotation=rotation), step, access)
+
+    async def _access(self, rotation: AirflowSecretRotation, unreadable: Obstacle | None) -> _Access:
+        """Return whether the rotation is admitted, and its store's rotating side when there is use for it."""
+        name = rotation.spec.backend_ref.name
+        found = await self._tools.backends.open(name)
+        if found is None:
+            missing = f"there is no AirflowSecretBackend {name}: correct backendRef.name, or apply it"
+            return _Access(Obstacle(Reason.BACKEND_NOT_FOUND, missing))
+        if isinstance(found, Held):
+            held = Obstacle(found.reason, found.message, passing=found.reason is not Reason.BACKEND_INVALID)
+            return _Access(held) if found.reason in _LASTING else _Access(unreadable, held)
+        obstacle, rule = self._verdict(rotation, found)
+        obstacle = unreadable or obstacle or self._conflict(rotation)
+        access = _Access(obstacle, rule=rule, runtime=found)
+        if obstacle is not None and (rotation.status is None or rotation.status.run is None):
+            return access
+        try:
+            return replace(access, rotator=await self._tools.rotators.open(found.backend))
+        except RotationNotEnabled as error:
+            return replace(access, obstacle=obstacle or Obstacle(error.reason, error.message))
+        except AirwardenError as error:
+            return replace(access, fault=Obstacle(error.reason, error.message, passing=True))
+
+    def _verdict(self, rotation: AirflowSecretRotation, runtime: Runtime) -> tuple[Obstacle | None, str]:
+        """Return what the guardrails say: an obstacle, or the rule that admits the rotation."""
+        view = runtime.view()
+        if view.deleting:
+            return Obstacle(Reason.BACKEND_INVALID, f"AirflowSecretBackend {view.name} is being deleted"), ""
+        namespace = rotation.metadata.namespace
+        seen = self._tools.surroundings.namespaces.get(namespace)
+        asked = RotationRequest(namespace, seen.labels if seen is not None else None)
+        verdict = judge_rotation(rotation.spec.key, OPERATIONS[rotation.spec.strategy], asked, view)
+        if verdict is None:
+            return Obstacle(Reason.PENDING, f"namespace {namespace} has not been seen yet", passing=True), ""
+        if isinstance(verdict, Refused):
+            return Obstacle(verdict.reason, verdict.message), ""
+        return None, verdict.rule
+
+    def _conflict(self, rotation: AirflowSecretRotation) -> Obstacle | None:
+        """Return what to say when the cluster has another rotation of the same secret."""
+        name = rotation.spec.backend_ref.name
+        own = (rotation.metadata.namespace, rotation.metadata.name)
+        others = [each for each in self._tools.cache.of_secret(rotation.spec.key) if each.key != own]
+        return conflict("/".join(each.key) for each in others if each.backend == name)
+
+    def _rivals(self, rotation: AirflowSecretRotation) -> frozenset[str]:
+        """Return the rotations of this key in any backend: two backends may lie in one store."""
+        own = (rotation.metadata.namespace, rotation.metadata.name)
+        others = self._tools.cache.of_secret(rotation.spec.key)
+        return frozenset("/".join(each.key) for each in others if each.key != own)
+
+    async def _take(self, found: Situation, access: _Access) -> tuple[Situation, Rest | End]:
+        """Take steps until there is nothing more to do; return what they came to."""
+        step = decide(found)
+        fresh = isinstance(step, Start)
+        if isinstance(step, Start):
+            log.info("run begins", **_named(found.rotation), run=step.run.id, cause=step.run.cause)
+            rotation = await self._keep(found.rotation, reports.started(found, step.run))
+            found, step = replace(found, rotation=rotation), Write(step.run)
+        if isinstance(step, Write):
+            found, step = await self._write(found, step, access, fresh=fresh)
+        if isinstance(step, Record):
+            found, step = await self._record(found, step, access)
+        return found, step
+
+    async def _look(
+        self, rotation: AirflowSecretRotation, access: _Access
+    ) -> tuple[SecretFacts | None, Obstacle | None]:
+        rotator, runtime = access.rotator, access.runtime
+        if rotator is None or runtime is None:
+            return None, access.fault
+        try:
+            # While the store counts as down its probe asks for all.
+            runtime.breaker.guard()
+            facts = await rotator.look(rotation.spec.key)
+        except AirwardenError as error:
+            return None, await self._failed(rotation, error, access, "looking at the secret")
+        runtime.note_answer()
+        return facts, None
+
+    async def _write(
+        self, found: Situation, step: Write, access: _Access, *, fresh: bool
+    ) -> tuple[Situation, Rest | End | Record]:
+        rotation, spec = found.rotation, found.rotation.spec
+        if access.rotator is None:
+            raise TypeError("a run is only decided upon after a look")
+        try:
+            version = await access.rotator.write(spec.key, spec.field, spec.part, spec.generate, step.run.base_version)
+        except VersionMoved as error:
+            return await self._moved(found, access, error, fresh=fresh)
+        except AirwardenError as error:
+            if isinstance(error, NotRotatable) or not error.retryable:
+                return found, End(step.run, Result.FAILED, error.reason, error.message)
+            return _hindered(found, await self._failed(rotation, error, access, "writing a new value"))
+        return found, Record(step.run, version)
+
+    async def _moved(
+        self, found: Situation, access: _Access, error: VersionMoved, *, fresh: bool
+    ) -> tuple[Situation, Rest | End | Record]:
+        """Look again after the secret had another version: it is somebody else's, or of an earlier try of this run."""
+        facts, fault = await self._look(found.rotation, access)
+        found = replace(found, facts=facts, fault=fault, moved=fresh)
+        step = decide(found)
+        if isinstance(step, Start | Write):
+            return _hindered(found, Obstacle(error.reason, error.message, passing=True))
+        return found, step
+
+    async def _record(self, found: Situation, step: Record, access: _Access) -> tuple[Situation, Rest | End]:
+        rotation = found.rotation
+        mark = RunMark(found.owner, step.run.id, moment_text(self._tools.clock()))
+        if access.rotator is None:
+            raise TypeError("a run is only decided upon after a look")
+        try:
+            await access.rotator.mark(rotation.spec.key, mark, rotation.spec.keep_versions)
+        except AirwardenError as error:
+            if error.retryable and not isinstance(error, VersionMoved):
+                return _hindered(found, await self._failed(rotation, error, access, "recording the run in the store"))
+            log.warning("run not recorded in the store", **_named(rotation), run=step.run.id, error=error.message)
+        return found, written(step.run, step.version)
+
+    async def _failed(
+        self, rotation: AirflowSecretRotation, error: AirwardenError, access: _Access, doing: str
+    ) -> Obstacle:
+        """Note a failure of the store; return it as users see it."""
+        key = (rotation.metadata.namespace, rotation.metadata.name)
+        self._retry_after[key] = error.retry_after
+        if access.runtime is not None and isinstance(error, _OUTAGE):
+            # A refused login of rotations says nothing of the store: it must not hold bindings back.
+            access.runtime.note_failure(error)
+        await self._tools.rotators.refresh(rotation.spec.backend_ref.name)
+        log.warning("store failed", **_named(rotation), doing=doing, reason=error.reason.word, error=error.message)
+        return Obstacle(error.reason, f"{doing}: {error.message}", passing=error.retryable)
+
+    async def _keep(self, rotation: AirflowSecretRotation, status: RotationStatus) -> AirflowSecretRotation:
+        """Write the status, unless the object changed meanwhile; return the rotation as it then is."""
+        metadata = rotation.metadata
+        path = rotation_path(metadata.namespace, metadata.name)
+        body = await self._tools.writer.write_status(path, metadata.uid, status, version=metadata.resource_version)
+        self._written[metadata.namespace, metadata.name] = self._tools.cache.learn(body)
+        return rotation.model_copy(
+            update={"status": status, "metadata": Metadata.model_validate(body["metadata"])},
+        )
+
+    async def _say_invalid(self, entry: RotationEntry, raw: Mapping[str, object], error: ValidationError) -> Following:
+        metadata = Metadata.model_validate(raw["metadata"])
+        previous = RotationStatus.model_validate(raw["status"])
+        message = f"the rotation does not hold to its schema, and nothing runs: {complaints(error)}"
+        status = reports.invalid(previous, entry.generation, message, moment_text(self._tools.clock()))
+        if status != previous:
+            path = rotation_path(*entry.key)
+            body = await self._tools.writer.write_status(path, metadata.uid, status, version=metadata.resource_version)
+            entry = self._tools.cache.learn(body)
+        return Following("never", state=entry.state)
+
+    def _measure(self, rotation: AirflowSecretRotation, step: Rest | End, now: datetime) -> None:
+        metadata, status = rotation.metadata, rotation.status or RotationStatus()
+        key = (metadata.namespace, metadata.name)
+        self._tools.metrics.seen(key, status, overdue=reports.is_overdue(rotation, status, now))
+        if isinstance(step, End):
+            took = max(0.0, (self._tools.clock() - moment(step.run.started)).total_seconds())
+            self._tools.metrics.ended(key, step.result.value, took)
+
+    def _following(self, found: Situation, step: Rest | End, access: _Access) -> Following:
+        rotation = found.rotation
+        key = (rotation.metadata.namespace, rotation.metadata.name)
+        turn = reports.turns(rotation, rotation.status or RotationStatus(), found.now)
+        following = Following("check", _INTERVAL, turn=turn)
+        if isinstance(step, End) and not isinstance(decide(replace(found, obstacle=access.obstacle)), Rest):
+            return replace(following, kind="again", after=0.0)
+        if access.runtime is not None:
+            following = replace(following, after=access.runtime.drift_interval)
+        obstacle = step.obstacle if isinstance(step, Rest) else None
+        if obstacle is not None and obstacle.passing:
+            down = access.runtime.name if access.runtime is not None and access.runtime.breaker.open else ""
+            following = replace(following, kind="retry", after=self._retry_after.get(key), waiting=down)
+        return following
+
+    async def _tell(self, metadata: Metadata, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        log.info("told", namespace=metadata.namespace, rotation=metadata.name, reason=reason, detail=message)
+        event = Event("AirflowSecretRotation", metadata, kind, reason, message)
+        try:
+            await self._tools.events.post(event, moment_text(self._tools.clock()))
+        except AirwardenError as error:
+            log.warning("event lost", namespace=metadata.namespace, rotation=metadata.name, error=error.message)
+
+
+def _hindered(found: Situation, fault: Obstacle) -> tuple[Situation, Rest]:
+    return replace(found, fault=fault), Rest(obstacle=fault)
+
+
+def _named(rotation: AirflowSecretRotation) -> dict[str, str]:
+    return {"namespace": rotation.metadata.namespace, "rotation": rotation.metadata.name}
+
+
+def _timetable(rotation: AirflowSecretRotation, now: datetime) -> tuple[Timetable | None, Obstacle | None]:
+    try:
+        return timetable_of(rotation, now), None
+    except InvalidSchedule as error:
+        return None, Obstacle(Reason.INVALID_SCHEDULE, str(error))
