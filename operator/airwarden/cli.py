@@ -20,6 +20,8 @@ from airwarden.commands.access import access
 from airwarden.commands.adopt import adopt
 from airwarden.commands.doctor.command import doctor
 from airwarden.commands.plan import plan
+from airwarden.commands.rotate import rotate
+from airwarden.commands.rotations import rotations
 from airwarden.commands.secret_id import secret_id
 from airwarden.commands.sweep import sweep
 from airwarden.domain.errors import AirwardenError
@@ -52,6 +54,8 @@ app.command("sweep")(sweep)
 app.command()(plan)
 app.command()(access)
 app.command()(doctor)
+app.command()(rotate)
+app.command()(rotations)
 
 
 def main() -> None:

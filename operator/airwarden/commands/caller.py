@@ -18,10 +18,11 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import typer
 from pydantic import ValidationError
 
-from airwarden.api import API_VERSION, BACKENDS, BINDINGS
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ROTATIONS
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.metadata import Metadata
+from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.domain.errors import (
     AirwardenError,
     ClusterFailed,
@@ -34,7 +35,7 @@ from airwarden.domain.errors import (
     Unauthorized,
 )
 from airwarden.providers.kubernetes.api import COMMAND_AGENT, Absent, Json, KubernetesApi
-from airwarden.providers.kubernetes.objects import backend_path, binding_path
+from airwarden.providers.kubernetes.objects import backend_path, binding_path, rotation_path
 from airwarden.providers.opening import Opening
 from airwarden.providers.ports import Store
 from airwarden.providers.vault.borrowed import BorrowedClient
@@ -124,6 +125,11 @@ class Caller:
         path = binding_path(namespace, "").rstrip("/") if namespace else f"/apis/{API_VERSION}/{BINDINGS}"
         return _listing(AirflowSecretBinding, await self.bodies(path))
 
+    async def rotations(self, namespace: str = "") -> Listing[AirflowSecretRotation]:
+        """Return the rotations of one namespace, or of all."""
+        path = rotation_path(namespace, "").rstrip("/") if namespace else f"/apis/{API_VERSION}/{ROTATIONS}"
+        return _listing(AirflowSecretRotation, await self.bodies(path))
+
     async def backends(self) -> Listing[AirflowSecretBackend]:
         """Return all backends."""
         return _listing(AirflowSecretBackend, await self.bodies(f"/apis/{API_VERSION}/{BACKENDS}"))
@@ -137,6 +143,11 @@ class Caller:
         """Return one binding. Raises InvalidSettings when there is none, or when it cannot be read."""
         body = await self._one(binding_path(namespace, name), f"AirflowSecretBinding {name} in namespace {namespace}")
         return _model(AirflowSecretBinding, body, f"AirflowSecretBinding {namespace}/{name}")
+
+    async def rotation(self, namespace: str, name: str) -> AirflowSecretRotation:
+        """Return one rotation. Raises InvalidSettings when there is none, or when it cannot be read."""
+        body = await self._one(rotation_path(namespace, name), f"AirflowSecretRotation {name} in namespace {namespace}")
+        return _model(AirflowSecretRotation, body, f"AirflowSecretRotation {namespace}/{name}")
 
     async def backend(self, name: str) -> AirflowSecretBackend:
         """Return one backend. Raises InvalidSettings when there is none, or when it cannot be read."""
@@ -262,7 +273,7 @@ async def calling(ways: Ways, environment: Mapping[str, str], home: Path) -> Asy
         await caller.close()
 
 
-Kind = TypeVar("Kind", AirflowSecretBinding, AirflowSecretBackend)
+Kind = TypeVar("Kind", AirflowSecretBinding, AirflowSecretBackend, AirflowSecretRotation)
 
 
 def _listing(kind: type[Kind], bodies: list[Json]) -> Listing[Kind]:
