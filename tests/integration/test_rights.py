@@ -11,6 +11,7 @@ from airwarden.domain.owner import Owner
 from airwarden.providers.vault import policy
 from integration.conftest import MakeBackend, MakeBinding
 from integration.objects import account_path, secret
+from integration.rotations import make_rotation
 from integration.world import OPERATOR_LOGIN, OPERATOR_USER, World, eventually
 from plane.audit import ApiRequest
 from plane.binaries import REPOSITORY
@@ -38,6 +39,9 @@ def lived(world: World, backend: MakeBackend, binding: MakeBinding, team: str) -
     world.merge(account_path(team, made.account), {"automountServiceAccountToken": True})
     eventually("it is set right", lambda: (made.service_account() or {})["automountServiceAccountToken"] is False)
     sweep_once(world, Owner(CLUSTER, team, "left", store.name))
+    rotation = make_rotation(world, team, store, secret=False)
+    rotation.wait_condition("Ready", "False", "RotationNotAllowed")
+    world.delete(rotation.path)
     made.edit(secrets=[secret("elsewhere/a", store.name)])
     made.wait_refused("KeyNotAllowed")
     made.delete()
@@ -125,8 +129,10 @@ def test_an_editor_of_a_namespace_writes_bindings_and_neither_their_status_nor_b
 ) -> None:
     for verb in ("get", "create", "patch", "delete"):
         assert may(world, editor, team, verb, "airflowsecretbindings")
+        assert may(world, editor, team, verb, "airflowsecretrotations")
     for verb in ("patch", "update"):
         assert not may(world, editor, team, verb, "airflowsecretbindings/status")
+        assert not may(world, editor, team, verb, "airflowsecretrotations/status")
     for verb in ("create", "patch", "delete"):
         assert not may(world, editor, team, verb, "airflowsecretbackends")
     assert not may(world, editor, "default", "create", "airflowsecretbindings")
@@ -147,6 +153,7 @@ def test_no_secret_token_or_other_kind_is_asked_for(world: World) -> None:
     assert {resource for _, resource, _ in asked} == {
         "airflowsecretbindings",
         "airflowsecretbackends",
+        "airflowsecretrotations",
         "namespaces",
         "serviceaccounts",
         "events",

@@ -60,12 +60,12 @@ def always(fate: Fate) -> Behaviour:
 def output(placed: Placed) -> dict[str, str]:
     """Return everything that the operator lets out."""
     plane = placed.world.plane
-    kinds = "airflowsecretbindings,airflowsecretbackends,serviceaccounts,events,configmaps"
+    kinds = "asb,asbk,asr,serviceaccounts,events,configmaps"
     return {
         "log": placed.operator.log.read_text(),
         "metrics": placed.operator.metrics(),
         "objects": plane.kubectl("get", kinds, "-A", "-o", "json", "--show-managed-fields"),
-        "described": plane.kubectl("describe", "airflowsecretbindings,airflowsecretbackends", "-A"),
+        "described": plane.kubectl("describe", "asb,asbk,asr", "-A"),
     }
 
 

@@ -18,8 +18,8 @@ from plane.proxy import Answer, Fate, Request, pass_all
 
 LONG = 90.0
 """Seconds: a gap is looked back at 5 s after its end, and in the first 30 s after a start not at all."""
-KINDS = 4
-"""Backends, bindings, namespaces and accounts are watched."""
+KINDS = 5
+"""Backends, bindings, rotations, namespaces and accounts are watched."""
 
 
 def is_watch(request: Request) -> bool:
@@ -28,6 +28,7 @@ def is_watch(request: Request) -> bool:
     collection = where.rpartition("/")[2] in {
         "airflowsecretbindings",
         "airflowsecretbackends",
+        "airflowsecretrotations",
         "namespaces",
         "serviceaccounts",
     }
