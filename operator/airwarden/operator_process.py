@@ -112,7 +112,11 @@ async def run(settings: Settings) -> None:
     api = await KubernetesApi.connect(kubeconfig, settings.kubernetes_timeout)
     metrics = Metrics()
     engine, rotations, probe_tools = assemble(settings, api, metrics)
-    ports = Ports(metrics, lambda: engine.live, engine.stalled_seconds)
+
+    def stalled_seconds() -> float:
+        return max(engine.stalled_seconds(), rotations.stalled_seconds())
+
+    ports = Ports(metrics, lambda: engine.live, stalled_seconds)
     reader = SurroundingsReader(api)
     look_back = LookBack(engine, rotations, reader)
     registry = kopf.OperatorRegistry()

@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     listen_address: str = "0.0.0.0"  # noqa: S104 - a pod is reached through its address
     """Address that the port above is bound to."""
     stall_seconds: Annotated[float, Field(ge=10)] = 300.0
-    """Seconds without any finished pass or word of a store, while bindings wait, after which /healthz fails.
-    The time that stores may take comes on top: twelve times the longest requests.timeout of the backends."""
+    """Seconds without any finished pass or word of a store, while bindings or rotations wait, after which /healthz
+    fails. The time that stores may take comes on top: twelve times the longest requests.timeout of the backends."""
     sweep_interval: Annotated[float, Field(ge=1, le=86400)] = 600.0
     """Seconds between two searches of a store, and of the cluster, for what no binding owns; spread by a tenth."""
     sweep_grace: Annotated[float, Field(ge=0, le=2592000)] = 3600.0

@@ -123,7 +123,9 @@ class Ports:
         """Fail only when bindings wait and no pass ends: a store that is down does not restart the pod."""
         stalled = self._stalled_seconds()
         if stalled > self._limit:
-            return web.Response(status=503, text=f"no pass has ended for {stalled:.0f} s while bindings wait\n")
+            return web.Response(
+                status=503, text=f"no pass has ended for {stalled:.0f} s while bindings or rotations wait\n"
+            )
         return web.Response(text="ok\n")
 
     async def _show_ready(self, _request: web.Request) -> web.Response:

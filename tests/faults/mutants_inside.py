@@ -255,7 +255,7 @@ INSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an hour without work is an hour without progress",
-        "reconcile/engine.py",
+        "reconcile/stalls.py",
         "        if self._lanes.idle:\n            #",
         "        if False:\n            #",
         (ENGINE,),
@@ -488,14 +488,14 @@ INSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a store that hangs restarts the pod",
-        "reconcile/engine.py",
+        "reconcile/stalls.py",
         "return max(0.0, time.monotonic() - heard - self._backends.patience())",
         "return max(0.0, time.monotonic() - heard)",
         (ENGINE,),
     ),
     Mutant(
         "a stuck operator counts as healthy",
-        "reconcile/engine.py",
+        "reconcile/stalls.py",
         "return max(0.0, time.monotonic() - heard - self._backends.patience())",
         "return 0.0",
         (ENGINE,),

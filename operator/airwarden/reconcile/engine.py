@@ -22,6 +22,7 @@ from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
+from airwarden.reconcile.stalls import Stall
 from airwarden.reconcile.turns import Turns
 from airwarden.reconcile.urgency import Judge
 
@@ -67,7 +68,7 @@ class Engine:
         self._asleep: dict[str, dict[Key, Urgency]] = {}
         self._probes: dict[str, Probe] = {}
         self._probe_tools: ProbeTools | None = None
-        self._progress = time.monotonic()
+        self._stall = Stall(self._lanes, backends)
         metrics.watch(
             waiting=lambda: self._lanes.depth,
             ready=lambda: sum(each.ready for each in cache.bindings.values()),
@@ -89,14 +90,8 @@ class Engine:
         return self._live
 
     def stalled_seconds(self) -> float:
-        """Return for how long bindings have waited without a pass ending or a store being heard of; 0 when none waits.
-
-        The time for which a store may rightly be waited for is not counted: one that hangs is no fault of ours.
-        """
-        if self._lanes.idle:
-            return 0.0
-        heard = max(self._progress, self._backends.heard)
-        return max(0.0, time.monotonic() - heard - self._backends.patience())
+        """Return for how long bindings have waited without progress; 0 when none waits."""
+        return self._stall.seconds()
 
     async def stop(self, seconds: float) -> None:
         """End: let running passes finish, then revoke all logins."""
@@ -274,9 +269,7 @@ class Engine:
         self._queue(entry, urgency)
 
     def _queue(self, entry: Entry, urgency: Urgency) -> None:
-        if self._lanes.idle:
-            # Time in which nothing waited is not time without progress.
-            self._progress = time.monotonic()
+        self._stall.work_comes()
         # Names that are no backend would let an author open as many lanes as there are names.
         lane = frozenset(name for name in entry.backends if self._backends.known(name) is not None)
         self._lanes.submit(entry.key, lane, urgency)
@@ -290,8 +283,7 @@ class Engine:
             following = await self._attempt(key)
             outcome = following.kind
         finally:
-            self._progress = time.monotonic()
-            self._metrics.passed(outcome, self._progress - begun, time.time())
+            self._metrics.passed(outcome, self._stall.pass_ended() - begun, time.time())
             if outcome == "failed":
                 self._plan_next(key, Next("retry"), urgency)
         if following.seen is not None and key in self._cache.bindings:

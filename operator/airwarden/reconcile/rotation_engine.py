@@ -22,6 +22,7 @@ from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
 from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotations import Following, RotationReconciler
 from airwarden.reconcile.rotators import Rotators
+from airwarden.reconcile.stalls import Stall
 from airwarden.reconcile.turns import Turns
 
 log = structlog.get_logger("airwarden.rotation_engine")
@@ -53,6 +54,7 @@ class RotationEngine:
         self._reconciler = reconciler
         self._metrics = metrics
         self._lanes = Lanes(self._work, self._ended)
+        self._stall = Stall(self._lanes, backends)
         self._pacing = Pacing(time.monotonic)
         self._turns = Turns(clock, self._turn_due)
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -66,6 +68,10 @@ class RotationEngine:
     def idle(self) -> bool:
         """True when no rotation waits for a pass or is in one."""
         return self._lanes.idle
+
+    def stalled_seconds(self) -> float:
+        """Return for how long rotations have waited without progress; 0 when none waits."""
+        return self._stall.seconds()
 
     async def stop(self, seconds: float) -> None:
         """End: let running passes finish, then revoke all logins for rotations."""
@@ -146,6 +152,7 @@ class RotationEngine:
         if entry is None:
             return
         self._stop_timer(key)
+        self._stall.work_comes()
         known = self._backends.known(entry.backend) is not None
         # Names that are no backend would let an author open as many lanes as there are names.
         self._lanes.submit(key, frozenset({entry.backend} if known else ()), urgency)
@@ -158,6 +165,7 @@ class RotationEngine:
         try:
             following = await self._attempt(key)
         finally:
+            self._stall.pass_ended()
             self._plan_next(key, following)
 
     async def _attempt(self, key: Key) -> Following:

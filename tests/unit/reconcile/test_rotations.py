@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -441,3 +443,22 @@ async def test_a_backend_that_goes_has_its_rotating_side_closed(bench: RotationB
     await bench.rest()
     assert bench.rotator.closed
     assert bench.condition() == ("False", "BackendNotFound")
+
+
+async def test_a_pass_that_never_ends_while_nothing_is_heard_fails_the_health_of_the_process(
+    bench: RotationBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, stuck = asyncio.Event(), asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        begun.set()
+        await stuck.wait()
+
+    monkeypatch.setattr(bench.reconciler, "reconcile", hang)
+    assert bench.engine.stalled_seconds() == 0.0
+    bench.declare()
+    bench.engine.see_rotation("ADDED", bench.api.objects[PATH])
+    await begun.wait()
+    later = time.monotonic() + 1000
+    monkeypatch.setattr("airwarden.reconcile.stalls.time.monotonic", lambda: later)
+    assert bench.engine.stalled_seconds() > 900
