@@ -23,19 +23,14 @@ from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
 from airwarden.reconcile.stalls import Stall
+from airwarden.reconcile.timers import GONE_RETRY, LONGEST_RETRY, Retries, Timers
 from airwarden.reconcile.turns import Turns
 from airwarden.reconcile.urgency import Judge
 
 log = structlog.get_logger("airwarden.engine")
 Body = Mapping[str, Any]
 
-_FIRST_RETRY = 1.0
-_LONGEST_RETRY = 60.0
 _LONGEST_REMOVAL_RETRY = 15.0
-_GONE_RETRY = 0.2
-"""Seconds after a write that met a newer object; usually its event has come by then."""
-_GONE_RETRIES = 3
-"""How often in a row that is so; a write that is refused for another reason must not be tried so fast for ever."""
 
 
 class Engine:
@@ -61,8 +56,8 @@ class Engine:
         self._live = False
         self._look_again: set[Key] = set()
         """Bindings that something was said of while their pass was under way."""
-        self._attempts: dict[Key, int] = {}
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._retries = Retries()
+        self._timers = Timers(self._due)
         self._judge = Judge(cluster, cache, backends, clock)
         self._turns = Turns(clock, self._turn_due)
         self._asleep: dict[str, dict[Key, Urgency]] = {}
@@ -95,9 +90,7 @@ class Engine:
 
     async def stop(self, seconds: float) -> None:
         """End: let running passes finish, then revoke all logins."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._timers.close()
         self._turns.close()
         await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
         await self._lanes.close(seconds)
@@ -210,7 +203,7 @@ class Engine:
         for key, urgency in asleep.items():
             entry = self._cache.bindings.get(key)
             if entry is not None:
-                self._attempts.pop(key, None)
+                self._retries.forget(key)
                 self._queue_now(entry, urgency)
         others = set(self._cache.using_backend(name)) - set(asleep)
         self._wake(sorted(key for key in others if not self._cache.bindings[key].ready))
@@ -260,12 +253,12 @@ class Engine:
         """Have the binding looked at because of what somebody did: soon, and not too often."""
         wait = self._pacing.wait(entry.key)
         if wait > 0:
-            self._later(entry.key, wait, urgency)
+            self._timers.set(entry.key, wait, urgency)
         else:
             self._queue_now(entry, urgency)
 
     def _queue_now(self, entry: Entry, urgency: Urgency) -> None:
-        self._stop_timer(entry.key)
+        self._timers.stop(entry.key)
         self._queue(entry, urgency)
 
     def _queue(self, entry: Entry, urgency: Urgency) -> None:
@@ -306,7 +299,7 @@ class Engine:
         try:
             following = await self._reconciler.reconcile(key)
         except ObjectGone:
-            return Next("retry", _GONE_RETRY)
+            return Next("retry", GONE_RETRY)
         except AirwardenError as error:
             log.warning("pass failed", namespace=key[0], binding=key[1], reason=error.reason.word, error=error.message)
             return Next("retry", error.retry_after)
@@ -316,35 +309,23 @@ class Engine:
 
     def _plan_next(self, key: Key, following: Next, urgency: Urgency) -> None:
         if key not in self._cache.bindings or following.kind == "never":
-            self._attempts.pop(key, None)
+            self._retries.forget(key)
             return
         removal = self._cache.bindings[key].deleting or following.ending
         for name in following.waiting:
             self._asleep.setdefault(name, {})[key] = Urgency.REMOVAL if removal else urgency
         if following.kind == "check":
-            self._attempts.pop(key, None)
+            self._retries.forget(key)
             spread = random.uniform(0.75, 1.25)  # noqa: S311 - spread, not a secret
-            self._later(key, (following.after or 600.0) * spread, Urgency.DRIFT)
+            self._timers.set(key, (following.after or 600.0) * spread, Urgency.DRIFT)
             return
-        attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-        longest = _LONGEST_REMOVAL_RETRY if removal and not following.waiting else _LONGEST_RETRY
-        delay = min(longest, _FIRST_RETRY * 2 ** min(attempt - 1, 8)) * random.uniform(0.5, 1.0)  # noqa: S311 - spread
-        if following.after is not None:
-            soon = following.after < _FIRST_RETRY and attempt <= _GONE_RETRIES
-            delay = following.after if soon else max(delay, following.after)
-        self._later(key, delay, Urgency.REMOVAL if removal else min(urgency, Urgency.CHANGE, key=lambda each: -each))
-
-    def _later(self, key: Key, delay: float, urgency: Urgency) -> None:
-        self._stop_timer(key)
-        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key, urgency)
-
-    def _stop_timer(self, key: Key) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        longest = _LONGEST_REMOVAL_RETRY if removal and not following.waiting else LONGEST_RETRY
+        delay = self._retries.delay(key, following.after, longest)
+        self._timers.set(
+            key, delay, Urgency.REMOVAL if removal else min(urgency, Urgency.CHANGE, key=lambda each: -each)
+        )
 
     def _due(self, key: Key, urgency: Urgency) -> None:
-        self._timers.pop(key, None)
         entry = self._cache.bindings.get(key)
         if entry is not None:
             self._queue(entry, urgency)
@@ -362,9 +343,9 @@ class Engine:
         if key in self._cache.bindings:
             return
         self._handled.pop(key, None)
-        self._attempts.pop(key, None)
+        self._retries.forget(key)
         self._pacing.forget(key)
-        self._stop_timer(key)
+        self._timers.stop(key)
         self._turns.set(key, None)
         self._lanes.forget(key)
         for asleep in self._asleep.values():

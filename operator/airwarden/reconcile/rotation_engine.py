@@ -4,12 +4,11 @@ It has lanes and timers of its own, so that runs and bindings never wait for eac
 and namespaces, is known to the binding engine first. Fed by `airwarden.handlers`; one instance per process.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -23,16 +22,11 @@ from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotations import Following, RotationReconciler
 from airwarden.reconcile.rotators import Rotators
 from airwarden.reconcile.stalls import Stall
+from airwarden.reconcile.timers import GONE_RETRY, LONGEST_RETRY, Retries, Timers
 from airwarden.reconcile.turns import Turns
 
 log = structlog.get_logger("airwarden.rotation_engine")
 Body = Mapping[str, Any]
-
-_FIRST_RETRY: Final = 1.0
-_LONGEST_RETRY: Final = 60.0
-_GONE_RETRY: Final = 0.2
-"""Seconds after a write that met a newer object; usually its event has come by then."""
-_GONE_RETRIES: Final = 3
 
 
 class RotationEngine:
@@ -57,8 +51,8 @@ class RotationEngine:
         self._stall = Stall(self._lanes, backends)
         self._pacing = Pacing(time.monotonic)
         self._turns = Turns(clock, self._turn_due)
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._attempts: dict[Key, int] = {}
+        self._timers = Timers(self._queue)
+        self._retries = Retries()
         self._handled: dict[Key, tuple[object, ...]] = {}
         self._look_again: set[Key] = set()
         """Rotations around which something changed while their pass was under way."""
@@ -75,9 +69,7 @@ class RotationEngine:
 
     async def stop(self, seconds: float) -> None:
         """End: let running passes finish, then revoke all logins for rotations."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._timers.close()
         self._turns.close()
         await self._lanes.close(seconds)
         await self._rotators.close()
@@ -118,7 +110,7 @@ class RotationEngine:
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now."""
         for key in sorted(self._asleep.pop(name, ())):
-            self._attempts.pop(key, None)
+            self._retries.forget(key)
             self._queue(key, Urgency.CHANGE)
 
     def _wake_rivals(self, entry: RotationEntry) -> None:
@@ -143,7 +135,7 @@ class RotationEngine:
         """Have the rotation looked at because of what somebody did: soon, and not too often."""
         wait = self._pacing.wait(key)
         if wait > 0:
-            self._later(key, wait, urgency)
+            self._timers.set(key, wait, urgency)
         else:
             self._queue(key, urgency)
 
@@ -151,7 +143,7 @@ class RotationEngine:
         entry = self._cache.rotations.get(key)
         if entry is None:
             return
-        self._stop_timer(key)
+        self._timers.stop(key)
         self._stall.work_comes()
         known = self._backends.known(entry.backend) is not None
         # Names that are no backend would let an author open as many lanes as there are names.
@@ -176,7 +168,7 @@ class RotationEngine:
         try:
             following = await self._reconciler.reconcile(key)
         except ObjectGone:
-            return Following("retry", _GONE_RETRY)
+            return Following("retry", GONE_RETRY)
         except AirwardenError as error:
             log.warning("pass failed", namespace=key[0], rotation=key[1], reason=error.reason.word, error=error.message)
             return Following("retry", error.retry_after)
@@ -190,28 +182,20 @@ class RotationEngine:
         if following.kind != "retry" or following.turn is not None:
             self._turns.set(key, Turn(following.turn, tightens=False) if following.turn is not None else None)
         if following.kind == "never":
-            self._attempts.pop(key, None)
+            self._retries.forget(key)
             return
         if following.kind == "again":
-            self._attempts.pop(key, None)
-            self._later(key, 0.0, Urgency.CHANGE)
+            self._retries.forget(key)
+            self._timers.set(key, 0.0, Urgency.CHANGE)
             return
         if following.kind == "check":
-            self._attempts.pop(key, None)
+            self._retries.forget(key)
             spread = random.uniform(0.75, 1.25)  # noqa: S311 - spread, not a secret
-            self._later(key, (following.after or _LONGEST_RETRY) * spread, Urgency.DRIFT)
+            self._timers.set(key, (following.after or LONGEST_RETRY) * spread, Urgency.DRIFT)
             return
         if following.waiting:
             self._asleep.setdefault(following.waiting, set()).add(key)
-        self._later(key, self._delay(key, following.after), Urgency.CHANGE)
-
-    def _delay(self, key: Key, asked: float | None) -> float:
-        """Return for how many seconds a failed pass is put off: longer each time, as the other side asked at least."""
-        attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-        if asked is not None and asked < _FIRST_RETRY and attempt <= _GONE_RETRIES:
-            return asked
-        delay = min(_LONGEST_RETRY, _FIRST_RETRY * float(2 ** min(attempt - 1, 8)))
-        return max(asked or 0.0, delay * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not a secret
+        self._timers.set(key, self._retries.delay(key, following.after), Urgency.CHANGE)
 
     def _ended(self, key: Key) -> None:
         """Look again at a rotation of which something new was said during its pass."""
@@ -227,28 +211,15 @@ class RotationEngine:
         else:
             self._queue(key, Urgency.CHANGE)
 
-    def _later(self, key: Key, delay: float, urgency: Urgency) -> None:
-        self._stop_timer(key)
-        self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key, urgency)
-
-    def _stop_timer(self, key: Key) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _due(self, key: Key, urgency: Urgency) -> None:
-        self._timers.pop(key, None)
-        self._queue(key, urgency)
-
     def _lose(self, key: Key, uid: str) -> None:
         lost = self._cache.forget(key, uid)
         if lost is None:
             return
         self._handled.pop(key, None)
-        self._attempts.pop(key, None)
+        self._retries.forget(key)
         self._look_again.discard(key)
         self._pacing.forget(key)
-        self._stop_timer(key)
+        self._timers.stop(key)
         self._turns.set(key, None)
         self._lanes.forget(key)
         for asleep in self._asleep.values():

@@ -76,7 +76,7 @@ class Seat:
 
     def delay(self) -> float:
         """Return in how many seconds the binding is looked at again."""
-        return self.engine._timers[KEY].when() - asyncio.get_running_loop().time()
+        return self.engine._timers.when(KEY) - asyncio.get_running_loop().time()
 
 
 @pytest.fixture
