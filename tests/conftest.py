@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from plane.control_plane import ControlPlane, Plane
+from plane.postgres_server import PostgresServer
 
 # No deadlines: a busy machine is no failure. A breakage need not be shown in its smallest form.
 settings.register_profile("airwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,4 +43,11 @@ def _company(item: pytest.Item) -> str:
 def plane() -> Iterator[Plane]:
     """Run one control plane for the whole session. Tests share it: each takes namespaces and mounts of its own."""
     with ControlPlane() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Run one PostgreSQL for the whole session. Tests share it: each makes users of its own."""
+    with PostgresServer() as running:
         yield running

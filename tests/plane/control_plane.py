@@ -114,7 +114,7 @@ class ControlPlane:
     def _start(self, binaries: Binaries) -> Plane:
         began = time.monotonic()
         self._processes = []
-        data_dir = self._data_dir = _new_data_dir()
+        data_dir = self._data_dir = new_data_dir("airwarden-plane-")
         if not self._detached:
             self._reaper = start_reaper(data_dir)
         ports = free_ports(5)
@@ -143,8 +143,9 @@ class ControlPlane:
         )
 
 
-def _new_data_dir() -> Path:
+def new_data_dir(prefix: str) -> Path:
+    """Make a folder for the data of servers, in memory where there is room for it."""
     parent = None
     if TMPFS.is_dir() and os.access(TMPFS, os.W_OK) and shutil.disk_usage(TMPFS).free >= TMPFS_NEEDED:
         parent = TMPFS
-    return Path(tempfile.mkdtemp(prefix="airwarden-plane-", dir=parent)).resolve()
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()

@@ -22,8 +22,9 @@ GRACE = 10.0
 class ServerProcess:
     """A named child process that can be started again with the same command line."""
 
-    def __init__(self, name: str, command: Sequence[str], data_dir: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], data_dir: Path, user: int | None = None) -> None:
         self.name = name
+        self._user = user
         self._command = list(command)
         self._data_dir = data_dir
         self.log = data_dir / "logs" / f"{name}.log"
@@ -50,6 +51,8 @@ class ServerProcess:
                 stderr=out,
                 cwd=home,
                 env=environment,
+                user=self._user,
+                group=self._user,
                 start_new_session=True,  # Ctrl-C ends the test run, which then ends the plane in order
             )
         with (self._data_dir / "pids").open("a") as pids:
