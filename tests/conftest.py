@@ -25,11 +25,9 @@ OWN_FOLDERS = ("admission", "contract", "schema")
 """Folders whose tests have a control plane to themselves, or need the shared one without its operator."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Say which tests stay together when several processes share the work: those of one control plane, or one file."""
-    for each in items:
-        each.add_marker(pytest.mark.xdist_group(_company(each)))
+    item.add_marker(pytest.mark.xdist_group(_company(item)))
 
 
 def _company(item: pytest.Item) -> str:

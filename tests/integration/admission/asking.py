@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 from integration.schema import objects
@@ -24,6 +25,8 @@ from plane.waiting import wait_for
 Json = dict[str, Any]
 BACKENDS: Final = "/apis/airwarden.dev/v1alpha1/airflowsecretbackends"
 _DENIED: Final = re.compile(r"denied request: (.*)")
+_NOT_SYNCED: Final = "not yet synced to use for admission"
+"""What the API server says for a moment after a policy came whose parameters' kind is new to it."""
 _PROBE: Final = "admission-probe"
 _LAG: Final = 30.0
 """Seconds within which a change of a backend surely reached the policies."""
@@ -86,6 +89,15 @@ class Asking:
         Raises PlaneHTTPError for a refusal that is not theirs.
         """
         return self._refusal("POST", bindings_path(binding["metadata"]["namespace"]), binding)
+
+    def judges(self, binding: Json) -> bool:
+        """Tell whether the policies refuse the binding; not while the API server does not know their parameters yet."""
+        try:
+            return self.refusal(binding) is not None
+        except PlaneHTTPError as error:
+            if error.status == HTTPStatus.UNPROCESSABLE_ENTITY and _NOT_SYNCED in error.text:
+                return False
+            raise
 
     def refusal_of_edit(self, binding: Json) -> str | None:
         """Return why the policies would refuse that the binding there gets this spec, None when they would not."""

@@ -38,7 +38,7 @@ def asking(plane: Plane) -> Asking:
     found.put(objects.backend("probe"))
     wait_for(
         "the policies are at work",
-        lambda: plane.api.admin.status("GET", BACKENDS) == 200 and found.refusal(_probe()) is not None,
+        lambda: plane.api.admin.status("GET", BACKENDS) == 200 and found.judges(_probe()),
         SOON,
     )
     return found
