@@ -81,7 +81,10 @@ class ApiAudit(_AuditLog):
     """The API server's audit log."""
 
     def entries(self, since: int = 0) -> list[ApiRequest]:
-        """Return the answered requests since a mark, in order; a watch counts once, open or closed."""
+        """Return the requests since a mark, in order; a write that has no answer yet has the code 0.
+
+        A watch counts once, open or closed.
+        """
         seen: dict[str, ApiRequest] = {}
         for event in self._events(since):
             seen[event["auditID"]] = _api_request(event)

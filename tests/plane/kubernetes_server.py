@@ -38,11 +38,12 @@ CONTROLLERS = (
 AUDIT_POLICY: Json = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "None", "users": ["system:apiserver"]},
         {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*"]},
-        {"level": "Metadata"},
+        # What a write did can be seen before its answer is logged: so it is logged already when it comes.
+        {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
+        {"level": "Metadata", "omitStages": ["RequestReceived"]},
     ],
 }
 
