@@ -5,14 +5,33 @@ Used by `test_sweep.py`, `test_fenced_sweep.py` and `test_identity.py`. Nothing 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from integration.handles import Backend, Binding
-from integration.objects import API, backend_object, backend_path, binding_path, secret
+from integration.objects import API, TENANT, backend_object, backend_path, binding_path, secret
 from integration.world import World
 
 LONG: Final = 60.0
 """Seconds for what an operator does by itself: its checks are half a minute apart."""
+
+
+@contextmanager
+def at_work(world: World) -> Iterator[None]:
+    """Run the world's operator meanwhile, stopped and started as the test likes; leave nothing behind."""
+    world.operator.start()
+    yield
+    if not world.operator.running:
+        world.operator.start()
+    tidy(world)
+    world.operator.stop()
+
+
+def make_team(world: World) -> str:
+    """Make a tenant's namespace and return its name."""
+    return world.make_namespace(f"team-{os.urandom(3).hex()}", {TENANT: "true"})
 
 
 def make_backend(world: World, name: str, *, wait: bool = True, **spec: Any) -> Backend:

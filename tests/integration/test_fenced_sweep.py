@@ -5,14 +5,12 @@ On a plane of their own: operators are stopped here, and they sweep within secon
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from integration.alone import LONG, in_vault, make_backend, make_binding, ready_binding, tidy
+from integration.alone import LONG, at_work, in_vault, make_backend, make_binding, make_team, ready_binding
 from integration.handles import Binding
-from integration.objects import TENANT
 from integration.test_fenced import FENCED, FencedWorld, unheld
 from integration.test_sweep import QUICK, force_away, rows, stopped, sweep_command
 from integration.world import eventually
@@ -24,18 +22,14 @@ from plane.operator import OperatorProcess, Options
 def away(quiet: Plane) -> Iterator[FencedWorld]:
     """Return a world whose admin printed the rights of both modes, and whose operator may be stopped and started."""
     world = FencedWorld(quiet, OperatorProcess(quiet, Options(extra=QUICK)), namespaces=["first"])
-    world.operator.start()
-    yield world
-    if not world.operator.running:
-        world.operator.start()
-    tidy(world)
-    world.operator.stop()
+    with at_work(world):
+        yield world
 
 
 @pytest.fixture
 def team(away: FencedWorld) -> str:
     """Return a tenant's namespace."""
-    return away.make_namespace(f"team-{os.urandom(3).hex()}", {TENANT: "true"})
+    return make_team(away)
 
 
 def forget(binding: Binding) -> None:

@@ -17,9 +17,9 @@ import pytest
 
 from airwarden.domain.owner import Owner
 from airwarden.providers.vault import policy
-from integration.alone import LONG, in_vault, make_backend, make_binding, ready_binding, tidy
+from integration.alone import LONG, at_work, in_vault, make_backend, make_binding, make_team, ready_binding
 from integration.handles import Backend, Binding
-from integration.objects import TENANT, secret
+from integration.objects import secret
 from integration.world import World, eventually
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
@@ -34,18 +34,14 @@ MANY = 8
 def away(quiet: Plane) -> Iterator[World]:
     """Return a world whose operator may be stopped and started; it runs at first."""
     world = World(quiet, OperatorProcess(quiet, Options(extra=QUICK)), namespaces=["first"])
-    world.operator.start()
-    yield world
-    if not world.operator.running:
-        world.operator.start()
-    tidy(world)
-    world.operator.stop()
+    with at_work(world):
+        yield world
 
 
 @pytest.fixture
 def team(away: World) -> str:
     """Return a tenant's namespace."""
-    return away.make_namespace(f"team-{os.urandom(3).hex()}", {TENANT: "true"})
+    return make_team(away)
 
 
 def force_away(binding: Binding) -> None:
