@@ -17,10 +17,12 @@ from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter
+from airwarden.providers.kubernetes.rotations import Rotations
 from airwarden.providers.kubernetes.surroundings import SurroundingsReader
 from airwarden.providers.opening import Opening
 from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.engine import Engine
@@ -53,6 +55,7 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
     writer = ObjectWriter(api)
     locks = Locks()
     sweeps = SweepTools(backends, LiveObjects(api), locks, metrics, _now, settings.sweep_interval, settings.sweep_grace)
+    rotation_cache = RotationCache()
     tools = Tools(
         cluster=settings.cluster,
         cache=cache,
@@ -62,10 +65,12 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
         events=EventPoster(api),
         metrics=metrics,
         clock=_now,
+        rotations=BindingRotations(RotationsTools(settings.cluster, rotation_cache, Rotations(api), _now)),
         locks=locks,
     )
     engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics, clock=_now)
-    rotations = _rotations(settings, api, tools, opening)
+    rotations = _rotations(settings, api, tools, opening, rotation_cache)
+    rotations.tell(engine.see_rotation)
 
     def recovered(name: str) -> None:
         engine.backend_recovered(name)
@@ -75,9 +80,15 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
     return engine, rotations, probe_tools
 
 
-def _rotations(settings: Settings, api: KubernetesApi, shared: Tools, opening: Opening) -> RotationEngine:
+def _rotations(
+    settings: Settings,
+    api: KubernetesApi,
+    shared: Tools,
+    opening: Opening,
+    cache: RotationCache,
+) -> RotationEngine:
     """Return the engine of rotations, which knows backends and namespaces from that of bindings."""
-    cache, rotators = RotationCache(), Rotators(opening.open_rotator)
+    rotators = Rotators(opening.open_rotator)
     metrics = RotationMetrics(shared.metrics.registry, _now)
     tools = RotationTools(
         cluster=settings.cluster,

@@ -8,12 +8,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from airwarden.api.binding import MAX_NAME, AccountMode
+from airwarden.api.binding import AccountMode
 from airwarden.api.conditions import Condition, StatusModel
 from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
 from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
+from airwarden.api.references import MAX_NAME
 from airwarden.api.rotating import Rotation, apart_rules, check_apart
 from airwarden.api.texts import (
     Address,

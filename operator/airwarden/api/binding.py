@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from airwarden.api.binding_rotation import BindingRotation
 from airwarden.api.conditions import Status
 from airwarden.api.fields import (
     DURATION,
-    BackendName,
     Duration,
     Model,
     ObjectName,
@@ -23,10 +23,10 @@ from airwarden.api.fields import (
     seconds,
 )
 from airwarden.api.metadata import Metadata
+from airwarden.api.references import MAX_NAME, BackendReference
 from airwarden.api.texts import AirflowID, Key, Moment, MountName, RoleName
 
 MAX_SECRETS = 64
-MAX_NAME = 63
 _TTL_ORDER = "ttl must not be longer than maxTTL"
 _PLACE = "exactly one of key and dynamic must be given"
 _NAME_LENGTH = (
@@ -62,13 +62,6 @@ class DynamicKind(StrEnum):
 
     DYNAMIC = "Dynamic"
     STATIC = "Static"
-
-
-class BackendReference(Model):
-    """Names an AirflowSecretBackend."""
-
-    name: BackendName
-    """Name of the cluster-scoped AirflowSecretBackend."""
 
 
 class ServiceAccount(Model):
@@ -184,6 +177,11 @@ class BindingSpec(Model):
     """The secrets that the account may read, and nothing else. One entry per type and id."""
     access: Access = Access()
     """Limits on the access."""
+    rotation: BindingRotation | None = None
+    """Makes an AirflowSecretRotation for each secret with a key. What may be rotated, the backend's allow rules say.
+
+    Items of one key share one. Default: none is made; rotations that others made of these secrets stay theirs.
+    """
     suspend: bool = False
     """While true nothing is added. What is removed, expires or becomes less allowed still goes at once."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE

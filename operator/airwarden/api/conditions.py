@@ -145,6 +145,35 @@ class Summary(StatusModel):
     """Names of the backends in use."""
     slots: Annotated[str, Field(max_length=1024)] = ""
     """Slots in use and present in fenced backends, as vault: own 3/32, shared 0/8, dynamic 1/8."""
+    next_rotation: Annotated[str, Field(max_length=64)] = ""
+    """When the next rotation of one of the secrets is due, RFC 3339; empty when none is."""
+    last_rotation: Annotated[str, Field(max_length=64)] = ""
+    """When one of the secrets was last rotated with success, RFC 3339."""
+
+
+class RotationSeen(StatusModel):
+    """A rotation of a secret that the binding reads, or one that it made and that is gone."""
+
+    name: Annotated[str, Field(max_length=320)]
+    """The AirflowSecretRotation, as namespace/name."""
+    secret: Annotated[str, Field(max_length=300)] = ""
+    """The secret that it rotates, as type/id; the first one of several that have the same key."""
+    next: Annotated[str, Field(max_length=64)] = ""
+    """When its next run is due, RFC 3339; empty when none will be."""
+    last_run: Annotated[str, Field(max_length=64)] = ""
+    """When its last run ended, RFC 3339."""
+    result: Annotated[str, Field(max_length=32)] = ""
+    """How that run ended: Succeeded, Failed, Missed or Superseded."""
+    version: int = 0
+    """Version that it made."""
+    last_success: Annotated[str, Field(max_length=64)] = ""
+    """When a run last succeeded, RFC 3339."""
+    reason: Annotated[str, Field(max_length=256)] = ""
+    """What is wrong with it, one word from the page of reasons; empty when nothing is."""
+    message: Annotated[str, Field(max_length=4096)] = ""
+    """What is so, and what to do about it."""
+    removed: Annotated[str, Field(max_length=64)] = ""
+    """When the binding removed it, RFC 3339: the rest is as it was then."""
 
 
 class Status(StatusModel):
@@ -155,7 +184,7 @@ class Status(StatusModel):
     conditions: Annotated[
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=schema(list_type="map", list_map_keys=["type"]))
     ] = ()
-    """Ready; while they apply Reconciling, Stalled and Suspended."""
+    """Ready; while they apply Reconciling, Stalled, Suspended, and RotationsHealthy where secrets are rotated."""
     effective: Effective = Effective()
     """What holds after the guardrails."""
     summary: Summary = Summary()
@@ -165,6 +194,11 @@ class Status(StatusModel):
         Field(max_length=128, json_schema_extra=schema(list_type="atomic")),
     ] = ()
     """What became of each declared secret."""
+    rotations: Annotated[
+        tuple[RotationSeen, ...],
+        Field(max_length=256, json_schema_extra=schema(list_type="atomic")),
+    ] = ()
+    """Rotations of the secrets that are granted, whoever made them; and the last ones that the binding removed."""
     targets: Annotated[
         tuple[Target, ...],
         Field(max_length=512, json_schema_extra=schema(list_type="atomic")),

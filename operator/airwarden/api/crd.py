@@ -91,8 +91,11 @@ KINDS: Final = (
             Column("Reason", f"{_READY}.reason"),
             Column("Service Account", ".spec.serviceAccount.name"),
             Column("Secrets", ".status.summary.secrets"),
+            # A date would be shown as an age, and one that lies ahead as nothing.
+            Column("Next Rotation", ".status.summary.nextRotation"),
             _AGE,
             Column("Backends", ".status.summary.backends", wide=True),
+            Column("Last Rotation", ".status.summary.lastRotation", "date", wide=True),
             _MESSAGE,
         ),
         selectable=(".spec.serviceAccount.name",),

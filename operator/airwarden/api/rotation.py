@@ -9,10 +9,10 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from airwarden.api.binding import MAX_NAME, BackendReference
 from airwarden.api.conditions import Condition, StatusModel
 from airwarden.api.fields import Duration, Model, Unique, matches, rule, schema
 from airwarden.api.metadata import Metadata
+from airwarden.api.references import MAX_NAME, BackendReference
 from airwarden.api.texts import Key
 
 REQUEST: Final = "airwarden.dev/rotate"

@@ -30,6 +30,8 @@ from airwarden.domain.outage import deletion_message, reworded_deletion, steadie
 from airwarden.domain.progress import CLUSTER, Fault, Progress
 from airwarden.domain.record import address_of, targets
 from airwarden.domain.resources import Address, Grant
+from airwarden.domain.rotation import bound
+from airwarden.domain.rotation.bound import Rotated
 
 _STALLING = frozenset(
     {
@@ -55,6 +57,7 @@ _STALLING = frozenset(
 )
 """Reasons that time alone does not mend."""
 
+_NO_ROTATIONS: Final = Rotated()
 _NAMED: Final = 5
 """How many backends a column names before it says how many more there are."""
 
@@ -101,11 +104,13 @@ def condition(
     )
 
 
-def binding_conditions(binding: AirflowSecretBinding, verdict: Verdict, now: str) -> tuple[Condition, ...]:
+def binding_conditions(
+    binding: AirflowSecretBinding, verdict: Verdict, now: str, rotations: Condition | None
+) -> tuple[Condition, ...]:
     """Return the conditions of a binding; a suspended one also says that, whether Ready or not."""
     previous = (binding.status or Status()).conditions
     generation = binding.metadata.generation
-    shown = conditions(previous, verdict, generation, now)
+    shown = conditions(previous, verdict, generation, now) + ((rotations,) if rotations is not None else ())
     if not binding.spec.suspend:
         return shown
     before = next((each for each in previous if each.type == "Suspended"), None)
@@ -113,22 +118,28 @@ def binding_conditions(binding: AirflowSecretBinding, verdict: Verdict, now: str
     return (*shown, condition(before, "Suspended", True, said, generation, now))
 
 
-def report(binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str) -> Status:
-    """Return the status after one pass over all stores."""
+def report(
+    binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str, rotated: Rotated = _NO_ROTATIONS
+) -> Status:
+    """Return the status after one pass over all stores and, last, the rotations of the secrets."""
     previous = binding.status or Status()
     parts = steadied(previous, plan, drift.remembered(previous, parts))
     secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
+    rotations = bound.told(binding, previous, secrets, rotated)
     return Status(
         observed_generation=binding.metadata.generation,
-        conditions=binding_conditions(binding, verdict, now),
+        conditions=binding_conditions(binding, verdict, now, _rotations_healthy(binding, rotations, now)),
         effective=_effective(plan, parts, previous.effective, binding.spec.access.not_after),
         summary=Summary(
             secrets=f"{sum(each.state is SecretState.GRANTED for each in secrets)}/{len(secrets)}",
             backends=_names(plan.backends),
             slots=usage(plan.grants.values(), plan.fences),
+            next_rotation=rotations.next,
+            last_rotation=rotations.last,
         ),
         secrets=secrets,
+        rotations=rotations.rotations,
         targets=annotated(targets(previous.targets, parts, now), plan.fences),
     )
 
@@ -156,12 +167,13 @@ def pending(
     return previous.model_copy(
         update={
             "observed_generation": binding.metadata.generation,
-            "conditions": binding_conditions(binding, verdict, now),
+            "conditions": binding_conditions(binding, verdict, now, previous.condition(bound.HEALTHY)),
             "targets": tuple(kept[address] for address in sorted(kept)),
-            "summary": Summary(
-                secrets=previous.summary.secrets or f"0/{len(plan.decisions)}",
-                backends=_names(plan.backends),
-                slots=previous.summary.slots,
+            "summary": previous.summary.model_copy(
+                update={
+                    "secrets": previous.summary.secrets or f"0/{len(plan.decisions)}",
+                    "backends": _names(plan.backends),
+                }
             ),
         }
     )
@@ -190,12 +202,22 @@ def invalid(previous: Status | None, generation: int, message: str, now: str) ->
     """Return the status of a binding whose spec cannot be read. What it has stays as it is."""
     status = previous or Status()
     verdict = Verdict(False, Reason.INVALID_SPEC, message)
+    rotations = tuple(each for each in status.conditions if each.type == bound.HEALTHY)
     return status.model_copy(
         update={
             "observed_generation": generation,
-            "conditions": conditions(status.conditions, verdict, generation, now),
+            "conditions": conditions(status.conditions, verdict, generation, now) + rotations,
         }
     )
+
+
+def _rotations_healthy(binding: AirflowSecretBinding, told: bound.Told, now: str) -> Condition | None:
+    """Return what is said of the rotations. Ready does not hang on it: it speaks of the access, which is there."""
+    if told.health is None:
+        return None
+    verdict = Verdict(told.healthy, told.health.reason, told.health.message)
+    before = (binding.status or Status()).condition(bound.HEALTHY)
+    return condition(before, bound.HEALTHY, told.healthy, verdict, binding.metadata.generation, now)
 
 
 def _names(backends: Iterable[str]) -> str:

@@ -28,12 +28,15 @@ from airwarden.domain.lifetime import Turn
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
 from airwarden.domain.resources import Action, Address, Changes, Operation
+from airwarden.domain.rotation import bound
+from airwarden.domain.rotation.bound import Rotated
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.events import Event, EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.binding_rotations import BindingRotations
 from airwarden.reconcile.cache import Cache, Entry
 from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
@@ -99,6 +102,7 @@ class Tools:
     events: EventPoster
     metrics: Metrics
     clock: Callable[[], datetime]
+    rotations: BindingRotations
     locks: Locks = field(default_factory=Locks)
 
 
@@ -107,6 +111,8 @@ class BindingReconciler:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self.rotations = tools.rotations
+        """Also asked, without a request, whether a binding shows what is so of its rotations."""
         self._written: dict[Key, Entry] = {}
         """The binding as the last write of the pass under way left it."""
         self._confirmed: dict[Key, Mapping[Address, str]] = {}
@@ -168,8 +174,9 @@ class BindingReconciler:
         progress = {CLUSTER: account, **{each.backend: each for each in written}}
         if (seen := parts.confirmed(standing, progress, opened)) or standing.confirmed:
             self._confirmed[_key(binding)] = seen
-        await self._report(binding, wanted, progress)
-        following = self._next(progress, opened)
+        rotated = await self.rotations.establish(binding)
+        await self._report(binding, wanted, progress, rotated)
+        following = self._next(progress, opened, rotated.fault)
         return replace(following, turn=wanted.turn, ending=wanted.expired and following.kind == "retry")
 
     async def _open(self, names: Iterable[str]) -> dict[str, Runtime | Held | None]:
@@ -282,8 +289,8 @@ class BindingReconciler:
             done.append(Done(operation, written.id))
         return replace(part, done=tuple(done))
 
-    async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts) -> None:
-        status = reports.report(binding, wanted, progress, self._now())
+    async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated) -> None:
+        status = reports.report(binding, wanted, progress, self._now(), rotated)
         drifted = sorted(
             str(address)
             for part in progress.values()
@@ -306,6 +313,8 @@ class BindingReconciler:
             self._tools.metrics.drift_reported(len(found))
             await self._tell(binding.metadata, "Warning", Reason.DRIFTED.word, drift.said(found))
         await self._tell_transition(binding, status)
+        if (wrong := bound.news(binding.status, status)) is not None:
+            await self._tell(binding.metadata, "Warning", wrong.reason, wrong.message)
 
     async def _tell_left(self, metadata: Metadata, progress: Parts) -> None:
         """Name what a store keeps of something removed."""
@@ -345,6 +354,7 @@ class BindingReconciler:
         opened = await self._open(entry.backends - {CLUSTER, ""})
         standing = parts.Standing(records.adopted(previous))
         leaving = self._leaving(raw, opened, recorded)
+        rotating = await self._remove_rotations(entry)
         progress = {
             each.backend: each
             for each in await asyncio.gather(
@@ -352,6 +362,8 @@ class BindingReconciler:
             )
         }
         await self._tell_left(metadata, progress)
+        if rotating is not None:
+            progress[CLUSTER] = Progress(CLUSTER, Changes(), fault=rotating)
         if all(each.complete for each in progress.values()):
             orphaned = any(each.orphaned for each in progress.values())
             account = await self._remove_account(owner, entry, account_id, orphan=orphaned)
@@ -370,6 +382,11 @@ class BindingReconciler:
             if ready is not None:
                 await self._tell(metadata, "Warning", ready.reason, ready.message)
         return self._next(progress, opened)
+
+    async def _remove_rotations(self, entry: Entry) -> Fault | None:
+        """Delete what its spec.rotation made, whatever the stores say; not what another binding of its name has now."""
+        known = self._tools.cache.bindings.get(entry.key)
+        return await self.rotations.remove(entry.key) if known is not None and known.uid == entry.uid else None
 
     def _leaving(self, raw: Mapping[str, object], opened: Opened, recorded: Mapping[Address, str]) -> Leaving | None:
         """Return what the guardrails let stay at this moment; None for a spec that cannot be read, nor judged."""
@@ -435,10 +452,11 @@ class BindingReconciler:
         except AirwardenError as error:
             log.warning("event lost", namespace=metadata.namespace, binding=metadata.name, error=error.message)
 
-    def _next(self, progress: Mapping[str, Progress], opened: Opened) -> Next:
+    def _next(self, progress: Mapping[str, Progress], opened: Opened, rotating: Fault | None = None) -> Next:
         runtimes = [found for found in opened.values() if isinstance(found, Runtime)]
         down = frozenset(each.name for each in runtimes if each.breaker.open)
-        faults = [each.fault for each in progress.values() if each.fault is not None and each.fault.retryable]
+        found = (*(each.fault for each in progress.values()), rotating)
+        faults = [each for each in found if each is not None and each.retryable]
         if faults:
             asked = max((each.retry_after or 0.0 for each in faults), default=0.0)
             return Next("retry", asked or None, down)

@@ -30,6 +30,8 @@ class Entry:
     deleting: bool
     finalized: bool
     backends: Lane
+    keys: tuple[str, ...]
+    """Keys of its secrets, in any backend."""
     account: str
     status: int
     """Hash of the status, to tell our own writes from others'."""
@@ -65,6 +67,7 @@ class Entry:
             deleting=bool(metadata.get("deletionTimestamp")),
             finalized=FINALIZER in (metadata.get("finalizers") or ()),
             backends=backends_of(body),
+            keys=tuple({item["key"]: None for item in spec.get("secrets") or () if "key" in item}),
             account=(spec.get("serviceAccount") or {}).get("name", ""),
             status=hash(status_text),
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
@@ -96,6 +99,7 @@ class Cache:
         self._by_backend: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_account: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._by_secret: defaultdict[str, set[Key]] = defaultdict(set)
         self._superseded: dict[Key, dict[str, Entry]] = {}
 
     def learn_binding(self, body: Body) -> Entry:
@@ -174,6 +178,7 @@ class Cache:
             (self._by_backend, entry.backends),
             (self._by_namespace, (entry.key[0],)),
             (self._by_account, ((entry.key[0], entry.account),)),
+            (self._by_secret, entry.keys),
         )
 
     def _unlink(self, entry: Entry) -> None:
@@ -194,6 +199,10 @@ class Cache:
     def naming_account(self, namespace: str, name: str) -> tuple[Key, ...]:
         """Return the bindings that name the account, in order."""
         return tuple(sorted(self._by_account.get((namespace, name), ())))
+
+    def naming_secret(self, secret: str) -> tuple[Key, ...]:
+        """Return the bindings that name a key, in any backend, in order."""
+        return tuple(sorted(self._by_secret.get(secret, ())))
 
     def learn_account(self, account: Account) -> None:
         """Take in a service account, unless a newer state is known."""

@@ -22,6 +22,7 @@ from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
+from airwarden.reconcile.rotation_cache import RotationEntry
 from airwarden.reconcile.stalls import Stall
 from airwarden.reconcile.timers import GONE_RETRY, LONGEST_RETRY, Retries, Timers
 from airwarden.reconcile.turns import Turns
@@ -58,7 +59,7 @@ class Engine:
         """Bindings that something was said of while their pass was under way."""
         self._retries = Retries()
         self._timers = Timers(self._due)
-        self._judge = Judge(cluster, cache, backends, clock)
+        self._judge = Judge(cluster, cache, backends, reconciler.rotations, clock)
         self._turns = Turns(clock, self._turn_due)
         self._asleep: dict[str, dict[Key, Urgency]] = {}
         self._probes: dict[str, Probe] = {}
@@ -196,6 +197,11 @@ class Engine:
             if seen == (after.uid, after.labels, after.automount):
                 return
         self._wake(self._cache.naming_account(account.namespace, account.name))
+
+    def see_rotation(self, rotation: RotationEntry) -> None:
+        """A rotation appeared, changed or went: those that made it or read its secret look whether they say so."""
+        made_by = (rotation.key[0], rotation.binding)
+        self._wake(sorted({*self._cache.naming_secret(rotation.secret), made_by}))
 
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now, as fast as its limits permit."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airwarden.api.rotation import REQUEST
+from airwarden.providers.kubernetes.accounts import BINDING
 from airwarden.reconcile.queue import Key
 
 Body = Mapping[str, Any]
@@ -28,6 +29,8 @@ class RotationEntry:
     backend: str
     secret: str
     """Key of the secret in the backend's store."""
+    binding: str
+    """The binding that its label says it was made for; empty for a rotation of its own."""
     request: str
     status: int
     """Hash of the status, to tell our own writes from others'."""
@@ -63,6 +66,7 @@ class RotationEntry:
             deleting=bool(metadata.get("deletionTimestamp")),
             backend=(spec.get("backendRef") or {}).get("name", ""),
             secret=spec.get("key", ""),
+            binding=(metadata.get("labels") or {}).get(BINDING, ""),
             request=(metadata.get("annotations") or {}).get(REQUEST, ""),
             status=hash(json.dumps(status, sort_keys=True)),
             settled=status.get("observedGeneration") == generation and "run" not in status,
@@ -78,6 +82,7 @@ class RotationCache:
         self.rotations: dict[Key, RotationEntry] = {}
         self._by_backend: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_secret: defaultdict[str, set[Key]] = defaultdict(set)
+        self._by_binding: defaultdict[Key, set[Key]] = defaultdict(set)
 
     def learn(self, body: Body) -> RotationEntry:
         """Take in a rotation, unless a newer state is known; return what was read from ``body`` itself."""
@@ -89,6 +94,8 @@ class RotationCache:
             self.rotations[entry.key] = entry
             self._by_backend[entry.backend].add(entry.key)
             self._by_secret[entry.secret].add(entry.key)
+            if entry.binding:
+                self._by_binding[entry.key[0], entry.binding].add(entry.key)
         return entry
 
     def forget(self, key: Key, uid: str) -> RotationEntry | None:
@@ -113,7 +120,16 @@ class RotationCache:
         found = (self.rotations[key] for key in sorted(self._by_secret.get(secret, ())))
         return tuple(each for each in found if not each.deleting)
 
+    def made_for(self, binding: Key) -> tuple[RotationEntry, ...]:
+        """Return the rotations whose label names a binding, by its namespace and name, in order."""
+        return tuple(self.rotations[key] for key in sorted(self._by_binding.get(binding, ())))
+
     def _unlink(self, entry: RotationEntry) -> None:
+        made_for = (entry.key[0], entry.binding)
+        if made_for in self._by_binding:
+            self._by_binding[made_for].discard(entry.key)
+            if not self._by_binding[made_for]:
+                del self._by_binding[made_for]
         for index, name in ((self._by_backend, entry.backend), (self._by_secret, entry.secret)):
             index[name].discard(entry.key)
             if not index[name]:

@@ -43,6 +43,7 @@ class RotationEngine:
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
+        self._told: Callable[[RotationEntry], None] = lambda _: None
         self._backends = backends
         self._rotators = rotators
         self._reconciler = reconciler
@@ -57,6 +58,10 @@ class RotationEngine:
         self._look_again: set[Key] = set()
         """Rotations around which something changed while their pass was under way."""
         self._asleep: dict[str, set[Key]] = {}
+
+    def tell(self, listener: Callable[[RotationEntry], None]) -> None:
+        """Have somebody hear of each rotation that appeared, changed or went."""
+        self._told = listener
 
     @property
     def idle(self) -> bool:
@@ -94,6 +99,7 @@ class RotationEngine:
         entry = self._cache.learn(body)
         if new or before is None or before.deleting != entry.deleting:
             self._wake_rivals(entry)
+        self._told(entry)
         if not self._lanes.running(key):
             self._look_if_new(key)
 
@@ -226,3 +232,4 @@ class RotationEngine:
             asleep.discard(key)
         self._metrics.gone(key)
         self._wake_rivals(lost)
+        self._told(lost)

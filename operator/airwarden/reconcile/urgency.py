@@ -19,6 +19,7 @@ from airwarden.domain.guardrails import Refused
 from airwarden.domain.lifetime import Turn, expected_turn, overdue
 from airwarden.providers.kubernetes import accounts
 from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.binding_rotations import BindingRotations
 from airwarden.reconcile.cache import Cache, Entry
 from airwarden.reconcile.queue import Urgency
 
@@ -35,10 +36,18 @@ class Judged:
 class Judge:
     """Holds bindings against what is known of their surroundings."""
 
-    def __init__(self, cluster: str, cache: Cache, backends: Backends, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        cache: Cache,
+        backends: Backends,
+        rotations: BindingRotations,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._backends = backends
+        self._rotations = rotations
         self._clock = clock
 
     def judge(self, entry: Entry, *, first: bool) -> Judged:
@@ -95,7 +104,8 @@ class Judge:
             and not external
             and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
         )
-        return Urgency.DRIFT if same and settled and carried else Urgency.CHANGE
+        told = self._rotations.shows_what_is_so(binding)
+        return Urgency.DRIFT if same and settled and carried and told else Urgency.CHANGE
 
     def _all_known(self, entry: Entry) -> bool:
         return all(self._backends.known(name) is not None for name in entry.backends)

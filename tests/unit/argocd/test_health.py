@@ -68,7 +68,7 @@ def test_the_config_map_holds_this_very_script(kind: str) -> None:
 def suspended(verdict: Verdict) -> tuple[Condition, ...]:
     """Return what a suspended binding says; the report's own tests hold it to that."""
     declared = binding(suspend=True)
-    return binding_conditions(declared, verdict, "2026-11-21T00:00:00Z")
+    return binding_conditions(declared, verdict, "2026-11-21T00:00:00Z", None)
 
 
 @pytest.mark.parametrize("verdict", [Verdict(True, Reason.READY, "fine"), Verdict(False, Reason.SUSPENDED, "1 of 2")])

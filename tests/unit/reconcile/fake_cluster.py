@@ -157,6 +157,8 @@ def _said(path: str, operations: Sequence[Json]) -> str:
     """Return a patch in few words: which object, and what of it."""
     if "/serviceaccounts/" in path:
         return f"{path} labels off"
+    if "/airflowsecretrotations/" in path and not path.endswith("/status"):
+        return f"{path.rsplit('/', 1)[1]} spec"
     if not path.endswith("/status"):
         return f"{path.rsplit('/', 1)[1]} finalizer {'off' if operations[-1]['op'] == 'remove' else 'on'}"
     status = operations[-1]["value"]

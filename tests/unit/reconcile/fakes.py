@@ -17,6 +17,7 @@ from typing import Any
 
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.binding import AirflowSecretBinding
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -40,13 +41,16 @@ from airwarden.providers.kubernetes.accounts import SELECTOR, Account, Accounts
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.live import LiveObjects
-from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
+from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path, rotation_path
+from airwarden.providers.kubernetes.rotations import Rotations
 from airwarden.providers.ports import Health, Store, Written
 from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Next, Tools
 from airwarden.reconcile.cache import Cache, NamespaceView
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
+from airwarden.reconcile.rotation_cache import RotationCache
 from airwarden.reconcile.sweep import SweepTools
 from unit.domain.making import GRAMMAR
 from unit.reconcile.fake_cluster import FakeApi, Journal
@@ -265,6 +269,7 @@ class Bench:
             self.backends.learn(body)
         if self.namespace_labels is not None:
             self.cache.namespaces["team"] = NamespaceView(self.namespace_labels, terminating=False)
+        self.rotations = RotationCache()
         tools = Tools(
             cluster=CLUSTER,
             cache=self.cache,
@@ -274,6 +279,7 @@ class Bench:
             events=EventPoster(self.api),
             metrics=Metrics(),
             clock=self._tick,
+            rotations=BindingRotations(RotationsTools(CLUSTER, self.rotations, Rotations(self.api), self.clock)),
         )
         self.locks = tools.locks
         self.reconciler = BindingReconciler(tools)
@@ -289,6 +295,12 @@ class Bench:
             self.cache.learn_binding(self.api.objects[path])
         else:
             self.cache.forget_binding(KEY, "")
+        rotations = {path: body for path, body in self.api.objects.items() if "/airflowsecretrotations/" in path}
+        for body in rotations.values():
+            self.rotations.learn(body)
+        for key, entry in list(self.rotations.rotations.items()):
+            if rotation_path(*key) not in rotations:
+                self.rotations.forget(key, entry.uid)
         labelled = {
             (each.namespace, each.name): each
             for path, body in self.api.objects.items()
@@ -343,6 +355,11 @@ class Bench:
     def binding(self) -> Json:
         """The binding as the cluster has it."""
         return self.api.objects[binding_path(*KEY)]
+
+    @property
+    def model(self) -> AirflowSecretBinding:
+        """The binding as the operator reads it."""
+        return AirflowSecretBinding.model_validate(self.cache.bindings[KEY].load())
 
     @property
     def ready(self) -> tuple[str, str]:
