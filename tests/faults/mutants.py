@@ -8,6 +8,7 @@ file, so that a change of the code that moves it away from here is noticed.
 from __future__ import annotations
 
 from faults.mutant import Mutant
+from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
 from faults.mutants_outside import OUTSIDE
@@ -15,4 +16,4 @@ from faults.mutants_rotation import ROTATING
 from faults.mutants_runs import RUNS
 from faults.mutants_sweep import SWEEPING
 
-MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *RUNS, *SWEEPING)
+MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *RUNS, *BOUND_ROTATIONS, *SWEEPING)

@@ -43,7 +43,7 @@ RUNS: tuple[Mutant, ...] = (
     Mutant(
         "two rotations of one secret both run",
         _RECONCILE,
-        "obstacle = unreadable or obstacle or self._conflict(rotation)",
+        "obstacle = unreadable or obstacle or self._conflict(rotation, found)",
         "obstacle = unreadable or obstacle",
         (RECONCILE,),
     ),

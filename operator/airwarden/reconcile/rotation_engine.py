@@ -111,7 +111,11 @@ class RotationEngine:
 
     def see_namespace(self, name: str) -> None:
         """A namespace appeared, got other labels, or went."""
-        self._wake(self._cache.in_namespace(name))
+        keys = self._cache.in_namespace(name)
+        self._wake(keys)
+        for key in keys:
+            # What its rules admit now may be a rival of others, or none any more.
+            self._wake_rivals(self._cache.rotations[key])
 
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now."""

@@ -155,7 +155,7 @@ class RotationReconciler:
             access.obstacle,
             facts,
             fault,
-            self._rivals(rotation),
+            self._rivals(rotation, access.runtime),
         )
         found, step = await self._take(found, access)
         before = found.status
@@ -178,7 +178,7 @@ class RotationReconciler:
             held = Obstacle(found.reason, found.message, passing=found.reason is not Reason.BACKEND_INVALID)
             return _Access(held) if found.reason in _LASTING else _Access(unreadable, held)
         obstacle, rule = self._verdict(rotation, found)
-        obstacle = unreadable or obstacle or self._conflict(rotation)
+        obstacle = unreadable or obstacle or self._conflict(rotation, found)
         access = _Access(obstacle, rule=rule, runtime=found)
         if obstacle is not None and (rotation.status is None or rotation.status.run is None):
             return access
@@ -204,18 +204,34 @@ class RotationReconciler:
             return Obstacle(verdict.reason, verdict.message), ""
         return None, verdict.rule
 
-    def _conflict(self, rotation: AirflowSecretRotation) -> Obstacle | None:
+    def _conflict(self, rotation: AirflowSecretRotation, runtime: Runtime) -> Obstacle | None:
         """Return what to say when the cluster has another rotation of the same secret."""
-        name = rotation.spec.backend_ref.name
-        own = (rotation.metadata.namespace, rotation.metadata.name)
-        others = [each for each in self._tools.cache.of_secret(rotation.spec.key) if each.key != own]
-        return conflict("/".join(each.key) for each in others if each.backend == name)
+        others = [each for each in self._others(rotation) if each.backend == runtime.name]
+        return conflict("/".join(each.key) for each in others if self._counts(each, runtime))
 
-    def _rivals(self, rotation: AirflowSecretRotation) -> frozenset[str]:
+    def _rivals(self, rotation: AirflowSecretRotation, runtime: Runtime | None) -> frozenset[str]:
         """Return the rotations of this key in any backend: two backends may lie in one store."""
+        return frozenset(
+            "/".join(each.key)
+            for each in self._others(rotation)
+            if runtime is None or each.backend != runtime.name or self._counts(each, runtime)
+        )
+
+    def _others(self, rotation: AirflowSecretRotation) -> list[RotationEntry]:
         own = (rotation.metadata.namespace, rotation.metadata.name)
-        others = self._tools.cache.of_secret(rotation.spec.key)
-        return frozenset("/".join(each.key) for each in others if each.key != own)
+        return [each for each in self._tools.cache.of_secret(rotation.spec.key) if each.key != own]
+
+    def _counts(self, other: RotationEntry, runtime: Runtime) -> bool:
+        """Tell whether another rotation may run, by the rules of its backend.
+
+        One that may not hinders nobody: else any namespace could stop the rotation of any other's secret.
+        """
+        try:
+            rotation = AirflowSecretRotation.model_validate(other.load())
+        except ValidationError:
+            return False
+        obstacle, _ = self._verdict(rotation, runtime)
+        return obstacle is None or obstacle.passing
 
     async def _take(self, found: Situation, access: _Access) -> tuple[Situation, Rest | End]:
         """Take steps until there is nothing more to do; return what they came to."""

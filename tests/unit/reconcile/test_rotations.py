@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -256,6 +257,27 @@ async def test_a_second_rotation_that_comes_later_stops_the_first(bench: Rotatio
     await bench.rest()
     assert bench.condition() == ("False", "RotationConflict")
     assert "team/other" in bench.status()["conditions"][0]["message"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_rotation_that_may_not_run_does_not_stop_the_one_that_may(
+    bench: RotationBench, *, broken: bool
+) -> None:
+    await settled(bench, request="now")
+    theirs = copy.deepcopy(bench.api.objects[PATH])
+    theirs["metadata"] |= {"name": "theirs", "namespace": "team" if broken else "elsewhere", "uid": "u-2"}
+    theirs["spec"] |= {"schedule": "never"} if broken else {}
+    theirs.pop("status")
+    where = rotation_path(theirs["metadata"]["namespace"], "theirs")
+    bench.api.objects[where] = theirs
+    found = bench.rotator.secrets["team/db"]
+    bench.rotator.secrets["team/db"] = replace(found, mark=RunMark("c1/elsewhere/theirs", "r", "t"))
+    bench.ask("again")
+    await bench.rest()
+    assert bench.condition() == ("True", "Ready")
+    assert bench.rotator.written == [2, 3]
+    said = next(each for each in bench.api.objects[where]["status"]["conditions"] if each["type"] == "Ready")
+    assert said["reason"] == ("InvalidSpec" if broken else "RotationNotAllowed")
 
 
 async def test_a_secret_of_another_clusters_rotation_is_left_alone(bench: RotationBench) -> None:
