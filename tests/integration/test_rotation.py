@@ -93,7 +93,8 @@ def test_a_run_on_demand_changes_the_one_field_and_a_bound_account_reads_it(
     custom = metadata["custom_metadata"]
     assert (custom["airwarden.dev/owner"], custom["airwarden.dev/run"]) == (f"test/{tenant}/{made.name}", last["id"])
     assert mark.patches(made.name) == ["status", "status"]
-    assert mark.patches(reader.name) == []
+    eventually("its reader shows it", lambda: reader.status()["summary"].get("lastRotation"))
+    assert mark.patches(reader.name) == ["status"]
     eventually("the run is told", lambda: [each for each in made.events() if each[1] == "Rotated"])
 
 

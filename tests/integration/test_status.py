@@ -106,10 +106,18 @@ def test_the_columns_of_kubectl_get_show_what_matters(
     made = binding(team, store)
     made.wait_ready()
     header, row = world.plane.kubectl("get", "asb", "-n", team).splitlines()
-    assert re.split(r"\s{2,}", header) == ["NAME", "READY", "REASON", "SERVICE ACCOUNT", "SECRETS", "AGE"]
+    assert re.split(r"\s{2,}", header) == [
+        "NAME",
+        "READY",
+        "REASON",
+        "SERVICE ACCOUNT",
+        "SECRETS",
+        "NEXT ROTATION",
+        "AGE",
+    ]
     assert row.split()[:5] == [made.name, "True", "Ready", made.account, "1/1"]
     wide, row = world.plane.kubectl("get", "asb", "-n", team, "-o", "wide").splitlines()
-    assert re.split(r"\s{2,}", wide)[-2:] == ["BACKENDS", "MESSAGE"]
+    assert re.split(r"\s{2,}", wide)[-3:] == ["BACKENDS", "LAST ROTATION", "MESSAGE"]
     assert store.name in row
 
     def counted() -> bool:

@@ -63,6 +63,8 @@ def plan(  # noqa: PLR0913, PLR0917 - one parameter per option
     effect of a changed rule can be seen before it is applied. With a Vault token (VAULT_TOKEN, or what vault login
     left) policies and roles are shown as a difference from what the store has; without one, as they would be written.
 
+    With spec.rotation you also see the rotations that it makes.
+
     Exit status: 0 everything would be granted, 1 something would be refused, 2 something could not be found out.
     """
     ways = Ways(cluster, kubeconfig, context, operator_namespace, vault_address, vault_ca)
@@ -101,7 +103,7 @@ async def _forecast(caller: Caller, binding: AirflowSecretBinding, declared: Dec
     for name in sorted(_backends_of(binding)):
         writes += await store_writes(name, world, wanted, binding, why_unasked=unasked.get(name, ""))
     await closed(each for name, each in world.backends.items() if name not in stores)
-    return planned(binding, wanted, writes)
+    return planned(binding, wanted, writes, world)
 
 
 def _backends_of(binding: AirflowSecretBinding) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.fields import duration_text
+from airwarden.api.reasons import Reason
 from airwarden.commands.access import key_of
 from airwarden.commands.deciding import World
 from airwarden.domain import record as records
@@ -18,13 +19,15 @@ from airwarden.domain.errors import (
     ServiceAccountNotFound,
     ServiceAccountTaken,
 )
-from airwarden.domain.guardrails import Admitted
+from airwarden.domain.guardrails import Admitted, Refused, RotationRequest, judge_rotation
 from airwarden.domain.resources import Action, Address, Changes, FieldValue
+from airwarden.domain.rotation import sugar
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Runtime
+from airwarden.reconcile.rotations import OPERATIONS
 
 _VERBS: Final = {Action.CREATE: "create", Action.UPDATE: "change", Action.DELETE: "remove"}
 CONFLICT: Final = "conflict"
@@ -59,6 +62,19 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedRotation:
+    """A rotation that the binding's spec.rotation would make."""
+
+    name: str
+    secret: str
+    key: str
+    verdict: str
+    """admitted, refused or unknown."""
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """The whole forecast for one binding."""
 
@@ -66,28 +82,39 @@ class Planned:
     account: str
     verdicts: tuple[Verdict, ...]
     writes: tuple[Write, ...]
+    rotations: tuple[PlannedRotation, ...] = ()
 
     @property
     def refused(self) -> bool:
         """Whether something declared would not be had."""
-        return any(each.verdict == "refused" for each in self.verdicts) or any(
-            each.action == CONFLICT for each in self.writes
+        return (
+            any(each.verdict == "refused" for each in self.verdicts)
+            or any(each.action == CONFLICT for each in self.writes)
+            or any(each.verdict == "refused" for each in self.rotations)
         )
 
     @property
     def unknown(self) -> bool:
         """Whether something could not be found out."""
-        return any(each.verdict == UNKNOWN for each in self.verdicts) or any(
-            each.action == UNKNOWN for each in self.writes
+        return (
+            any(each.verdict == UNKNOWN for each in self.verdicts)
+            or any(each.action == UNKNOWN for each in self.writes)
+            or any(each.verdict == UNKNOWN for each in self.rotations)
         )
 
 
-def planned(binding: AirflowSecretBinding, wanted: Plan, writes: Iterable[Write]) -> Planned:
+def planned(binding: AirflowSecretBinding, wanted: Plan, writes: Iterable[Write], world: World) -> Planned:
     """Return the forecast."""
     pairs = zip(binding.spec.secrets, wanted.decisions, strict=True)
     verdicts = tuple(_verdict(key_of(item), decision, wanted) for item, decision in pairs)
     name = f"{binding.metadata.namespace}/{binding.metadata.name}"
-    return Planned(name, f"{binding.metadata.namespace}/{wanted.account}", verdicts, tuple(writes))
+    return Planned(
+        name,
+        f"{binding.metadata.namespace}/{wanted.account}",
+        verdicts,
+        tuple(writes),
+        planned_rotations(binding, world),
+    )
 
 
 def _verdict(key: str, decision: Decision, wanted: Plan) -> Verdict:
@@ -98,6 +125,32 @@ def _verdict(key: str, decision: Decision, wanted: Plan) -> Verdict:
         return Verdict(what, decision.backend, key, "granted", found.rule, session, "")
     word = UNKNOWN if isinstance(found, Held) else "refused"
     return Verdict(what, decision.backend, key, word, "", "", f"{found.reason.word}: {found.message}")
+
+
+def planned_rotations(binding: AirflowSecretBinding, world: World) -> tuple[PlannedRotation, ...]:
+    """Return the rotations that the binding would make, and what the rules say of each."""
+    return tuple(_rotation(each, binding.metadata.namespace, world) for each in sugar.wanted(binding))
+
+
+def _rotation(wanted: sugar.Wanted, namespace: str, world: World) -> PlannedRotation:
+    spec = wanted.spec
+    backend, seen = world.backends.get(spec.backend_ref.name), world.namespaces.get(namespace)
+    word, rule, message = UNKNOWN, "", f"there is no backend {spec.backend_ref.name}"
+    if isinstance(backend, Held):
+        message = f"{backend.reason.word}: {backend.message}"
+    elif backend is not None:
+        request = RotationRequest(namespace, seen.labels if seen is not None else None)
+        verdict = judge_rotation(spec.key, OPERATIONS[spec.strategy], request, backend.view())
+        if isinstance(verdict, Refused):
+            word, message = "refused", f"{verdict.reason.word}: {verdict.message}"
+        elif verdict is None:
+            message = f"namespace {namespace} could not be seen"
+        elif backend.backend.spec.rotation is None:
+            word, rule = "refused", verdict.rule
+            message = f"{Reason.ROTATION_NOT_ENABLED.word}: backend {backend.name} has no login for rotations"
+        else:
+            word, rule, message = "admitted", verdict.rule, ""
+    return PlannedRotation(wanted.name, wanted.secret, spec.key, word, rule, message)
 
 
 async def account_write(api: KubernetesApi, wanted: Plan, binding: AirflowSecretBinding) -> Write:

@@ -12,6 +12,7 @@ from airwarden.commands.planning import Planned, Write
 from airwarden.commands.showing import Output, plain
 
 _COLUMNS = ("id", "backend", "key", "verdict", "rule", "session")
+_ROTATIONS = ("name", "secret", "key", "verdict", "rule")
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -31,6 +32,10 @@ def lines(planned: Planned) -> list[Text]:
     found = [Text(f"Binding {planned.binding}, service account {planned.account}", style="bold"), Text()]
     found += [Text(line) for line in plain(_COLUMNS, [asdict(each) for each in planned.verdicts])]
     found += [Text(f"{each.id}: {_clean(each.message)}") for each in planned.verdicts if each.message]
+    if planned.rotations:
+        found.append(Text())
+        found += [Text(line) for line in plain(_ROTATIONS, [asdict(each) for each in planned.rotations])]
+        found += [Text(f"{each.name}: {_clean(each.message)}") for each in planned.rotations if each.message]
     found.append(Text())
     for each in planned.writes:
         found += _write(each)

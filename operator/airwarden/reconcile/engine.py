@@ -14,6 +14,7 @@ import structlog
 
 from airwarden.domain.errors import AirwardenError, ObjectGone
 from airwarden.domain.lifetime import Turn
+from airwarden.domain.rotation.sugar import binding_of
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.bindings import BindingReconciler, Next, Seen
@@ -199,9 +200,10 @@ class Engine:
         self._wake(self._cache.naming_account(account.namespace, account.name))
 
     def see_rotation(self, rotation: RotationEntry) -> None:
-        """A rotation appeared, changed or went: those that made it or read its secret look whether they say so."""
-        made_by = (rotation.key[0], rotation.binding)
-        self._wake(sorted({*self._cache.naming_secret(rotation.secret), made_by}))
+        """A rotation appeared, changed or went: those that made it, want its name or read its secret look at it."""
+        namespace, name = rotation.key
+        owners = {(namespace, rotation.binding), (namespace, binding_of(name))}
+        self._wake(sorted({*self._cache.naming_secret(rotation.secret), *owners}))
 
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now, as fast as its limits permit."""

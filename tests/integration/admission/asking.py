@@ -111,6 +111,16 @@ class Asking:
         force = "&fieldManager=somebody&force=true" if kind.startswith("apply") else ""
         return self._refusal("PATCH", path, patch, force, kind)
 
+    def refusal_at(self, collection: str, body: Json) -> str | None:
+        """Return why the policies would refuse an object of any kind in a collection, as `refusal` does."""
+        return self._refusal("POST", collection, body)
+
+    def refusal_of_edit_at(self, collection: str, body: Json) -> str | None:
+        """Return why the policies would refuse that the object there gets this spec."""
+        path = f"{collection}/{body['metadata']['name']}"
+        found = self.plane.api.admin.request("GET", path)
+        return self._refusal("PUT", path, {**found, "spec": body["spec"]})
+
     def _refusal(self, method: str, path: str, body: Json, query: str = "", kind: str = "json") -> str | None:
         headers = {"Content-Type": f"application/{kind}"}
         try:

@@ -10,13 +10,17 @@ import pytest
 import yaml
 
 from airwarden.api import crd
+from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.domain.rotation.decide import timetable_of
+from airwarden.domain.rotation.sugar import wanted
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 
 PAGE = (REPOSITORY / "docs" / "rotation.md").read_text()
-ROTATIONS: list[dict[str, Any]] = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+EXAMPLES: list[dict[str, Any]] = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+ROTATIONS = [each for each in EXAMPLES if each["kind"] == "AirflowSecretRotation"]
+BINDINGS = [each for each in EXAMPLES if each["kind"] == "AirflowSecretBinding"]
 
 
 @pytest.mark.parametrize("body", ROTATIONS, ids=lambda each: each["metadata"]["name"])
@@ -33,3 +37,21 @@ def test_a_documented_rotation_is_admitted_and_has_a_next_run(plane: Plane, body
     )
     assert table is not None
     assert next(table.coming(now)) > now
+
+
+@pytest.mark.parametrize("body", BINDINGS, ids=lambda each: each["metadata"]["name"])
+def test_a_documented_binding_is_admitted_and_so_are_the_rotations_that_it_makes(
+    plane: Plane, body: dict[str, Any]
+) -> None:
+    plane.api.apply(*(yaml.safe_load(text) for text in crd.crd_files().values()))
+    plane.kubectl("wait", "--for=condition=Established", *(f"crd/{kind.plural}.airwarden.dev" for kind in crd.KINDS))
+    plane.create_namespace(body["metadata"]["namespace"])
+    plane.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(body))
+    made = wanted(AirflowSecretBinding.model_validate(body))
+    assert len(made) == len(body["spec"]["secrets"])
+    for each in made:
+        spec = each.spec.model_dump(by_alias=True, mode="json", exclude_none=True)
+        metadata = {"name": each.name, "namespace": body["metadata"]["namespace"]}
+        text = yaml.safe_dump({**ROTATIONS[0], "metadata": metadata, "spec": spec})
+        said = plane.kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=text)
+        assert each.name in said

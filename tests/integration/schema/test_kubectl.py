@@ -79,10 +79,10 @@ def _table(text: str) -> tuple[list[str], list[str]]:
 
 def test_columns_of_bindings(samples: Plane) -> None:
     header, row = _table(samples.kubectl("get", "asb", "-n", SPACE))
-    assert header == ["NAME", "READY", "REASON", "SERVICE ACCOUNT", "SECRETS", "AGE"]
+    assert header == ["NAME", "READY", "REASON", "SERVICE ACCOUNT", "SECRETS", "NEXT ROTATION", "AGE"]
     assert row[:5] == ["sample", "False", "KeyNotAllowed", "billing", "1/2"]
     header, row = _table(samples.kubectl("get", "asb", "-n", SPACE, "-o", "wide"))
-    assert header[-2:] == ["BACKENDS", "MESSAGE"]
+    assert header[-3:] == ["BACKENDS", "LAST ROTATION", "MESSAGE"]
     assert row[-2:] == ["sample", "secret reporting is not allowed."]
 
 

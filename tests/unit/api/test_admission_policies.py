@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,24 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from airwarden.api.binding import Access, BindingSpec, Session
+from airwarden.api.binding_rotation import BindingRotation
+from airwarden.api.rotation import RotationSpec
 
 _ELSEWHERE = {"rotation"}
 """Gives no access: policies of their own judge it."""
 _FOLDER = Path(__file__).resolve().parents[3] / "manifests" / "admission"
+_TARGETS = {"databaseRole", "job"}
+"""Fields of rotations without a key, which admission does not judge yet."""
 
 
 def _names(model: type[BaseModel]) -> set[str]:
     return {each.alias or to_camel(name) for name, each in model.model_fields.items()}
 
 
-def _taking_away(policy: str) -> str:
+def _taking_away(policy: str, name: str = "") -> str:
     """Return what tells whether an edit only takes away, with the variables that it is made of."""
-    found = next(iter(yaml.safe_load_all((_FOLDER / f"{policy}.yaml").read_text())))
+    documents = yaml.safe_load_all((_FOLDER / f"{policy}.yaml").read_text())
+    found = next(each for each in documents if each["metadata"]["name"].startswith(name))
     variables = {each["name"]: each["expression"] for each in found["spec"]["variables"]}
     text = str(variables["takesAway"])
     return text + " ".join(each for name, each in variables.items() if f"variables.{name}" in text)
@@ -38,3 +44,16 @@ def test_the_guardrails_weigh_each_field_of_a_binding(model: type[BaseModel]) ->
 def test_the_policy_of_external_accounts_weighs_each_field_and_a_session_as_a_whole(model: type[BaseModel]) -> None:
     text = _taking_away("external-accounts")
     assert {each for each in _names(model) if each not in text} <= _ELSEWHERE
+
+
+_FREE = {"timeZone", "jitter", "maxAge", "keepVersions"}
+"""What makes no further run, however it is changed."""
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(RotationSpec, "rotation-guardrails"), (BindingRotation, "binding-rotations")]
+)
+def test_the_policies_of_rotations_weigh_each_field(model: type[BaseModel], name: str) -> None:
+    text = _taking_away("rotations", name)
+    unweighed = {each for each in _names(model) if not re.search(rf"[.?]{each}\b", text)}
+    assert unweighed - _TARGETS == _FREE

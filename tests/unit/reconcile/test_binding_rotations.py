@@ -354,7 +354,10 @@ async def test_a_changed_rotation_wakes_those_that_read_its_secret_and_no_others
     await engine.stop(0)
 
 
-async def test_a_binding_hears_that_a_rotation_of_its_own_is_gone(bench: Bench) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_binding_hears_that_a_rotation_of_a_name_that_it_wants_is_gone(bench: Bench, *, ours: bool) -> None:
+    if not ours:
+        by_hand(bench, NAME, key="team/else")
     engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
     await settled(bench, rotation={})
     del bench.api.objects[PATH]

@@ -1,12 +1,16 @@
 """`airwarden doctor`: what is wrong with bindings, backends, stores and the cluster around them."""
 
 import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.fields import seconds
+from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.commands.caller import (
     Caller,
     Cluster,
@@ -19,7 +23,15 @@ from airwarden.commands.caller import (
     Ways,
     run,
 )
-from airwarden.commands.doctor import backend_checks, cluster, cluster_checks, rotation_checks, store_checks, stores
+from airwarden.commands.doctor import (
+    backend_checks,
+    cluster,
+    cluster_checks,
+    rotation_checks,
+    rotation_state_checks,
+    store_checks,
+    stores,
+)
 from airwarden.commands.doctor.cluster import known
 from airwarden.commands.doctor.facts import Facts, Unknown
 from airwarden.commands.doctor.findings import Diagnosis
@@ -30,6 +42,7 @@ from airwarden.domain.errors import InvalidSettings
 _CHECKS = (
     store_checks.stores,
     rotation_checks.rotations,
+    rotation_state_checks.rotations,
     cluster_checks.role_grants,
     cluster_checks.accounts,
     cluster_checks.bindings,
@@ -41,12 +54,19 @@ BackendOption = Annotated[str | None, typer.Option("--backend", help="Look at th
 NamespaceOption = Annotated[
     str | None, typer.Option("-n", "--namespace", help="Look at the bindings of this namespace only.")
 ]
+AgeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--older-than", help="Also name secrets of bindings that nothing rotates and that are older, as 2160h."
+    ),
+]
 
 
 def doctor(  # noqa: PLR0913, PLR0917 - one parameter per option
     cluster: Cluster,
     backend: BackendOption = None,
     namespace: NamespaceOption = None,
+    older_than: AgeOption = None,
     output: OutputOption = Output.TABLE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -57,20 +77,42 @@ def doctor(  # noqa: PLR0913, PLR0917 - one parameter per option
     """Say what is wrong, why, and what to do next. Changes nothing and reads no secret value.
 
     Looks at roles in the store that let a managed account in beside Airwarden, at leftovers, at the operator's own
-    rights, at stuck or forged bindings, at rules that admit nobody, at Kubernetes rights and tokens of managed
-    accounts, and at the installed kinds. Uses your kubeconfig, and for the stores your own Vault token (VAULT_TOKEN,
-    or what vault login left). What you may not see is listed as not checked, with the right it needs; it is never
-    called fine.
+    rights, at stuck or forged bindings, at rules that admit nobody, at rotations that are refused, failed, overdue or
+    for nobody, at Kubernetes rights and tokens of managed accounts, and at the installed kinds. Uses your kubeconfig,
+    and for the stores your own Vault token (VAULT_TOKEN, or what vault login left). What you may not see is listed as
+    not checked, with the right it needs; it is never called fine.
 
     Exit status: 0 nothing is wrong (hints do not count), 1 something is, 2 something could not be checked.
     """
     ways = Ways(cluster, kubeconfig, context, operator_namespace, vault_address, vault_ca)
-    run(ways, partial(examine, backend=backend or "", namespace=namespace or "", output=output))
+    asked = Asked(backend or "", namespace or "", older_than or "")
+    run(ways, partial(examine, asked=asked, output=output))
 
 
-async def examine(caller: Caller, *, backend: str, namespace: str, output: Output) -> int:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is looked at."""
+
+    backend: str = ""
+    """Empty for all."""
+    namespace: str = ""
+    """Empty for all."""
+    older_than: str = ""
+    """Age from which on secrets that nothing rotates are named; empty for never."""
+
+    @property
+    def age(self) -> timedelta | None:
+        """The age. Raises InvalidSettings for a text that is none."""
+        try:
+            return timedelta(seconds=seconds(self.older_than)) if self.older_than else None
+        except ValueError as error:
+            raise InvalidSettings(f"{error}: correct --older-than") from None
+
+
+async def examine(caller: Caller, *, asked: Asked, output: Output) -> int:
     """Collect, judge, show; return the exit status."""
-    facts = await collect(caller, backend, namespace)
+    facts = await collect(caller, asked)
+    namespace = asked.namespace
     diagnosis = Diagnosis.of(said for check in _CHECKS for said in check(facts))
     count = 0 if isinstance(facts.backends, Unknown) else len(facts.backends.items) + len(facts.backends.unreadable)
     where = f"namespace {namespace} of cluster {facts.cluster}" if namespace else f"cluster {facts.cluster}"
@@ -79,21 +121,25 @@ async def examine(caller: Caller, *, backend: str, namespace: str, output: Outpu
     return diagnosis.status
 
 
-async def collect(caller: Caller, backend: str, namespace: str) -> Facts:
+async def collect(caller: Caller, asked: Asked) -> Facts:
     """Collect everything. The stores come first: a binding made meanwhile must not make its policy a leftover.
 
     Raises ClusterForbidden when not even bindings may be listed.
     """
+    namespace, age = asked.namespace, asked.age
     before = await cluster.bound(caller, namespace)
     everything = await known(caller.backends, "list on airflowsecretbackends")
-    backends = _only(everything, backend)
-    asked = () if isinstance(backends, Unknown) else backends.items
-    found = {}
-    with progress("looking at stores", len(asked)) as step:
-        for each in asked:
-            found[each.metadata.name] = await stores.look(caller, each)
-            step()
+    backends = _only(everything, asked.backend)
     place = f" in namespace {namespace}" if namespace else ""
+    rotations = await known(partial(caller.rotations, namespace), f"list on airflowsecretrotations{place}")
+    dated = await _to_date(caller, namespace, rotations) if age is not None else frozenset()
+    some = () if isinstance(backends, Unknown) else backends.items
+    found = {}
+    with progress("looking at stores", len(some)) as step:
+        for each in some:
+            keys = sorted(key for name, key in dated if name == each.metadata.name)
+            found[each.metadata.name] = await stores.look(caller, each, keys)
+            step()
     names, accounts, secrets, grants, kinds = await asyncio.gather(
         known(caller.namespaces, "list on namespaces"),
         known(partial(cluster.accounts, caller, namespace), f"list on serviceaccounts{place}"),
@@ -120,7 +166,19 @@ async def collect(caller: Caller, backend: str, namespace: str) -> Facts:
         role_grants=grants,
         kinds=kinds,
         stores=found,
+        rotations=rotations,
+        older_than=age,
     )
+
+
+async def _to_date(
+    caller: Caller, namespace: str, rotations: Listing[AirflowSecretRotation] | Unknown
+) -> frozenset[tuple[str, str]]:
+    """Return backend and key of the secrets that bindings read and no rotation is for."""
+    if isinstance(rotations, Unknown):
+        return frozenset()
+    read = rotation_state_checks.read_by((await caller.bindings(namespace)).items)
+    return read - rotation_state_checks.rotated_by(rotations.items)
 
 
 def _only(found: Listing[AirflowSecretBackend] | Unknown, name: str) -> Listing[AirflowSecretBackend] | Unknown:

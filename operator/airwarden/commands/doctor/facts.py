@@ -5,10 +5,12 @@ Collected by `cluster` and `stores` beside this module; each part is `Unknown` w
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.metadata import Metadata
+from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.commands.caller import Listing
 from airwarden.domain.logins import Account as AccountName
 from airwarden.domain.logins import ForeignLogins
@@ -69,6 +71,8 @@ class StoreFacts:
     operator_role: Mapping[str, FieldValue] | Unknown | None
     rotation: RotationFacts | None = None
     """None for a backend without a login for rotations."""
+    made: Mapping[str, datetime] | Unknown = field(default_factory=dict)
+    """When the newest version of each secret was made that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,10 @@ class Facts:
     kinds: Mapping[str, Json | None] | Unknown
     """The CustomResourceDefinitions of ours by file; None for one that is not installed."""
     stores: Mapping[str, StoreFacts | Unknown] = field(default_factory=dict)
+    rotations: Listing[AirflowSecretRotation] | Unknown = field(default_factory=lambda: Listing(()))
+    older_than: timedelta | None = None
+    """From which age on a secret that nothing rotates is told; None for never."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def managed(self) -> frozenset[AccountName]:

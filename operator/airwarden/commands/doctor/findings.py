@@ -32,6 +32,7 @@ class Check(StrEnum):
     RULES = "Allow rules"
     LEFTOVERS = "Leftovers in the stores"
     OPERATOR = "The operator's own rights"
+    ROTATIONS = "Rotations"
     AUDIT = "Audit of the stores"
     KINDS = "Installed kinds"
 

@@ -3,7 +3,8 @@
 Called by `airwarden.commands.doctor.command`. What the token may not read becomes `Unknown` with the right it needs.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
 
 from airwarden.api.backend import AirflowSecretBackend
@@ -13,10 +14,11 @@ from airwarden.domain.errors import AirwardenError, Forbidden
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
 from airwarden.domain.resources import FieldValue
-from airwarden.providers.vault import role
+from airwarden.providers.vault import policy, role
 from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.foreign import Bounds, read_foreign_logins
 from airwarden.providers.vault.opening import vault_settings
+from airwarden.providers.vault.rotation.reading import versions
 from airwarden.providers.vault.rotation.setup import RotationSetup
 from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
 from airwarden.providers.vault.store import VaultStore
@@ -28,12 +30,15 @@ ALIASES: Final = " and on identity/entity-alias/id"
 T = TypeVar("T")
 
 
-async def look(caller: Caller, backend: AirflowSecretBackend) -> StoreFacts | Unknown:
-    """Return what stands in the backend's store; Unknown when it cannot be asked at all."""
+async def look(caller: Caller, backend: AirflowSecretBackend, dated: Sequence[str] = ()) -> StoreFacts | Unknown:
+    """Return what stands in the backend's store, with the age of the secrets under some keys.
+
+    Unknown when it cannot be asked at all.
+    """
     try:
         store = await caller.store(backend)
         if isinstance(store, VaultStore | FencedStore):
-            return await _Look(store, backend, caller.ways.operator_namespace).all()
+            return await _Look(store, backend, caller.ways.operator_namespace).all(dated)
     except AirwardenError as error:
         return Unknown(error.message)
     return Unknown("stores of this kind are not looked into yet")
@@ -49,7 +54,7 @@ class _Look:
         self._layout = store.layout
         self._backend = backend
 
-    async def all(self) -> StoreFacts:
+    async def all(self, dated: Sequence[str]) -> StoreFacts:
         """Ask for everything, one after the other: a person's run is no load."""
         roles = f"auth/{self._layout.auth_mount}/role"
         fenced = isinstance(self._store, FencedStore)
@@ -65,7 +70,18 @@ class _Look:
             operator_policy=await self._known_policy(policy),
             operator_role=role,
             rotation=await self._rotation(made.rotation) if made.rotation is not None else None,
+            made=await _known(lambda: self._made(dated), f"read on {self._layout.kv_mount}/metadata/* of the secrets"),
         )
+
+    async def _made(self, keys: Sequence[str]) -> dict[str, datetime]:
+        """Return when the newest version of each secret was made, by its metadata; nothing of one that is not there."""
+        found: dict[str, datetime] = {}
+        for key in keys if self._layout.kv_version == policy.VERSIONED else ():
+            path = f"{self._layout.kv_mount}/metadata/{key}"
+            told = versions(await self._client.request(Call("GET", path)), path)
+            if told is not None and told.made is not None:
+                found[key] = told.made
+        return found
 
     def _printed(self) -> VaultSetup:
         """Return what is printed for the backend: it says where the operator's roles are."""

@@ -114,6 +114,12 @@ def is_name_of(binding: str, name: str) -> bool:
     return re.fullmatch(f"{re.escape(head)}-[0-9a-f]{{{_SHORT if whole else _LONG}}}", name) is not None
 
 
+def binding_of(name: str) -> str:
+    """Return the binding whose rotation would have the name, but for one of more than 54 characters; empty for none."""
+    head, _, digits = name.rpartition("-")
+    return head if re.fullmatch(f"[0-9a-f]{{{_SHORT}}}", digits) else ""
+
+
 def difference(wanted: Iterable[Wanted], found: Iterable[Found], *, suspended: bool) -> Difference:
     """Return what is to be done. To a suspended binding nothing is added.
 

@@ -101,6 +101,7 @@ def test_a_name_is_one_that_the_api_server_takes_and_is_known_again(name: str, s
     made = sugar.name_of(name, secret)
     assert len(made) <= MAX_NAME
     assert sugar.is_name_of(name, made)
+    assert sugar.binding_of(made) == (name if len(name) <= MAX_NAME - 9 else "")
     AirflowSecretRotation.model_validate(
         {"metadata": {"name": made}, "spec": {"backendRef": {"name": "v"}, "key": "a", "field": "f"}}
     )
