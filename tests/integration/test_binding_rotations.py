@@ -183,6 +183,25 @@ def test_a_refused_rotation_shows_in_the_binding_and_does_not_hold_up_the_access
     eventually("it is told", lambda: [each for each in reader.events() if each[1] == "RotationNotAllowed"])
 
 
+@pytest.mark.parametrize(
+    ("rotation", "reason"),
+    [
+        ({"schedule": "0 0 31 2 *"}, "InvalidSchedule"),
+        ({"schedule": "@daily", "timeZone": "Europe/Atlantis"}, "InvalidSchedule"),
+        ({"schedule": "@hourly", "jitter": "2h"}, "InvalidSchedule"),
+        ({"schedule": "@daily", "window": {"opens": "0 0 30 2 *", "duration": "1h"}}, "InvalidSchedule"),
+        ({"connections": "URI"}, "FieldMissing"),
+    ],
+)
+def test_what_cannot_work_shows_in_the_binding(
+    store: Backend, binding: MakeBinding, tenant: str, rotation: Json, reason: str
+) -> None:
+    written(store.world, f"{tenant}/connections/warehouse", password="first")
+    reader = binding(tenant, store, rotation=rotation)
+    reader.wait_condition("RotationsHealthy", "False", reason)
+    reader.wait_ready()
+
+
 def test_two_bindings_that_rotate_one_key_both_say_so(
     world: World, store: Backend, binding: MakeBinding, tenant: str
 ) -> None:

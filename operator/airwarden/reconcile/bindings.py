@@ -17,22 +17,19 @@ from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPol
 from airwarden.api.conditions import Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
-from airwarden.domain import drift
 from airwarden.domain import record as records
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.diff import diff, leave
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
-from airwarden.domain.fence import runs_low
 from airwarden.domain.lifetime import Turn
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
 from airwarden.domain.resources import Action, Address, Changes, Operation
-from airwarden.domain.rotation import bound
 from airwarden.domain.rotation.bound import Rotated
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
-from airwarden.providers.kubernetes.events import Event, EventPoster
+from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
@@ -42,6 +39,7 @@ from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.parts import Leaving
 from airwarden.reconcile.queue import Key
+from airwarden.reconcile.telling import Teller
 from airwarden.reconcile.wording import complaints
 
 log = structlog.get_logger("airwarden.bindings")
@@ -111,6 +109,7 @@ class BindingReconciler:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._teller = Teller(tools.events, tools.metrics, self._now)
         self.rotations = tools.rotations
         """Also asked, without a request, whether a binding shows what is so of its rotations."""
         self._written: dict[Key, Entry] = {}
@@ -291,46 +290,9 @@ class BindingReconciler:
 
     async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated) -> None:
         status = reports.report(binding, wanted, progress, self._now(), rotated)
-        drifted = sorted(
-            str(address)
-            for part in progress.values()
-            if part.changes is not None
-            for address in part.changes.drifted & {each.operation.address for each in part.done}
-        )
         if status != binding.status:
             await self._write_status(binding.metadata, status)
-        if drifted:
-            self._tools.metrics.drift_corrected(len(drifted))
-            message = f"changed from outside and set right: {', '.join(drifted)}"
-            await self._tell(binding.metadata, "Warning", Reason.DRIFT_CORRECTED.word, message)
-        await self._tell_left(binding.metadata, progress)
-        before = binding.status.summary.slots if binding.status is not None else ""
-        if runs_low(status.summary.slots) and not runs_low(before):
-            await self._tell(
-                binding.metadata, "Warning", Reason.SLOTS_LOW.word, f"slots in use: {status.summary.slots}"
-            )
-        if found := drift.news(binding.status, status):
-            self._tools.metrics.drift_reported(len(found))
-            await self._tell(binding.metadata, "Warning", Reason.DRIFTED.word, drift.said(found))
-        await self._tell_transition(binding, status)
-        if (wrong := bound.news(binding.status, status)) is not None:
-            await self._tell(binding.metadata, "Warning", wrong.reason, wrong.message)
-
-    async def _tell_left(self, metadata: Metadata, progress: Parts) -> None:
-        """Name what a store keeps of something removed."""
-        left = [done.left for _, part in sorted(progress.items()) for done in part.done if done.left]
-        if left:
-            await self._tell(metadata, "Normal", Reason.LEFT_BEHIND.word, "; ".join(left))
-
-    async def _tell_transition(self, binding: AirflowSecretBinding, status: Status) -> None:
-        before = (binding.status or Status()).condition("Ready")
-        after = status.condition("Ready")
-        if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
-            return
-        if after.reason == Reason.DRIFTED.word:
-            return  # told with what was changed
-        kind: Literal["Normal", "Warning"] = "Normal" if after.status == "True" else "Warning"
-        await self._tell(binding.metadata, kind, after.reason, after.message)
+        await self._teller.changes(binding, status, progress)
 
     async def _say_invalid(self, entry: Entry, raw: Mapping[str, object], error: ValidationError) -> Next:
         metadata = Metadata.model_validate(raw["metadata"])
@@ -361,7 +323,7 @@ class BindingReconciler:
                 *(self._remove_from(name, owner, found, recorded, standing, leaving) for name, found in opened.items())
             )
         }
-        await self._tell_left(metadata, progress)
+        await self._teller.left(metadata, progress)
         if rotating is not None:
             progress[CLUSTER] = Progress(CLUSTER, Changes(), fault=rotating)
         if all(each.complete for each in progress.values()):
@@ -380,7 +342,7 @@ class BindingReconciler:
             await self._write_status(metadata, status)
             ready = status.condition("Ready")
             if ready is not None:
-                await self._tell(metadata, "Warning", ready.reason, ready.message)
+                await self._teller.tell(metadata, "Warning", ready.reason, ready.message)
         return self._next(progress, opened)
 
     async def _remove_rotations(self, entry: Entry) -> Fault | None:
@@ -444,13 +406,6 @@ class BindingReconciler:
         entry = self._tools.cache.learn_binding(body)
         self._written[entry.key] = entry
         return status
-
-    async def _tell(self, metadata: Metadata, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        log.info("transition", namespace=metadata.namespace, binding=metadata.name, reason=reason, detail=message)
-        try:
-            await self._tools.events.post(Event("AirflowSecretBinding", metadata, kind, reason, message), self._now())
-        except AirwardenError as error:
-            log.warning("event lost", namespace=metadata.namespace, binding=metadata.name, error=error.message)
 
     def _next(self, progress: Mapping[str, Progress], opened: Opened, rotating: Fault | None = None) -> Next:
         runtimes = [found for found in opened.values() if isinstance(found, Runtime)]

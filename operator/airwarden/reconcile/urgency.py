@@ -104,8 +104,9 @@ class Judge:
             and not external
             and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
         )
-        told = self._rotations.shows_what_is_so(binding)
-        return Urgency.DRIFT if same and settled and carried and told else Urgency.CHANGE
+        if same and settled and carried and self._rotations.shows_what_is_so(binding):
+            return Urgency.DRIFT
+        return Urgency.CHANGE
 
     def _all_known(self, entry: Entry) -> bool:
         return all(self._backends.known(name) is not None for name in entry.backends)
