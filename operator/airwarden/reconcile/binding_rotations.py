@@ -150,7 +150,8 @@ class BindingRotations:
             if (entry.backend, key) in places and entry.uid not in deleted
         }
         return tuple(
-            Bound(each.backend, each.secret, _seen(each), _found(each, owner).ours) for each in entries.values()
+            Bound(each.backend, each.secret, _seen(each), _found(each, owner).ours, judged=each.judged)
+            for each in entries.values()
         )
 
 

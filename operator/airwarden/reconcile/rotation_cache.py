@@ -37,6 +37,8 @@ class RotationEntry:
     settled: bool
     """The status speaks of this generation, and no run is under way."""
     ready: bool
+    judged: bool
+    """The status says whether it is ready."""
     text: bytes
 
     def load(self) -> dict[str, Any]:
@@ -71,6 +73,7 @@ class RotationEntry:
             status=hash(json.dumps(status, sort_keys=True)),
             settled=status.get("observedGeneration") == generation and "run" not in status,
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
+            judged=any(each.get("type") == "Ready" for each in conditions),
             text=json.dumps({"metadata": metadata, "spec": spec, "status": status}, separators=(",", ":")).encode(),
         )
 

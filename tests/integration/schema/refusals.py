@@ -225,6 +225,20 @@ _LETTING_GO = [
     ),
 ]
 
+_ROTATING = [
+    Refusal(name, "binding", "spec.rotation", value, said, said_by_model)
+    for name, value, said, said_by_model in (
+        ("words for a schedule", {"schedule": "every day"}, "must be five cron fields", ""),
+        ("six fields in a schedule", {"schedule": "0 0 0 * * *"}, "must be five cron fields", ""),
+        ("no time zone", {"timeZone": "+02:00"}, "must be a time zone of the IANA database", ""),
+        ("a window without an end", {"window": {"opens": "@daily"}}, "Required value", "Field required"),
+        ("no duration as jitter", {"jitter": "soon"}, _DURATION, ""),
+        ("one version kept", {"keepVersions": 1}, "should be greater than or equal to 2", "greater than or equal to 2"),
+        ("another part of a connection", {"connections": "Host"}, "Unsupported value", "Input should be"),
+        ("a strategy that does not work here", {"strategy": "Native"}, "Unsupported value", "Input should be"),
+        ("a key, which each secret has", {"key": "a/b"}, "unknown field", "Extra inputs are not permitted"),
+    )
+]
 _BINDING_FIELDS = [
     Refusal("the account default", "binding", "spec.serviceAccount.name", "default", "shared by every pod"),
     Refusal("an account's wrong name", "binding", "spec.serviceAccount.name", "a:b", "must be an object name"),
@@ -497,6 +511,7 @@ REFUSALS: tuple[Refusal, ...] = (
     *_KEYS,
     *_SECRET_FIELDS,
     *_BINDING_FIELDS,
+    *_ROTATING,
     *_LETTING_GO,
     *_DURATIONS,
     *_MOMENTS,

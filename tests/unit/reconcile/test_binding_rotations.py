@@ -367,3 +367,17 @@ async def test_a_binding_hears_that_a_rotation_of_a_name_that_it_wants_is_gone(b
     await rest(engine)
     assert NAME in rotations(bench)
     await engine.stop(0)
+
+
+async def test_before_a_new_rotation_was_looked_at_what_was_said_before_stays(bench: Bench) -> None:
+    await settled(bench, rotation={})
+    assert health(bench) is None, "nobody knows yet"
+    said(bench)
+    await bench.settle()
+    assert health(bench) == ("True", "Healthy")
+    bench.declare("team/db", "team/more", rotation={})
+    await bench.settle()
+    assert health(bench) == ("True", "Healthy")
+    said(bench, rotation_path("team", sugar.name_of("billing", "Connection/id1")), reason="RotationNotAllowed")
+    await bench.settle()
+    assert health(bench) == ("False", "RotationNotAllowed")

@@ -19,6 +19,8 @@ HEALTHY: Final = "RotationsHealthy"
 _MOST: Final = 128
 _KEPT: Final = 16
 """How many rotations a status names, and how many that are gone."""
+_LONGEST: Final = 1024
+"""Characters of what is said of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Bound:
     seen: RotationSeen
     ours: bool = False
     """The binding made it: it is shown also where the secret itself is refused."""
+    judged: bool = True
+    """The operator has looked at it since it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def seen(name: str, status: RotationStatus) -> RotationSeen:
         version=status.last_run.version,
         last_success=status.last_success,
         reason=wrong.reason if wrong is not None else "",
-        message=wrong.message if wrong is not None else "",
+        message=_cut(wrong.message) if wrong is not None else "",
     )
 
 
@@ -100,9 +104,14 @@ def told(binding: AirflowSecretBinding, previous: Status, secrets: Sequence[Secr
     kept = [each for each in previous.rotations if each.removed and each.name not in names]
     kept = sorted((*kept, *left), key=lambda each: (each.removed, each.name))[-_KEPT:]
     shown.sort(key=lambda each: each.name)
+    waiting = not all(each.judged for each in rotated.found)
     upcoming = sorted(each.next for each in shown if each.next)
     past = sorted(each.last_success for each in shown if each.last_success)
     health = _health(shown, [f"{own}{name}" for name in rotated.taken], rotated.fault)
+    if waiting and health is not None and health.reason is Reason.HEALTHY:
+        # Nothing is said of what was not looked at yet: what was said before stays meanwhile.
+        before = previous.condition(HEALTHY)
+        health = Fault(_reason(before.reason), before.message) if before is not None else None
     return Told(
         (*shown, *kept),
         health,
@@ -137,6 +146,10 @@ def _health(shown: Sequence[RotationSeen], taken: Sequence[str], fault: Fault | 
     if shown:
         return Fault(Reason.HEALTHY, "nothing stands in the way of the secrets' rotations, and none of them failed")
     return None
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 1]}…"
 
 
 def _reason(word: str) -> Reason:
