@@ -218,13 +218,13 @@ def _readable(store: str, namespace: str, key: str, views: Mapping[str, BackendV
     return isinstance(judge_rotation(key, Operation.READ, asked, views[store]), AdmittedRotation)
 
 
-def _widest_rule(number: int) -> Json:
+def _widest_rule(number: int, operations: list[str] | None = None) -> Json:
     prefixes = [f"{{namespace}}/{'x/' * 115}{number:02d}-{each}/" for each in range(8)]
     spoken = {
         "names": ["widest", *(f"{'n' * 60}{each}" for each in range(63))],
         "selector": {"matchLabels": {f"label-{each}": "v" for each in range(8)}},
     }
-    return rule(f"{'r' * 60}-{number:02d}", keyPrefixes=prefixes, namespaces=spoken, operations=ROTATES)
+    return rule(f"{'r' * 60}-{number:02d}", keyPrefixes=prefixes, namespaces=spoken, operations=operations or ROTATES)
 
 
 def test_the_largest_objects_are_judged(asking: Asking) -> None:
@@ -237,3 +237,7 @@ def test_the_largest_objects_are_judged(asking: Asking) -> None:
     assert said.endswith("…")
     keys = [f"{last}{number}" for number in range(64)]
     assert asking.refusal(wanting("widest", "widest-rotated", *keys, rotation={})) is None
+    asking.judge_by(backend("widest-read", *(_widest_rule(number, ["Read"]) for number in range(31))))
+    said = asking.refusal(wanting("widest", "widest-read", *keys, rotation={})) or ""
+    assert said.startswith(f"spec.rotation: RotateGenerate of key {keys[0]} (and 63 more) is not allowed")
+    assert said.endswith("…")
