@@ -56,9 +56,9 @@ BOUND_ROTATIONS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a rotation that may not run stops others",
-        "reconcile/rotations.py",
-        "for each in others if self._counts(each, runtime))",
-        "for each in others)",
+        "reconcile/rotation_access.py",
+        "return not isinstance(self._judge(spec, entry.key[0], view), Refused)",
+        "return True",
         ("tests/unit/reconcile/test_rotations.py",),
     ),
     Mutant(

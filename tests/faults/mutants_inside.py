@@ -30,7 +30,7 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "every rule speaks of every namespace",
         "domain/guardrails.py",
-        "[rule for rule in backend.allow if _speaks_of(rule, request)]",
+        "[rule for rule in backend.allow if speaks_of(rule, request)]",
         "list(backend.allow)",
         (GUARDRAILS,),
     ),

@@ -15,8 +15,8 @@ RUNS: tuple[Mutant, ...] = (
     Mutant(
         "a run that wrote is written again",
         _DECIDE,
-        "    if facts.version != run.base_version:",
-        "    if False:",
+        "    elif facts.version != run.base_version:",
+        "    elif False:",
         (DECIDE,),
     ),
     Mutant(
@@ -42,8 +42,8 @@ RUNS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "two rotations of one secret both run",
-        _RECONCILE,
-        "obstacle = unreadable or obstacle or self._conflict(rotation, found)",
+        "reconcile/rotation_access.py",
+        "obstacle = unreadable or obstacle or conflict_of(rotation, self._cache, self._backends, admitted)",
         "obstacle = unreadable or obstacle",
         (RECONCILE,),
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from airwarden.api import FINALIZER
 from airwarden.domain.owner import Owner
 from airwarden.providers.vault import policy
 from integration.conftest import MakeBackend, MakeBinding
@@ -41,7 +42,10 @@ def lived(world: World, backend: MakeBackend, binding: MakeBinding, team: str) -
     sweep_once(world, Owner(CLUSTER, team, "left", store.name))
     rotation = make_rotation(world, team, store, secret=False)
     rotation.wait_condition("Ready", "False", "RotationNotAllowed")
+    # As on one that declares a database role: the operator takes it off.
+    world.merge(rotation.path, {"metadata": {"finalizers": [FINALIZER]}})
     world.delete(rotation.path)
+    world.wait_gone(rotation.path)
     made.edit(rotation={"schedule": "@daily"})
     made.wait_condition("RotationsHealthy", "False", "RotationNotAllowed")
     made.edit(rotation={"schedule": "@weekly"})

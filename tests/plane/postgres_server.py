@@ -107,6 +107,15 @@ class PostgresServer:
         """End a pause."""
         self._server().resume()
 
+    def shut_down(self) -> None:
+        """End the server; its data stay."""
+        self._server().stop()
+
+    def start_again(self) -> None:
+        """Start a server that was shut down, and wait until it answers."""
+        self._server().start()
+        self._server().wait_ready(self._ready, READY_DEADLINE)
+
     def stop(self) -> None:
         """End the server and remove its data; nothing happens the second time."""
         data_dir, self._data_dir = self._data_dir, None

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from airwarden.api.binding import AccountMode
 from airwarden.api.conditions import Condition, StatusModel
+from airwarden.api.database_role import ConnectionName, UserPattern
 from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
 from airwarden.api.logins import Login, WorkloadLogin
@@ -62,6 +63,8 @@ class Operation(StrEnum):
 
     READ = "Read"
     ROTATE_GENERATE = "RotateGenerate"
+    ROTATE_NATIVE = "RotateNative"
+    ROTATE_REVOKE = "RotateRevoke"
 
 
 class ConfigMapKey(Model):
@@ -217,12 +220,18 @@ class Namespaces(Model):
 
 
 class DynamicRule(Model):
-    """Which roles of one secrets engine a namespace may read."""
+    """Which roles of one secrets engine a namespace may read or have rotated."""
 
     engine: MountName
     """Mount of the secrets engine."""
     role_prefixes: Annotated[tuple[RolePrefix, ...], Field(min_length=1, max_length=8), Unique()]
-    """Prefixes of role names, each ending with a dot: {namespace}. or a literal one."""
+    """Prefixes of role names, each ending with a dot: {namespace}. or a literal one, or both."""
+    connections: Annotated[tuple[ConnectionName, ...], Field(max_length=8), Unique()] = ()
+    """Connections for which rotations may declare static roles. Default: none."""
+    usernames: Annotated[tuple[UserPattern, ...], Field(max_length=8), Unique()] = ()
+    """Database users that they may declare, exact or with a trailing *. Default: none."""
+    roots: Annotated[tuple[ConnectionName, ...], Field(max_length=4), Unique()] = ()
+    """Connections whose own user may be rotated. Default: none."""
 
 
 class SessionRule(Model):
@@ -246,7 +255,7 @@ class AllowRule(Model):
     dynamic: Annotated[tuple[DynamicRule, ...], Field(max_length=8), Unique(("engine",))] = ()
     """Roles of secrets engines."""
     operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8), Unique()] = (Operation.READ,)
-    """What may be done: Read; RotateGenerate: rotations of strategy Generate may write new values."""
+    """What may be done: Read; RotateGenerate, RotateNative, RotateRevoke: rotations of that strategy may run."""
     service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4), Unique()] = (
         AccountMode.MANAGED,
     )

@@ -114,6 +114,7 @@ KINDS: Final = (
             Column("Last", ".status.lastSuccess", "date"),
             _AGE,
             Column("Key", ".spec.key", wide=True),
+            Column("Role", ".spec.databaseRole.name", wide=True),
             Column("Result", ".status.lastRun.result", wide=True),
             _MESSAGE,
         ),
@@ -252,5 +253,5 @@ _Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _yaml(value: Mapping[str, Json]) -> str:
-    text: str = yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    text: str = yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, width=180, allow_unicode=True)
     return text

@@ -370,6 +370,41 @@ class Reason(Enum):
         "The value is not older than maxAge, and the last run did not fail.",
         "Nothing to do.",
     )
+    DATABASE_ROLE_ABSENT = Explanation(
+        "DatabaseRoleAbsent",
+        "The database engine has no such role or connection.",
+        "Have the store's administrator make it, correct databaseRole, or declare the role.",
+    )
+    DATABASE_REFUSED = Explanation(
+        "DatabaseRefused",
+        "The store could not change the password in the database, or does not know the connection.",
+        "The old password holds. The message says what the database said: mend it; the run goes on by itself.",
+    )
+    DECLARED_OTHERWISE = Explanation(
+        "DeclaredOtherwise",
+        "A role of the declared name stands in the store for another connection or user, which cannot be changed.",
+        "Remove it from the store by hand if nobody needs it, or declare a role of another name.",
+    )
+    PASSWORD_CHANGES = Explanation(
+        "PasswordChanges",
+        "A declared role is being made, and with it the store gives the database user a new password at once.",
+        "Bind those who use that user to the role: whoever has the old password is refused.",
+    )
+    ROLE_IN_USE = Explanation(
+        "RoleInUse",
+        "Leases of a dynamic role are ended only where one binding, in the rotation's namespace, uses the role.",
+        "Give each binding a role of its own, or have the store's administrator end the leases.",
+    )
+    ROLE_RELEASED = Explanation(
+        "RoleReleased",
+        "A rotation that declared a static role was deleted, and the role with it. The user keeps the last password.",
+        "Set a new password in the database if the user is still needed.",
+    )
+    ROTATION_LATE = Explanation(
+        "RotationLate",
+        "The store should have rotated by the declared schedule, and has not.",
+        "Look at the store's log: it tries again by itself. A run on demand shows what stands in the way.",
+    )
     UNKNOWN = Explanation(
         "Unknown",
         "It could not be asked, because something before it failed.",

@@ -10,9 +10,11 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from airwarden.api.conditions import Condition, StatusModel
+from airwarden.api.database_role import DatabaseRole
 from airwarden.api.fields import Duration, Model, Unique, matches, rule, schema
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME, BackendReference
+from airwarden.api.rotation_targets import cel_rules, check
 from airwarden.api.texts import Key
 
 REQUEST: Final = "airwarden.dev/rotate"
@@ -55,6 +57,8 @@ class Strategy(StrEnum):
     """How the new value comes to be. A strategy stands here when it works, not before."""
 
     GENERATE = "Generate"
+    NATIVE = "Native"
+    REVOKE = "Revoke"
 
 
 class Part(StrEnum):
@@ -117,14 +121,17 @@ class RotationSpec(Model):
         Field(json_schema_extra=schema(rule("self.name == oldSelf.name", f"backendRef.name {_IMMUTABLE}"))),
     ]
     """The store that holds the secret."""
-    key: Annotated[Key, Field(json_schema_extra=schema(rule("self == oldSelf", f"key {_IMMUTABLE}")))]
+    key: Key | None = None
     """Where the secret lies, in the store's own grammar."""
-    field: Annotated[FieldName, Field(json_schema_extra=schema(rule("self == oldSelf", f"field {_IMMUTABLE}")))]
+    field: FieldName | None = None
     """Which field of the secret gets the new value, for example password or conn_uri. It must be there already."""
+    database_role: DatabaseRole | None = None
+    """A role or root user of a database engine, instead of a key."""
     part: Part = Part.VALUE
     """Value replaces the whole field; URIPassword the password inside a connection URI, and needs the right to read."""
     strategy: Strategy = Strategy.GENERATE
-    """Generate: Airwarden makes a value and writes it as a new version."""
+    """Generate: Airwarden makes a value and writes it as a new version. Native: the database engine makes one.
+    Revoke: all leases of a dynamic role end."""
     generate: Generate = Generate()
     """How a value is made."""
     schedule: Cron | None = None
@@ -146,7 +153,20 @@ class RotationSpec(Model):
     keep_versions: Annotated[int | None, Field(ge=2, le=100)] = None
     """How many versions the store keeps. Default: what the store has."""
     suspend: bool = False
-    """Begin no run, neither scheduled nor on demand. A run under way is brought to its end."""
+    """Begin no run, neither scheduled nor on demand. A run under way is brought to its end. The store goes on
+    rotating a declared role by the schedule that it has."""
+
+    model_config = ConfigDict(json_schema_extra=schema(*cel_rules()))
+
+    @model_validator(mode="after")
+    def _fit_for_target(self) -> Self:
+        check(self)
+        return self
+
+    @property
+    def declared(self) -> bool:
+        """Whether Airwarden makes the role, and the store keeps the schedule."""
+        return self.database_role is not None and self.database_role.declare is not None
 
 
 class RunState(StatusModel):
@@ -156,16 +176,18 @@ class RunState(StatusModel):
 
     id: Annotated[str, Field(max_length=64)]
     """Names the run in the store's metadata, in Events and in the log."""
-    cause: Literal["Schedule", "Request"]
-    """Why it was begun."""
+    cause: Literal["Schedule", "Request", "Declaration"]
+    """Why it was begun. Declaration: a declared role was not there."""
     slot: Annotated[str, Field(max_length=64)] = ""
     """The moment of the schedule that it is for, RFC 3339; empty on demand."""
     request: Annotated[str, Field(max_length=256)] = ""
     """The word that asked for it."""
     started: Annotated[str, Field(max_length=64)]
     """When it was begun, RFC 3339."""
-    base_version: int
+    base_version: int = 0
     """Version of the secret that it replaces. A newer one made by others is never overwritten."""
+    base_revision: Annotated[str, Field(max_length=64)] = ""
+    """What the store said of the role's last rotation before the run; empty where it says nothing."""
 
 
 class LastRun(StatusModel):
@@ -175,6 +197,8 @@ class LastRun(StatusModel):
 
     id: Annotated[str, Field(max_length=64)] = ""
     """The run's id."""
+    cause: Annotated[str, Field(max_length=32)] = ""
+    """Schedule, Request or Declaration; Store for what the store did by itself."""
     time: Annotated[str, Field(max_length=64)] = ""
     """When it ended, RFC 3339."""
     result: Annotated[str, Field(max_length=32)] = ""
@@ -216,6 +240,8 @@ class RotationStatus(StatusModel):
     """Version of the secret when it was last looked at."""
     version_time: Annotated[str, Field(max_length=64)] = ""
     """When that version was made, by whomever, RFC 3339."""
+    observed_revision: Annotated[str, Field(max_length=64)] = ""
+    """What the store last said of the database role's last rotation."""
     rule: Annotated[str, Field(max_length=63)] = ""
     """The backend's allow rule that admits the rotation."""
 
@@ -225,7 +251,7 @@ class RotationStatus(StatusModel):
 
 
 class AirflowSecretRotation(Model):
-    """Gives one field of one secret a new value, on a schedule or on demand.
+    """Gives one field of one secret, or one role of a database engine, a new value, on a schedule or on demand.
 
     A secret has one rotation, which survives the bindings that read it. What a namespace may rotate, the backend's
     allow rules say.

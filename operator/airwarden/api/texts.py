@@ -76,8 +76,9 @@ RolePrefix = Annotated[
     StringConstraints(max_length=256),
     matches(
         ROLE_PREFIX,
-        "must be {namespace}. or a literal prefix, in letters, digits, dots, dashes and underscores, "
-        "that ends with a dot: without it the namespace team would also reach the roles of team-b",
+        "must be {namespace}. or a literal prefix, or both as in airwarden.prod.{namespace}., in letters, digits, "
+        "dots, dashes and underscores, and end with a dot: "
+        "without it the namespace team would also reach the roles of team-b",
     ),
 ]
 Moment = Annotated[

@@ -27,7 +27,7 @@ from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Runtime
-from airwarden.reconcile.rotations import OPERATIONS
+from airwarden.reconcile.rotation_access import OPERATIONS
 
 _VERBS: Final = {Action.CREATE: "create", Action.UPDATE: "change", Action.DELETE: "remove"}
 CONFLICT: Final = "conflict"
@@ -140,7 +140,7 @@ def _rotation(wanted: sugar.Wanted, namespace: str, world: World) -> PlannedRota
         message = f"{backend.reason.word}: {backend.message}"
     elif backend is not None:
         request = RotationRequest(namespace, seen.labels if seen is not None else None)
-        verdict = judge_rotation(spec.key, OPERATIONS[spec.strategy], request, backend.view())
+        verdict = judge_rotation(spec.key or "", OPERATIONS[spec.strategy], request, backend.view())
         if isinstance(verdict, Refused):
             word, message = "refused", f"{verdict.reason.word}: {verdict.message}"
         elif verdict is None:
@@ -150,7 +150,7 @@ def _rotation(wanted: sugar.Wanted, namespace: str, world: World) -> PlannedRota
             message = f"{Reason.ROTATION_NOT_ENABLED.word}: backend {backend.name} has no login for rotations"
         else:
             word, rule, message = "admitted", verdict.rule, ""
-    return PlannedRotation(wanted.name, wanted.secret, spec.key, word, rule, message)
+    return PlannedRotation(wanted.name, wanted.secret, spec.key or "", word, rule, message)
 
 
 async def account_write(api: KubernetesApi, wanted: Plan, binding: AirflowSecretBinding) -> Write:

@@ -14,6 +14,7 @@ from airwarden.api.rotation import AirflowSecretRotation, RotationStatus
 from airwarden.commands.calendar import Calendar, Entry, calendar, page, picture, text
 from airwarden.commands.caller import FINE, FOUND, Caller, Context, Kubeconfig, Ways, run
 from airwarden.commands.showing import Output, say, show
+from airwarden.domain.rotation import roles
 from airwarden.domain.rotation.decide import timetable_of
 from airwarden.domain.rotation.schedule import InvalidSchedule
 
@@ -60,15 +61,15 @@ def entry(rotation: AirflowSecretRotation, now: datetime) -> Entry:
     metadata, spec = rotation.metadata, rotation.spec
     status = rotation.status or RotationStatus()
     try:
-        table = timetable_of(rotation, now)
+        table = timetable_of(rotation, now) or roles.shown_table(rotation)
     except InvalidSchedule:
         table = None
     state = state_of(rotation)
     row = {
         "namespace": metadata.namespace,
         "rotation": metadata.name,
-        "key": spec.key,
-        "schedule": f"{spec.schedule} {spec.time_zone}" if spec.schedule is not None else "on demand",
+        "key": roles.target_shown(spec),
+        "schedule": roles.schedule_shown(spec),
         "next": status.next,
         "last": status.last_success,
         "result": status.last_run.result,

@@ -191,3 +191,15 @@ class NoVersions(NotRotatable):
     """The store keeps one version only: nothing tells whether somebody else wrote meanwhile."""
 
     reason = Reason.NO_VERSIONS
+
+
+class DatabaseRoleAbsent(NotRotatable):
+    """The store has no such database role or connection."""
+
+    reason = Reason.DATABASE_ROLE_ABSENT
+
+
+class DatabaseRefused(AirwardenError):
+    """The store could not change the password in the database. What it serves stays as it was."""
+
+    reason = Reason.DATABASE_REFUSED

@@ -15,6 +15,7 @@ from airwarden.api.reasons import Reason
 from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.lifetime import has_ended
+from airwarden.domain.owner import PREFIX
 
 _LONGEST_MESSAGE = 1000
 _NAMESPACE = "{namespace}"
@@ -94,7 +95,7 @@ def judge(item: SecretItem, request: Request, backend: BackendView) -> Admitted 
     """
     if item.key is not None and (complaint := backend.grammar.complaint(item.key)) is not None:
         return Refused(Reason.KEY_INVALID, complaint)
-    speaking = [rule for rule in backend.allow if _speaks_of(rule, request)]
+    speaking = [rule for rule in backend.allow if speaks_of(rule, request)]
     placed = [rule for rule in speaking if _admits_place(rule, item, request)]
     carried = [rule for rule in placed if request.account_mode in rule.service_accounts]
     timely = [rule for rule in carried if _admits_session(rule, request.session, backend)]
@@ -139,7 +140,7 @@ def judge_rotation(
     """
     if (complaint := backend.grammar.complaint(key)) is not None:
         return Refused(Reason.KEY_INVALID, complaint)
-    speaking = [each for each in backend.allow if _speaks_of(each, request)]
+    speaking = [each for each in backend.allow if speaks_of(each, request)]
     for rule in speaking:
         if operation in rule.operations and key.startswith(prefixes_for(rule, request.namespace)):
             return AdmittedRotation(rule.name)
@@ -161,7 +162,8 @@ def asked_seconds(session: Session) -> int:
     return max((seconds(text) for text in (session.ttl, session.max_ttl) if text), default=0)
 
 
-def _speaks_of(rule: AllowRule, request: Request | RotationRequest) -> bool:
+def speaks_of(rule: AllowRule, request: Request | RotationRequest) -> bool:
+    """Tell whether a rule is for the namespace that asks."""
     if request.namespace in rule.namespaces.names:
         return True
     selector = rule.namespaces.selector
@@ -179,7 +181,8 @@ def _admits_place(rule: AllowRule, item: SecretItem, request: Request) -> bool:
         return False
     wanted = item.dynamic
     return any(
-        each.engine == wanted.engine and wanted.role.startswith(tuple(_prefixes(each.role_prefixes, request.namespace)))
+        each.engine == wanted.engine
+        and wanted.role.startswith(tuple(role_prefixes(each.role_prefixes, request.namespace)))
         for each in rule.dynamic
     )
 
@@ -215,20 +218,33 @@ def _prefixes(prefixes: tuple[str, ...], namespace: str) -> list[str]:
     ]
 
 
+def role_prefixes(prefixes: tuple[str, ...], namespace: str) -> list[str]:
+    """Return how names of roles must begin, with the namespace put in where the placeholder is a whole segment.
+
+    A namespace named as Airwarden's own names begin would with it reach the roles declared in all namespaces: to such
+    a one, what begins with the placeholder gives nothing.
+    """
+    return [
+        ".".join(namespace if part == _NAMESPACE else part for part in prefix.split("."))
+        for prefix in prefixes
+        if namespace != PREFIX or not prefix.startswith(_NAMESPACE)
+    ]
+
+
 def prefixes_for(rule: AllowRule, namespace: str) -> tuple[str, ...]:
     """Return how keys must begin that a rule gives a namespace it speaks of."""
     return tuple(_prefixes(rule.key_prefixes, namespace))
 
 
 def _place_message(item: SecretItem, namespace: str, backend: BackendView, speaking: list[AllowRule]) -> str:
-    if (silence := _silence(namespace, backend, speaking)) is not None:
+    if (silence := silence_of(namespace, backend, speaking)) is not None:
         return silence
     what = f"key {item.key}" if item.dynamic is None else f"role {item.dynamic.role} of engine {item.dynamic.engine}"
     allowed = "; ".join(_allowed_by(rule, namespace) for rule in speaking)
-    return _cut(f"{what} is not allowed to namespace {namespace} by backend {backend.name}: {allowed}")
+    return cut(f"{what} is not allowed to namespace {namespace} by backend {backend.name}: {allowed}")
 
 
-def _silence(namespace: str, backend: BackendView, speaking: list[AllowRule]) -> str | None:
+def silence_of(namespace: str, backend: BackendView, speaking: list[AllowRule]) -> str | None:
     """Return what to say where no rule speaks of the namespace; None where one does."""
     if not backend.allow:
         return f"backend {backend.name} has no allow rule at all, so nothing is allowed: ask its owners to add one"
@@ -241,10 +257,10 @@ def _rotation_message(
     key: str, operation: Operation, request: RotationRequest, backend: BackendView, speaking: list[AllowRule]
 ) -> str:
     namespace = request.namespace
-    if (silence := _silence(namespace, backend, speaking)) is not None:
+    if (silence := silence_of(namespace, backend, speaking)) is not None:
         return silence
     told = f"{operation} of key {key} is not allowed to namespace {namespace} by backend {backend.name}"
-    return _cut(f"{told}: " + "; ".join(_rotated_by(rule, operation, namespace) for rule in speaking))
+    return cut(f"{told}: " + "; ".join(_rotated_by(rule, operation, namespace) for rule in speaking))
 
 
 def _rotated_by(rule: AllowRule, operation: Operation, namespace: str) -> str:
@@ -259,13 +275,15 @@ def _allowed_by(rule: AllowRule, namespace: str) -> str:
     if rule.key_prefixes:
         places.append("keys below " + ", ".join(_prefixes(rule.key_prefixes, namespace)))
     for each in rule.dynamic:
-        places.append(f"roles of {each.engine} beginning with " + ", ".join(_prefixes(each.role_prefixes, namespace)))
+        places.append(
+            f"roles of {each.engine} beginning with " + ", ".join(role_prefixes(each.role_prefixes, namespace))
+        )
     return f"rule {rule.name} allows " + (" and ".join(places) or "no key at all")
 
 
 def _mode_message(placed: list[AllowRule], mode: AccountMode, backend: BackendView) -> str:
     permitted = "; ".join(f"rule {rule.name} permits {' and '.join(rule.service_accounts)}" for rule in placed)
-    return _cut(f"backend {backend.name} does not permit an account of mode {mode} here: {permitted}")
+    return cut(f"backend {backend.name} does not permit an account of mode {mode} here: {permitted}")
 
 
 def _session_message(placed: list[AllowRule], session: Session, backend: BackendView) -> str:
@@ -316,11 +334,12 @@ def _orphan_message(timely: list[AllowRule], request: Request, backend: BackendV
         return "deletionPolicy Orphan is not permitted to access that ends (access.notAfter): set it to Delete"
     if backend.fence is not None:
         return f"backend {backend.name} is in mode Fenced and cannot leave access behind: set deletionPolicy to Delete"
-    return _cut(
+    return cut(
         f"deletionPolicy Orphan is not permitted by backend {backend.name}: "
         + "; ".join(f"rule {rule.name} allows the secret with deletionPolicy Delete" for rule in timely)
     )
 
 
-def _cut(message: str) -> str:
+def cut(message: str) -> str:
+    """Return a message in a length that a condition can hold."""
     return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from airwarden.api.database_role import DatabaseRole
 from airwarden.api.rotation import Generate, Part
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -17,7 +18,7 @@ from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
-from airwarden.domain.rotation.facts import RunMark, SecretFacts
+from airwarden.domain.rotation.facts import RoleFacts, RoleSettings, RunMark, SecretFacts
 
 FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
 """The capability of a store whose admin lets the operator read logins beside ours."""
@@ -126,6 +127,30 @@ class Store(Protocol):
         """Revoke the login and close all connections. Never raises for a store that is down."""
 
 
+class RoleRotator(Protocol):
+    """Has a store rotate the roles of its database engines. No password goes through it in either direction."""
+
+    async def look(self, role: DatabaseRole) -> RoleFacts:
+        """Return where the role stands; of what the store tells nothing about, only that it is taken to be there."""
+
+    async def rotate(self, role: DatabaseRole) -> None:
+        """Have a static role or a connection's user get a new password, or end all leases of a dynamic role.
+
+        Raises DatabaseRoleAbsent where there is none, DatabaseRefused where the database did not follow: what the
+        store serves is then the old password. After any other error it may be done or not: `look` tells of a static
+        role, and the others may be done again.
+        """
+
+    async def declare(self, role: DatabaseRole, settings: RoleSettings, found: RoleSettings | None) -> None:
+        """Make a static role, which gives its user a new password at once; or give one that was ``found`` settings.
+
+        Raises as `rotate` does, and Rejected for what the store does not take.
+        """
+
+    async def remove(self, role: DatabaseRole) -> None:
+        """Remove a static role; nothing happens where there is none. Its user keeps the last password."""
+
+
 class Rotator(Protocol):
     """The rotating side of one secret store: a login of its own, with which values are written and policies are not.
 
@@ -134,6 +159,10 @@ class Rotator(Protocol):
 
     settings: object
     """What it was opened with: compared to tell whether the same backend would be opened otherwise now."""
+
+    @property
+    def roles(self) -> RoleRotator:
+        """The same login's way to the store's database engines."""
 
     async def look(self, key: str) -> SecretFacts:
         """Return where the secret stands. Reads no value. Raises NoVersions for a store that keeps one version only."""

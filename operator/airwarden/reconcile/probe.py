@@ -269,6 +269,9 @@ class Probe:
 
 
 def _in_use(users: tuple[tuple[str, str], ...]) -> Verdict:
+    if not users:
+        message = "the backend is being deleted and waits for rotations that declare database roles in its store"
+        return Verdict(False, Reason.IN_USE, message, working=True)
     named = ", ".join(f"{namespace}/{name}" for namespace, name in users[:_NAMED])
     more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
     message = f"the backend is being deleted and waits for {len(users)} binding(s) that use it: {named}{more}"

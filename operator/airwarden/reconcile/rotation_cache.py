@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airwarden.api import FINALIZER
 from airwarden.api.rotation import REQUEST
+from airwarden.domain.rotation.targets import claims
 from airwarden.providers.kubernetes.accounts import BINDING
 from airwarden.reconcile.queue import Key
 
@@ -26,9 +28,13 @@ class RotationEntry:
     generation: int
     version: int
     deleting: bool
+    held: bool
+    """Whether our finalizer is on it."""
     backend: str
     secret: str
-    """Key of the secret in the backend's store."""
+    """Key of the secret in the backend's store; empty for a database role."""
+    claims: tuple[str, ...]
+    """What in the backend's store it is for: the secret's key; or the database role, and the user declared for it."""
     binding: str
     """The binding that its label says it was made for; empty for a rotation of its own."""
     request: str
@@ -66,9 +72,11 @@ class RotationEntry:
             generation=generation,
             version=int(metadata.get("resourceVersion", 0)),
             deleting=bool(metadata.get("deletionTimestamp")),
+            held=FINALIZER in (metadata.get("finalizers") or ()),
             backend=(spec.get("backendRef") or {}).get("name", ""),
             secret=spec.get("key", ""),
             binding=(metadata.get("labels") or {}).get(BINDING, ""),
+            claims=claims(spec),
             request=(metadata.get("annotations") or {}).get(REQUEST, ""),
             status=hash(json.dumps(status, sort_keys=True)),
             settled=status.get("observedGeneration") == generation and "run" not in status,
@@ -96,7 +104,8 @@ class RotationCache:
                 self._unlink(known)
             self.rotations[entry.key] = entry
             self._by_backend[entry.backend].add(entry.key)
-            self._by_secret[entry.secret].add(entry.key)
+            for claim in entry.claims:
+                self._by_secret[claim].add(entry.key)
             if entry.binding:
                 self._by_binding[entry.key[0], entry.binding].add(entry.key)
         return entry
@@ -119,7 +128,7 @@ class RotationCache:
         return tuple(sorted(key for key in self.rotations if key[0] == name))
 
     def of_secret(self, secret: str) -> tuple[RotationEntry, ...]:
-        """Return the rotations that name a key, in any backend, in order; not those that are being deleted."""
+        """Return the rotations of a key or another claim, in any backend, in order; none that is being deleted."""
         found = (self.rotations[key] for key in sorted(self._by_secret.get(secret, ())))
         return tuple(each for each in found if not each.deleting)
 
@@ -133,7 +142,8 @@ class RotationCache:
             self._by_binding[made_for].discard(entry.key)
             if not self._by_binding[made_for]:
                 del self._by_binding[made_for]
-        for index, name in ((self._by_backend, entry.backend), (self._by_secret, entry.secret)):
+        of_claims = ((self._by_secret, claim) for claim in entry.claims)
+        for index, name in ((self._by_backend, entry.backend), *of_claims):
             index[name].discard(entry.key)
             if not index[name]:
                 del index[name]

@@ -124,7 +124,8 @@ class RotationEngine:
             self._queue(key, Urgency.CHANGE)
 
     def _wake_rivals(self, entry: RotationEntry) -> None:
-        self._wake(each.key for each in self._cache.of_secret(entry.secret) if each.key != entry.key)
+        rivals = (each.key for claim in entry.claims for each in self._cache.of_secret(claim))
+        self._wake({key for key in rivals if key != entry.key})
 
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in tuple(keys):

@@ -61,6 +61,10 @@ class RotationMetrics:
         self._runs.labels(*key, result).inc()
         self._seconds.observe(seconds)
 
+    def by_store(self, key: Key) -> None:
+        """Count a rotation that the store did by itself."""
+        self._runs.labels(*key, Result.SUCCEEDED.value).inc()
+
     def gone(self, key: Key) -> None:
         """Drop the series of a rotation that is gone."""
         for each in (self._age, self._next, self._overdue, self._healthy):

@@ -12,24 +12,26 @@ from typing import Final, Literal
 import structlog
 from pydantic import ValidationError
 
-from airwarden.api.backend import Operation
+from airwarden.api import FINALIZER
 from airwarden.api.fields import moment, moment_text
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
-from airwarden.api.rotation import AirflowSecretRotation, RotationStatus, Strategy
-from airwarden.domain.desired import Held
+from airwarden.api.rotation import AirflowSecretRotation, RotationStatus
 from airwarden.domain.errors import (
     AirwardenError,
     NotRotatable,
-    RotationNotEnabled,
     Sealed,
     Throttled,
     Unreachable,
     VersionMoved,
 )
-from airwarden.domain.guardrails import Refused, RotationRequest, judge_rotation
 from airwarden.domain.rotation import report as reports
-from airwarden.domain.rotation.decide import (
+from airwarden.domain.rotation import roles
+from airwarden.domain.rotation.decide import decide, hindrance, timetable_of, written
+from airwarden.domain.rotation.facts import Facts, RunMark
+from airwarden.domain.rotation.schedule import InvalidSchedule
+from airwarden.domain.rotation.steps import (
+    Adjust,
     End,
     Obstacle,
     Record,
@@ -38,31 +40,23 @@ from airwarden.domain.rotation.decide import (
     Situation,
     Start,
     Write,
-    conflict,
-    decide,
-    timetable_of,
-    written,
 )
-from airwarden.domain.rotation.facts import RunMark, SecretFacts
-from airwarden.domain.rotation.schedule import InvalidSchedule
 from airwarden.domain.rotation.timetable import Timetable
 from airwarden.providers.kubernetes.events import Event, EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, rotation_path
-from airwarden.providers.ports import Rotator
-from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.queue import Key
+from airwarden.reconcile.rotation_access import Access, Gate
 from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
 from airwarden.reconcile.rotation_metrics import RotationMetrics
+from airwarden.reconcile.rotation_release import Blocked, RotationRelease
+from airwarden.reconcile.rotation_roles import adjust_role, looked_at, rotate_role
 from airwarden.reconcile.rotators import Rotators
 from airwarden.reconcile.wording import complaints
 
 log = structlog.get_logger("airwarden.rotations")
 
-OPERATIONS: Final[Mapping[Strategy, Operation]] = {Strategy.GENERATE: Operation.ROTATE_GENERATE}
-"""What an allow rule must permit for each strategy."""
-_LASTING: Final = frozenset({Reason.BACKEND_INVALID, Reason.STORE_CHANGED, Reason.CLUSTER_ID_CONFLICT})
-"""Reasons to hold a backend back that are told at once; the others are an outage, which may pass before it matters."""
 _OUTAGE: Final = (Unreachable, Sealed, Throttled)
 _INTERVAL: Final = 600.0
 
@@ -100,22 +94,13 @@ class RotationTools:
     clock: Callable[[], datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class _Access:
-    """What the guardrails and the backend say, and the way to the store if there is one."""
-
-    obstacle: Obstacle | None = None
-    fault: Obstacle | None = None
-    rule: str = ""
-    runtime: Runtime | None = None
-    rotator: Rotator | None = None
-
-
 class RotationReconciler:
     """Takes rotations from what is due to what is done."""
 
     def __init__(self, tools: RotationTools) -> None:
         self._tools = tools
+        self._gate = Gate(tools.cluster, tools.cache, tools.surroundings, tools.backends, tools.rotators, tools.writer)
+        self._release = RotationRelease(tools.cluster, tools.cache, tools.backends, tools.rotators)
         self._retry_after: dict[Key, float | None] = {}
         """Of the pass under way: what the store asked for when it failed."""
         self._written: dict[Key, RotationEntry] = {}
@@ -124,9 +109,11 @@ class RotationReconciler:
     async def reconcile(self, key: Key) -> Following:
         """Do one pass. Raises AirwardenError when the cluster itself fails, so that the pass is repeated."""
         entry = self._tools.cache.rotations.get(key)
-        if entry is None or entry.deleting:
-            # Nothing is taken back: the values stay as they are, and so does the mark in the store's metadata.
+        if entry is None:
             return NEVER
+        if entry.deleting:
+            # Values stay as they are, and so does the mark in the store's metadata; only a declared role goes.
+            return await self._let_go(entry) if entry.held else NEVER
         raw = entry.load()
         try:
             rotation = AirflowSecretRotation.model_validate(raw)
@@ -143,7 +130,7 @@ class RotationReconciler:
     async def _pass(self, rotation: AirflowSecretRotation) -> Following:
         now = self._tools.clock()
         table, unreadable = _timetable(rotation, now)
-        access = await self._access(rotation, unreadable)
+        access = await self._gate.access(rotation, unreadable)
         facts, fault = None, access.fault
         if access.rotator is not None:
             facts, fault = await self._look(rotation, access)
@@ -155,119 +142,63 @@ class RotationReconciler:
             access.obstacle,
             facts,
             fault,
-            self._rivals(rotation, access.runtime),
+            self._gate.rivals(rotation, access.runtime),
+            reports_drift=access.runtime is not None and access.runtime.reports_drift,
         )
+        found = await self._hold(found)
         found, step = await self._take(found, access)
         before = found.status
         after = reports.report(found, step, access.rule)
         if after != before:
             rotation = await self._keep(found.rotation, after)
         self._measure(rotation, step, now)
+        if after.last_run.cause == "Store" and after.last_run != before.last_run:
+            self._tools.metrics.by_store((rotation.metadata.namespace, rotation.metadata.name))
         for each in reports.news(before, after):
             await self._tell(rotation.metadata, each.type, each.reason, each.message)
         return self._following(replace(found, rotation=rotation), step, access)
 
-    async def _access(self, rotation: AirflowSecretRotation, unreadable: Obstacle | None) -> _Access:
-        """Return whether the rotation is admitted, and its store's rotating side when there is use for it."""
-        name = rotation.spec.backend_ref.name
-        found = await self._tools.backends.open(name)
-        if found is None:
-            missing = f"there is no AirflowSecretBackend {name}: correct backendRef.name, or apply it"
-            return _Access(Obstacle(Reason.BACKEND_NOT_FOUND, missing))
-        if isinstance(found, Held):
-            held = Obstacle(found.reason, found.message, passing=found.reason is not Reason.BACKEND_INVALID)
-            return _Access(held) if found.reason in _LASTING else _Access(unreadable, held)
-        obstacle, rule = self._verdict(rotation, found)
-        obstacle = unreadable or obstacle or self._conflict(rotation, found)
-        access = _Access(obstacle, rule=rule, runtime=found)
-        if obstacle is not None and (rotation.status is None or rotation.status.run is None):
-            return access
-        try:
-            return replace(access, rotator=await self._tools.rotators.open(found.backend))
-        except RotationNotEnabled as error:
-            return replace(access, obstacle=obstacle or Obstacle(error.reason, error.message))
-        except AirwardenError as error:
-            return replace(access, fault=Obstacle(error.reason, error.message, passing=True))
-
-    def _verdict(self, rotation: AirflowSecretRotation, runtime: Runtime) -> tuple[Obstacle | None, str]:
-        """Return what the guardrails say: an obstacle, or the rule that admits the rotation."""
-        view = runtime.view()
-        if view.deleting:
-            return Obstacle(Reason.BACKEND_INVALID, f"AirflowSecretBackend {view.name} is being deleted"), ""
-        namespace = rotation.metadata.namespace
-        seen = self._tools.surroundings.namespaces.get(namespace)
-        asked = RotationRequest(namespace, seen.labels if seen is not None else None)
-        verdict = judge_rotation(rotation.spec.key, OPERATIONS[rotation.spec.strategy], asked, view)
-        if verdict is None:
-            return Obstacle(Reason.PENDING, f"namespace {namespace} has not been seen yet", passing=True), ""
-        if isinstance(verdict, Refused):
-            return Obstacle(verdict.reason, verdict.message), ""
-        return None, verdict.rule
-
-    def _conflict(self, rotation: AirflowSecretRotation, runtime: Runtime) -> Obstacle | None:
-        """Return what to say when the cluster has another rotation of the same secret."""
-        others = [each for each in self._others(rotation) if each.backend == runtime.name]
-        return conflict("/".join(each.key) for each in others if self._counts(each, runtime))
-
-    def _rivals(self, rotation: AirflowSecretRotation, runtime: Runtime | None) -> frozenset[str]:
-        """Return the rotations of this key in any backend: two backends may lie in one store."""
-        return frozenset(
-            "/".join(each.key)
-            for each in self._others(rotation)
-            if runtime is None or each.backend != runtime.name or self._counts(each, runtime)
-        )
-
-    def _others(self, rotation: AirflowSecretRotation) -> list[RotationEntry]:
-        own = (rotation.metadata.namespace, rotation.metadata.name)
-        return [each for each in self._tools.cache.of_secret(rotation.spec.key) if each.key != own]
-
-    def _counts(self, other: RotationEntry, runtime: Runtime) -> bool:
-        """Tell whether another rotation may run, by the rules of its backend.
-
-        One that may not hinders nobody: else any namespace could stop the rotation of any other's secret.
-        """
-        try:
-            rotation = AirflowSecretRotation.model_validate(other.load())
-        except ValidationError:
-            return False
-        obstacle, _ = self._verdict(rotation, runtime)
-        return obstacle is None or obstacle.passing
-
-    async def _take(self, found: Situation, access: _Access) -> tuple[Situation, Rest | End]:
+    async def _take(self, found: Situation, access: Access) -> tuple[Situation, Rest | End]:
         """Take steps until there is nothing more to do; return what they came to."""
         step = decide(found)
+        if isinstance(step, Start | Write) and (used := await self._gate.in_use_now(found.rotation)) is not None:
+            return replace(found, obstacle=used), Rest(obstacle=used)
         fresh = isinstance(step, Start)
         if isinstance(step, Start):
             log.info("run begins", **_named(found.rotation), run=step.run.id, cause=step.run.cause)
             rotation = await self._keep(found.rotation, reports.started(found, step.run))
+            if warning := roles.makes(found):
+                await self._tell(rotation.metadata, "Warning", Reason.PASSWORD_CHANGES.word, warning)
             found, step = replace(found, rotation=rotation), Write(step.run)
         if isinstance(step, Write):
             found, step = await self._write(found, step, access, fresh=fresh)
         if isinstance(step, Record):
             found, step = await self._record(found, step, access)
+        if isinstance(step, Adjust):
+            found, step = await self._adjust(found, step, access)
         return found, step
 
-    async def _look(
-        self, rotation: AirflowSecretRotation, access: _Access
-    ) -> tuple[SecretFacts | None, Obstacle | None]:
+    async def _look(self, rotation: AirflowSecretRotation, access: Access) -> tuple[Facts | None, Obstacle | None]:
         rotator, runtime = access.rotator, access.runtime
         if rotator is None or runtime is None:
             return None, access.fault
         try:
             # While the store counts as down its probe asks for all.
             runtime.breaker.guard()
-            facts = await rotator.look(rotation.spec.key)
+            facts = await looked_at(rotator, rotation.spec)
         except AirwardenError as error:
             return None, await self._failed(rotation, error, access, "looking at the secret")
         runtime.note_answer()
         return facts, None
 
     async def _write(
-        self, found: Situation, step: Write, access: _Access, *, fresh: bool
+        self, found: Situation, step: Write, access: Access, *, fresh: bool
     ) -> tuple[Situation, Rest | End | Record]:
         rotation, spec = found.rotation, found.rotation.spec
         if access.rotator is None:
             raise TypeError("a run is only decided upon after a look")
+        if spec.key is None or spec.field is None:
+            return await self._rotate_role(found, step, access)
         try:
             version = await access.rotator.write(spec.key, spec.field, spec.part, spec.generate, step.run.base_version)
         except VersionMoved as error:
@@ -279,31 +210,95 @@ class RotationReconciler:
         return found, Record(step.run, version)
 
     async def _moved(
-        self, found: Situation, access: _Access, error: VersionMoved, *, fresh: bool
+        self, found: Situation, access: Access, error: VersionMoved, *, fresh: bool
     ) -> tuple[Situation, Rest | End | Record]:
         """Look again after the secret had another version: it is somebody else's, or of an earlier try of this run."""
         facts, fault = await self._look(found.rotation, access)
         found = replace(found, facts=facts, fault=fault, moved=fresh)
         step = decide(found)
-        if isinstance(step, Start | Write):
+        if isinstance(step, Start | Write | Adjust):
             return _hindered(found, Obstacle(error.reason, error.message, passing=True))
         return found, step
 
-    async def _record(self, found: Situation, step: Record, access: _Access) -> tuple[Situation, Rest | End]:
+    async def _record(self, found: Situation, step: Record, access: Access) -> tuple[Situation, Rest | End]:
         rotation = found.rotation
         mark = RunMark(found.owner, step.run.id, moment_text(self._tools.clock()))
         if access.rotator is None:
             raise TypeError("a run is only decided upon after a look")
         try:
-            await access.rotator.mark(rotation.spec.key, mark, rotation.spec.keep_versions)
+            await access.rotator.mark(rotation.spec.key or "", mark, rotation.spec.keep_versions)
         except AirwardenError as error:
             if error.retryable and not isinstance(error, VersionMoved):
                 return _hindered(found, await self._failed(rotation, error, access, "recording the run in the store"))
             log.warning("run not recorded in the store", **_named(rotation), run=step.run.id, error=error.message)
         return found, written(step.run, step.version)
 
+    async def _rotate_role(self, found: Situation, step: Write, access: Access) -> tuple[Situation, Rest | End]:
+        """Have the store rotate or make the role, and look at what it then says of it."""
+        rotation = found.rotation
+        try:
+            await rotate_role(access.rotator, found)
+        except AirwardenError as error:
+            # A role that is declared has to come to be, whatever is mended meanwhile: its run goes on.
+            if not error.retryable and step.run.cause != "Declaration":
+                return found, End(step.run, Result.FAILED, error.reason, error.message)
+            failure = await self._failed(rotation, error, access, "rotating the role")
+            return _hindered(found, replace(failure, passing=True))
+        facts, fault = await self._look(rotation, access)
+        if fault is not None:
+            return _hindered(found, fault)
+        return replace(found, facts=facts), roles.succeeded(step.run, rotation)
+
+    async def _adjust(self, found: Situation, step: Adjust, access: Access) -> tuple[Situation, Rest | End]:
+        """Set right by what the store rotates a declared role, and look at what it then says."""
+        rotation = found.rotation
+        try:
+            await adjust_role(access.rotator, rotation.spec, step)
+        except AirwardenError as error:
+            failure = await self._failed(rotation, error, access, "setting the role right")
+            return _hindered(found, replace(failure, passing=True))
+        if not step.edited:
+            told = f"the store rotated the role {roles.plan(step.found)}; it does so {roles.plan(step.settings)} again"
+            await self._tell(rotation.metadata, "Warning", Reason.DRIFT_CORRECTED.word, told)
+        facts, fault = await self._look(rotation, access)
+        found = replace(found, facts=facts, fault=fault)
+        again = decide(found)
+        if isinstance(again, Rest):
+            return found, again
+        return _hindered(found, Obstacle(Reason.PENDING, "the role changed again meanwhile", passing=True))
+
+    async def _hold(self, found: Situation) -> Situation:
+        """Put our finalizer on a rotation that declares a role, before anything of it is written."""
+        rotation = found.rotation
+        metadata = rotation.metadata
+        if not rotation.spec.declared or FINALIZER in metadata.finalizers or found.facts is None:
+            return found
+        if hindrance(found) is not None:
+            return found
+        body = await self._tools.writer.add_finalizer(rotation_path(metadata.namespace, metadata.name), metadata)
+        self._written[metadata.namespace, metadata.name] = self._tools.cache.learn(body)
+        held = rotation.model_copy(update={"metadata": Metadata.model_validate(body["metadata"])})
+        return replace(found, rotation=held)
+
+    async def _let_go(self, entry: RotationEntry) -> Following:
+        """Remove what a rotation declared that is being deleted; then let it go."""
+        raw = entry.load()
+        metadata, path = Metadata.model_validate(raw["metadata"]), rotation_path(*entry.key)
+        try:
+            told = await self._release.remove(entry)
+        except Blocked as error:
+            previous = RotationStatus.model_validate(raw["status"])
+            status = reports.blocked(previous, entry.generation, str(error), moment_text(self._tools.clock()))
+            if status != previous:
+                await self._tools.writer.write_status(path, metadata.uid, status, version=metadata.resource_version)
+            return Following("retry")
+        if told:
+            await self._tell(metadata, "Normal", Reason.ROLE_RELEASED.word, told)
+        await self._tools.writer.remove_finalizer(path, metadata)
+        return NEVER
+
     async def _failed(
-        self, rotation: AirflowSecretRotation, error: AirwardenError, access: _Access, doing: str
+        self, rotation: AirflowSecretRotation, error: AirwardenError, access: Access, doing: str
     ) -> Obstacle:
         """Note a failure of the store; return it as users see it."""
         key = (rotation.metadata.namespace, rotation.metadata.name)
@@ -344,7 +339,7 @@ class RotationReconciler:
             took = max(0.0, (self._tools.clock() - moment(step.run.started)).total_seconds())
             self._tools.metrics.ended(key, step.result.value, took)
 
-    def _following(self, found: Situation, step: Rest | End, access: _Access) -> Following:
+    def _following(self, found: Situation, step: Rest | End, access: Access) -> Following:
         rotation = found.rotation
         key = (rotation.metadata.namespace, rotation.metadata.name)
         turn = reports.turns(rotation, rotation.status or RotationStatus(), found.now)

@@ -44,7 +44,8 @@ _ENDS: Final = (
     "2999-12-31T23:59:59Z",
 )
 """Each far from all that the lifetimes reach, so that neither the time of the test nor the clocks' leeway matters."""
-_SOME_DAY: Final = datetime(2998, 1, 1, tzinfo=UTC)
+_SOME_DAY: Final = datetime(2999, 12, 31, 23, 30, tzinfo=UTC)
+"""For an end that is not measured: less than the shortest lifetime before the last of them."""
 _FENCE: Final = Fence("tasks", "database", 1, 1, 1, "here")
 
 
@@ -52,7 +53,8 @@ def _draw_rule(draw: random.Random, name: str) -> AllowRule:
     selector = {"matchLabels": {draw.choice(("tenant", "env")): draw.choice("ab")}}
     others = draw.sample([*(f"{word}/" for word in _WORDS), "team/db/"], draw.randrange(1, 5))
     prefixes = ["{namespace}/", *others] if draw.random() < 0.6 else others
-    roles = draw.sample(["{namespace}.", *(f"{word}." for word in _WORDS)], draw.randrange(1, 3))
+    nested = (f"{word}.{{namespace}}." for word in _WORDS)
+    roles = draw.sample(["{namespace}.", *nested, *(f"{word}." for word in _WORDS)], draw.randrange(1, 4))
     return making.rule(
         name,
         namespaces={"names": draw.sample(list(NAMESPACES), draw.randrange(5)), "selector": selector},

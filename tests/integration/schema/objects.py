@@ -40,8 +40,16 @@ def rule(name: str = "own-tree", **fields: object) -> Json:
         "name": name,
         "namespaces": {"names": ["team-a"], "selector": {"matchLabels": {"airwarden.dev/tenant": "true"}}},
         "keyPrefixes": ["{namespace}/", "shared/"],
-        "dynamic": [{"engine": "database", "rolePrefixes": ["{namespace}.", "shared."]}],
-        "operations": ["Read", "RotateGenerate"],
+        "dynamic": [
+            {
+                "engine": "database",
+                "rolePrefixes": ["{namespace}.", "shared."],
+                "connections": ["main"],
+                "usernames": ["{namespace}_*", "reporting"],
+                "roots": ["main"],
+            }
+        ],
+        "operations": ["Read", "RotateGenerate", "RotateNative", "RotateRevoke"],
         "serviceAccounts": ["Managed"],
         "session": {"maxTTL": "1h", "required": True},
         "maxLifetime": "2160h",
@@ -146,6 +154,9 @@ def largest_backend() -> Json:
 def _largest_rule(number: int) -> Json:
     labels = {f"{each}{'l' * 252}/{'n' * 62}": "v" * 63 for each in range(8)}
     prefixes = [f"{each}." + "r" * 253 + "." for each in range(8)]
+    connections = [f"{each:02}" + "c" * 62 for each in range(8)]
+    users = [f"{each:02}" + "u" * 93 + "*" for each in range(8)]
+    roles = {"rolePrefixes": prefixes, "connections": connections, "usernames": users, "roots": connections[:4]}
     return rule(
         f"{number:02}" + "r" * 61,
         namespaces={
@@ -154,7 +165,7 @@ def _largest_rule(number: int) -> Json:
         },
         keyPrefixes=[f"{each}/" * 128 for each in range(8)],
         maxLifetime="999999h999999m999999s",
-        dynamic=[{"engine": f"{each}/" + "e/" * 62 + "ee", "rolePrefixes": prefixes} for each in range(8)],
+        dynamic=[{"engine": f"{each}/" + "e/" * 62 + "ee", **roles} for each in range(8)],
     )
 
 

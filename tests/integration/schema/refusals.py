@@ -110,7 +110,7 @@ _ROLE_PREFIXES = [
     for what, prefix in (
         ("without a trailing dot", "{namespace}"),
         ("with a dash after {namespace}", "{namespace}-"),
-        ("with {namespace} later", "shared.{namespace}."),
+        ("with {namespace} as a part of a segment", "a{namespace}."),
         ("that is a dot", "."),
         ("with a slash", "shared/"),
         ("with a star", "*."),
@@ -461,7 +461,7 @@ _BACKEND_FIELDS = [
         "an operation that does not work yet",
         "backend",
         "spec.allow.0.operations",
-        ["RotateNative"],
+        ["RotateNothing"],
         'supported values: "Read"',
         "Input should be 'Read'",
     ),

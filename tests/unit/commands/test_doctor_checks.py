@@ -336,7 +336,12 @@ def test_a_backend_that_nobody_uses_is_a_hint_only_where_all_bindings_were_seen(
     assert diagnosis(facts(backends=both, all_backends=names, stores=stores, namespace="team")) == Diagnosis()
 
 
-WIDE: dict[str, Any] = {"keyPrefixes": ["{namespace}/", "shared/"], "session": {"maxTTL": "2h", "required": False}}
+ROLES: dict[str, Any] = {"engine": "roles", "rolePrefixes": ["{namespace}."], "usernames": ["u_*"]}
+WIDE: dict[str, Any] = {
+    "keyPrefixes": ["{namespace}/", "shared/"],
+    "session": {"maxTTL": "2h", "required": False},
+    "dynamic": [ROLES],
+}
 
 
 @pytest.mark.parametrize(
@@ -349,6 +354,8 @@ WIDE: dict[str, Any] = {"keyPrefixes": ["{namespace}/", "shared/"], "session": {
         ({"names": ("team", "second")}, False),
         ({"namespaces": {"selector": {"matchLabels": {"a": "b"}}}}, False),
         ({"dynamic": [{"engine": "database", "rolePrefixes": ["{namespace}."]}]}, False),
+        ({"dynamic": [ROLES]}, True),
+        *(({"dynamic": [{**ROLES, each: ["x"]}]}, False) for each in ("connections", "usernames", "roots")),
     ],
 )
 def test_a_rule_is_useless_where_another_admits_all_of_it(narrow: dict[str, Any], hidden: bool) -> None:

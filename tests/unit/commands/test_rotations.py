@@ -56,6 +56,18 @@ def test_the_calendar_counts_the_runs_of_each_day_to_come() -> None:
     assert second.split() == ["2031-01-13", "1", "1", "1", "1", "2", "1", "1"]
 
 
+def test_roles_are_named_and_the_store_s_own_schedule_is_in_the_calendar() -> None:
+    role = {"engine": "database", "name": "airwarden.c1.team.x", "kind": "Static"}
+    declare = {"connection": "main", "username": "team_x"}
+    target: dict[str, Any] = {"key": None, "field": None, "strategy": "Native"}
+    weekly = named("weekly", databaseRole={**role, "declare": declare}, schedule="@weekly", **target)
+    daily = named("daily", databaseRole={**role, "declare": {**declare, "period": "24h"}}, **target)
+    found = {each["rotation"]: each for each in json.loads(shown(Form.JSON, weekly, daily))}
+    assert found["weekly"]["key"] == "database/airwarden.c1.team.x"
+    assert found["weekly"]["coming"] == ["2031-01-12T00:00:00Z", "2031-01-19T00:00:00Z"]
+    assert found["daily"]["schedule"] == "every 24h"
+
+
 def test_json_has_every_run_to_come() -> None:
     found = json.loads(shown(Form.JSON, named("weekly", schedule="@weekly"), named("asked")))
     assert [each["rotation"] for each in found] == ["weekly", "asked"]

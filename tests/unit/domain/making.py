@@ -91,7 +91,11 @@ labels = st.dictionaries(st.sampled_from(("tenant", "env")), st.sampled_from(("a
 _key_prefixes = st.one_of(st.just("{namespace}/"), st.lists(_segments, min_size=1, max_size=2).map("/".join)).map(
     lambda text: text if text.endswith("/") else f"{text}/"
 )
-_role_prefixes = st.one_of(st.just("{namespace}."), st.sampled_from(_NAMES).map(lambda text: f"{text}."))
+_role_prefixes = st.one_of(
+    st.just("{namespace}."),
+    st.sampled_from(_NAMES).map(lambda text: f"{text}."),
+    st.sampled_from(_NAMES).map(lambda text: f"{text}.{{namespace}}."),
+)
 
 
 @st.composite

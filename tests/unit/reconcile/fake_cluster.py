@@ -6,7 +6,7 @@ It stands below the operator's own writers, for `unit.reconcile.fakes`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -88,6 +88,14 @@ class FakeApi(KubernetesApi):
             found = self._existing(path)
         self._journal.end()
         return found
+
+    async def pages(
+        self, path: str, selector: str = "", size: int = 500, *, metadata_only: bool = False
+    ) -> AsyncIterator[Json]:
+        """Yield every object of a kind, in all namespaces."""
+        del selector, size, metadata_only
+        for each in (await self.get(f"{path}?"))["items"]:
+            yield each
 
     async def post(self, path: str, body: Json) -> Json:
         if path.endswith("/events"):

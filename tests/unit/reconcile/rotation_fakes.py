@@ -24,6 +24,7 @@ from airwarden.reconcile.rotations import RotationReconciler, RotationTools
 from airwarden.reconcile.rotators import Rotators
 from unit.reconcile.fake_cluster import Journal
 from unit.reconcile.fakes import CLUSTER, Bench, backend_body
+from unit.reconcile.role_fakes import FakeRoles
 
 WAREHOUSE: Key = ("team", "warehouse")
 ROTATES = {"name": "rotates", "namespaces": {"names": ["team"]}, "keyPrefixes": ["{namespace}/"]}
@@ -42,6 +43,7 @@ class FakeRotator:
         self.written: list[int] = []
         self.kept: list[int | None] = []
         self.closed = False
+        self.roles = FakeRoles(journal, clock)
         self.before_write: Callable[[], None] = lambda: None
         self._journal = journal
         self._clock = clock
@@ -132,7 +134,8 @@ class RotationBench:
     def declare(self, name: str = "warehouse", *, request: str = "", **spec: object) -> None:
         """Create a rotation, or edit it, as a user does."""
         path = rotation_path("team", name)
-        wanted = {"backendRef": {"name": "vault"}, "key": "team/db", "field": "password", **spec}
+        target = {} if "databaseRole" in spec else {"key": "team/db", "field": "password"}
+        wanted = {"backendRef": {"name": "vault"}, **target, **spec}
         annotations = {REQUEST: request} if request else {}
         if path in self.api.objects:
             self.api.change(path, lambda body: body.update(spec=wanted))

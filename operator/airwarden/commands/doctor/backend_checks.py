@@ -131,7 +131,14 @@ def _covers_namespaces(wide: AllowRule, narrow: AllowRule) -> bool:
 
 
 def _covers_engine(wide: Iterable[DynamicRule], narrow: DynamicRule) -> bool:
-    return any(each.engine == narrow.engine and _begin(narrow.role_prefixes, each.role_prefixes) for each in wide)
+    return any(
+        each.engine == narrow.engine
+        and _begin(narrow.role_prefixes, each.role_prefixes)
+        and set(narrow.connections) <= set(each.connections)
+        and set(narrow.usernames) <= set(each.usernames)
+        and set(narrow.roots) <= set(each.roots)
+        for each in wide
+    )
 
 
 def _begin(texts: Iterable[str], prefixes: tuple[str, ...]) -> bool:

@@ -7,116 +7,51 @@ taken up again at any point, and no moment of the schedule is rotated for twice.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from airwarden.api.fields import moment, moment_text, seconds
 from airwarden.api.reasons import Reason
 from airwarden.api.rotation import REQUEST, AirflowSecretRotation, RotationStatus, RunState
-from airwarden.domain.rotation import timetable
-from airwarden.domain.rotation.facts import SecretFacts, SecretState
+from airwarden.domain.rotation import roles, timetable
+from airwarden.domain.rotation.facts import Facts, RoleFacts, SecretFacts, SecretState
 from airwarden.domain.rotation.schedule import Schedule
+from airwarden.domain.rotation.steps import (
+    Adjust,
+    End,
+    Obstacle,
+    Record,
+    Rest,
+    Result,
+    Situation,
+    Start,
+    Step,
+    Write,
+    conflict,
+)
 from airwarden.domain.rotation.timetable import Begin, ClockWentBack, Missed, Timetable, Wait
 
+__all__ = [
+    "Adjust",
+    "End",
+    "Obstacle",
+    "Record",
+    "Rest",
+    "Result",
+    "Situation",
+    "Start",
+    "Step",
+    "Write",
+    "conflict",
+    "decide",
+    "handled",
+    "hindrance",
+    "requested",
+    "schedule_text",
+    "timetable_of",
+    "written",
+]
 _LONGEST_WORD: Final = 256
-
-
-class Result(StrEnum):
-    """How a run ended."""
-
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    MISSED = "Missed"
-    SUPERSEDED = "Superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why no run can begin."""
-
-    reason: Reason
-    message: str
-    passing: bool = False
-    """Whether it is tried again although nobody changes anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Everything that the next step depends on."""
-
-    rotation: AirflowSecretRotation
-    owner: str
-    """The rotation as the store's metadata names it, ``cluster/namespace/name``."""
-    now: datetime
-    table: Timetable | None
-    """When it runs; None without a schedule, or with one that cannot be read."""
-    obstacle: Obstacle | None = None
-    """What the guardrails, the backend or another rotation say against it."""
-    facts: SecretFacts | None = None
-    """What the store says of the secret; None when it was not asked or gave no answer."""
-    fault: Obstacle | None = None
-    """Why the store gave no answer."""
-    rivals: frozenset[str] = field(default_factory=frozenset)
-    """Other rotations of this cluster for the same key in any backend, as ``namespace/name``."""
-    moved: bool = False
-    """The run's only write was refused, because the secret had another version already."""
-
-    @property
-    def status(self) -> RotationStatus:
-        """The status, also of a rotation that has none yet."""
-        return self.rotation.status or RotationStatus()
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Nothing to do for now."""
-
-    until: datetime | None = None
-    """When there will be; None when that does not depend on time."""
-    obstacle: Obstacle | None = None
-    """Why nothing can be done."""
-    clock_back: datetime | None = None
-    """The moment on record that is ahead of the clock, if that is why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Record the run; then write."""
-
-    run: RunState
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """Write a new value over the run's base version, and over no other."""
-
-    run: RunState
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The value is written: say so in the store's metadata of the secret."""
-
-    run: RunState
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The run is over: what it was for is done with."""
-
-    run: RunState
-    result: Result
-    reason: Reason
-    message: str
-    version: int = 0
-    """Version that it made."""
-
-
-Step = Rest | Start | Write | Record | End
 
 
 def decide(situation: Situation) -> Step:
@@ -128,14 +63,20 @@ def decide(situation: Situation) -> Step:
         return Rest(obstacle=situation.obstacle)
     if situation.rotation.spec.suspend:
         return Rest(obstacle=hindrance(situation))
-    due = _due(situation)
+    due: RunState | Step = _due(situation)
+    if isinstance(due, Rest) and due.obstacle is None and situation.rotation.spec.declared:
+        due = roles.tended(situation) or _run("Declaration", None, "", situation)
     return _begin(due, situation) if isinstance(due, RunState) else due
 
 
 def timetable_of(rotation: AirflowSecretRotation, now: datetime) -> Timetable | None:
-    """Return when the rotation runs; None without a schedule. Raises InvalidSchedule for what makes no sense."""
+    """Return when the rotation runs; None where the operator keeps no schedule.
+
+    Raises InvalidSchedule for what makes no sense.
+    """
     spec = rotation.spec
-    if spec.schedule is None:
+    roles.wanted(spec)
+    if spec.schedule is None or spec.declared:
         return None
     window = spec.window
     table = Timetable(
@@ -152,7 +93,7 @@ def timetable_of(rotation: AirflowSecretRotation, now: datetime) -> Timetable | 
 def schedule_text(rotation: AirflowSecretRotation) -> str:
     """Return the schedule as the status records it."""
     spec = rotation.spec
-    return f"{spec.schedule} {spec.time_zone}" if spec.schedule is not None else ""
+    return f"{spec.schedule} {spec.time_zone}" if spec.schedule is not None and not spec.declared else ""
 
 
 def handled(rotation: AirflowSecretRotation, now: datetime) -> datetime:
@@ -181,18 +122,7 @@ def hindrance(situation: Situation) -> Obstacle | None:
         return situation.obstacle
     if situation.facts is None:
         return situation.fault
-    return _foreign(situation.facts, situation) or _complaint(situation.facts, situation.rotation)
-
-
-def conflict(others: Iterable[str]) -> Obstacle | None:
-    """Return what to say when other rotations, as ``namespace/name``, are for the same secret."""
-    named = ", ".join(sorted(others))
-    if not named:
-        return None
-    return Obstacle(
-        Reason.ROTATION_CONFLICT,
-        f"the secret has more than one rotation, and none of them runs: delete this one or {named}",
-    )
+    return _against(situation.facts, situation)
 
 
 def _due(situation: Situation) -> RunState | Rest | End:
@@ -224,6 +154,8 @@ def _begin(run: RunState, situation: Situation) -> Step:
     if facts is None:
         lasting = fault is not None and not fault.passing
         return End(run, Result.FAILED, fault.reason, fault.message) if fault and lasting else Rest(obstacle=fault)
+    if isinstance(facts, RoleFacts):
+        return roles.begin(run, facts, situation.rotation)
     if (foreign := _foreign(facts, situation)) is not None:
         return Rest(obstacle=foreign)
     if facts.mark is not None and (facts.mark.owner, facts.mark.run) == (situation.owner, run.id):
@@ -238,12 +170,17 @@ def _resume(run: RunState, situation: Situation) -> Step:
     facts = situation.facts
     if facts is None:
         return Rest(obstacle=situation.obstacle or situation.fault)
-    if facts.version != run.base_version:
-        return _after_write(run, facts, situation)
-    if (complaint := _complaint(facts, situation.rotation)) is not None:
-        return End(run, Result.FAILED, complaint.reason, complaint.message)
-    if (obstacle := situation.obstacle or _foreign(facts, situation)) is not None:
-        return Rest(obstacle=obstacle)
+    if isinstance(facts, RoleFacts):
+        over = roles.resumed(run, facts, situation)
+    elif facts.version != run.base_version:
+        over = _after_write(run, facts, situation)
+    elif (complaint := _complaint(facts, situation.rotation)) is not None:
+        over = End(run, Result.FAILED, complaint.reason, complaint.message)
+    else:
+        obstacle = situation.obstacle or _foreign(facts, situation)
+        over = Rest(obstacle=obstacle) if obstacle is not None else None
+    if over is not None:
+        return over
     window = situation.table.window if situation.table is not None else None
     if run.cause == "Schedule" and window is not None and (opening := window.opening(situation.now)) > situation.now:
         return Rest(opening)
@@ -305,6 +242,13 @@ def _run(cause: str, slot: datetime | None, word: str, situation: Situation) -> 
             "baseVersion": 0,
         }
     )
+
+
+def _against(facts: Facts, situation: Situation) -> Obstacle | None:
+    """Return what the store's own state has against a run."""
+    if isinstance(facts, RoleFacts):
+        return roles.complaint(facts, situation.rotation)
+    return _foreign(facts, situation) or _complaint(facts, situation.rotation)
 
 
 def _complaint(facts: SecretFacts, rotation: AirflowSecretRotation) -> Obstacle | None:

@@ -1,4 +1,4 @@
-"""What a store says of a secret that is rotated: where it stands, never what it holds.
+"""What a store says of a secret or database role that is rotated: where it stands, never what it holds.
 
 Made by the rotating side of a store's provider; judged by `airwarden.domain.rotation`.
 """
@@ -44,3 +44,35 @@ class SecretFacts:
     """What the last run of a rotation left; None when there was none."""
     kept: int = 0
     """How many versions of it the store keeps; 0 leaves that to the mount."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSettings:
+    """What a static role is for, and by what the store rotates it."""
+
+    connection: str
+    username: str
+    period: int = 0
+    """Seconds; 0 where a schedule is set."""
+    schedule: str = ""
+    """Five fields, in the store's own zone."""
+    window: int = 0
+    """Seconds in which a scheduled rotation may begin; 0 for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFacts:
+    """One look at a role or connection of a database engine. No password is in it, ever."""
+
+    present: bool
+    revision: str = ""
+    """Moves with each rotation, whoever asks for it. Empty where the store does not tell."""
+    made: datetime | None = None
+    """When the store last rotated it."""
+    settings: RoleSettings | None = None
+    """Of a static role."""
+    twins: tuple[str, ...] = ()
+    """Other static roles of the engine for the same user, as far as the login may see them."""
+
+
+Facts = SecretFacts | RoleFacts

@@ -15,18 +15,10 @@ from airwarden.api.reasons import Reason
 from airwarden.api.rotation import AirflowSecretRotation, LastRun, RotationStatus, RunState
 from airwarden.domain.outage import same_outage
 from airwarden.domain.report import Verdict, condition, conditions
-from airwarden.domain.rotation import timetable
-from airwarden.domain.rotation.decide import (
-    End,
-    Obstacle,
-    Rest,
-    Result,
-    Situation,
-    handled,
-    hindrance,
-    requested,
-    schedule_text,
-)
+from airwarden.domain.rotation import roles, timetable
+from airwarden.domain.rotation.decide import handled, hindrance, requested, schedule_text
+from airwarden.domain.rotation.facts import RoleFacts
+from airwarden.domain.rotation.steps import End, Obstacle, Rest, Result, Situation
 from airwarden.domain.rotation.timetable import Begin, ClockWentBack, Missed, Wait
 
 _WORST: Final = {Result.FAILED.value, Result.MISSED.value}
@@ -43,7 +35,13 @@ class News:
 
 def started(situation: Situation, run: RunState) -> RotationStatus:
     """Return the status that records a run before its first write."""
-    return _grounded(situation).model_copy(update={"run": run, "phase": "Rotating"})
+    status = _grounded(situation).model_copy(update={"run": run, "phase": "Rotating"})
+    if not (warning := roles.makes(situation)):
+        return status
+    verdict = Verdict(False, Reason.PASSWORD_CHANGES, warning, working=True)
+    kept = tuple(each for each in status.conditions if each.type in {"Healthy", "Suspended"})
+    generation, now = situation.rotation.metadata.generation, moment_text(situation.now)
+    return status.model_copy(update={"conditions": conditions(status.conditions, verdict, generation, now) + kept})
 
 
 def report(situation: Situation, step: Rest | End, rule: str) -> RotationStatus:
@@ -78,6 +76,14 @@ def invalid(previous: RotationStatus, generation: int, message: str, now: str) -
     )
 
 
+def blocked(previous: RotationStatus, generation: int, message: str, now: str) -> RotationStatus:
+    """Return the status of a rotation that is deleted and whose declared role cannot be removed yet."""
+    verdict = Verdict(False, Reason.DELETION_BLOCKED, message, working=True)
+    healthy = tuple(each for each in previous.conditions if each.type == "Healthy")
+    shown = conditions(previous.conditions, verdict, generation, now) + healthy
+    return previous.model_copy(update={"observed_generation": generation, "conditions": shown, "next": ""})
+
+
 def news(before: RotationStatus, after: RotationStatus) -> Iterator[News]:
     """Yield what is told of the way from one status to the next: each run's end, and each transition."""
     if after.last_run != before.last_run:
@@ -89,13 +95,13 @@ def news(before: RotationStatus, after: RotationStatus) -> Iterator[News]:
     healthy, was = after.condition("Healthy"), before.condition("Healthy")
     if healthy is None or healthy.status == "True" or (was is not None and was.reason == healthy.reason):
         return
-    if healthy.reason in {Reason.OVERDUE.word, Reason.CLOCK_WENT_BACK.word}:
+    if healthy.reason in {Reason.OVERDUE.word, Reason.CLOCK_WENT_BACK.word, Reason.ROTATION_LATE.word}:
         yield News("Warning", healthy.reason, healthy.message)
 
 
 def turns(rotation: AirflowSecretRotation, status: RotationStatus, now: datetime) -> datetime | None:
     """Return when the rotation must be looked at although nobody changes anything; None for never."""
-    moments = [_time(status.next)]
+    moments = [_time(status.next), *roles.looks(rotation, status)]
     if (made := _time(status.version_time)) is not None and rotation.spec.max_age is not None:
         moments.append(made + timedelta(seconds=seconds(rotation.spec.max_age) + 1))
     return min((each for each in moments if each is not None and each > now), default=None)
@@ -131,6 +137,8 @@ def _is_due(situation: Situation) -> bool:
 def _grounded(situation: Situation) -> RotationStatus:
     """Return the status with what all else counts from."""
     rotation = situation.rotation
+    if rotation.spec.declared:
+        return situation.status.model_copy(update={"observed_generation": rotation.metadata.generation})
     counted = moment_text(handled(rotation, situation.now)) if rotation.spec.schedule is not None else ""
     return situation.status.model_copy(
         update={
@@ -144,16 +152,37 @@ def _grounded(situation: Situation) -> RotationStatus:
 def _seen(status: RotationStatus, situation: Situation) -> RotationStatus:
     """Return the status with the version that was found. The time of one that is known stays as it was told first."""
     facts = situation.facts
+    if isinstance(facts, RoleFacts):
+        return _seen_role(status, facts, situation)
     if facts is None or facts.version == status.observed_version:
         return status
     made = moment_text(facts.made) if facts.made is not None else ""
     return status.model_copy(update={"observed_version": facts.version, "version_time": made})
 
 
+def _seen_role(status: RotationStatus, facts: RoleFacts, situation: Situation) -> RotationStatus:
+    """Return the status with what the store says of the role, and with a rotation that it did by itself."""
+    changes: dict[str, object] = {}
+    if (plan := roles.pushed(facts, situation.rotation)) is not None:
+        changes["schedule"] = plan
+    if facts.revision != status.observed_revision:
+        made = moment_text(facts.made) if facts.made is not None else ""
+        changes |= {"observed_revision": facts.revision, "version_time": made}
+    if status.run is None and (last := roles.by_store(status, facts, situation.rotation)) is not None:
+        changes |= {"last_run": last, "last_success": last.time}
+    return status.model_copy(update=changes)
+
+
 def _ended(status: RotationStatus, end: End, situation: Situation) -> RotationStatus:
     run, now = end.run, moment_text(situation.now)
     last = LastRun(
-        id=run.id, time=now, result=end.result.value, reason=end.reason.word, message=end.message, version=end.version
+        id=run.id,
+        cause=run.cause,
+        time=now,
+        result=end.result.value,
+        reason=end.reason.word,
+        message=end.message,
+        version=end.version,
     )
     changes: dict[str, object] = {"run": None, "last_run": last}
     if run.slot and run.slot > status.handled_slot:
@@ -167,11 +196,15 @@ def _ended(status: RotationStatus, end: End, situation: Situation) -> RotationSt
         changes["last_success"] = now
         if end.version > status.observed_version:
             changes |= {"observed_version": end.version, "version_time": now}
+        if isinstance(situation.facts, RoleFacts) and not situation.facts.revision:
+            changes["version_time"] = now  # the store does not tell when
     return status.model_copy(update=changes)
 
 
 def _next(situation: Situation, step: Rest | End, obstacle: Obstacle | None) -> str:
     rotation, now, table = situation.rotation, situation.now, situation.table
+    if rotation.spec.declared:
+        return _next_by_store(situation)
     if table is None or rotation.spec.suspend or (obstacle is not None and obstacle == situation.obstacle):
         return ""
     if isinstance(step, Rest) and rotation.status is not None and rotation.status.run is not None:
@@ -185,6 +218,14 @@ def _next(situation: Situation, step: Rest | End, obstacle: Obstacle | None) -> 
             return ""
 
 
+def _next_by_store(situation: Situation) -> str:
+    facts = situation.facts
+    if not isinstance(facts, RoleFacts):
+        return situation.status.next
+    due = roles.due(situation.rotation, facts)
+    return moment_text(due) if due is not None else ""
+
+
 def _phase(rotation: AirflowSecretRotation, status: RotationStatus, obstacle: Obstacle | None) -> str:
     if status.run is not None:
         return "Rotating"
@@ -192,7 +233,7 @@ def _phase(rotation: AirflowSecretRotation, status: RotationStatus, obstacle: Ob
         return "Refused"
     if rotation.spec.suspend:
         return "Suspended"
-    return "Waiting" if rotation.spec.schedule is not None else "OnDemand"
+    return "Waiting" if rotation.spec.schedule is not None or rotation.spec.declared else "OnDemand"
 
 
 def _readiness(
@@ -222,6 +263,8 @@ def _outlook(rotation: AirflowSecretRotation, status: RotationStatus) -> str:
         return f"the run that began at {status.run.started} goes on when its window opens"
     if rotation.spec.suspend:
         return "nothing would hinder a run, but suspend is true"
+    if status.next and rotation.spec.declared:
+        return f"the store rotates next at {status.next}"
     if status.next:
         return f"the next run is due at {status.next}"
     return "runs are on demand only" if rotation.spec.schedule is None else "no further run is due by the schedule"
@@ -244,7 +287,10 @@ def _healthy(situation: Situation, status: RotationStatus, previous: RotationSta
 def _suspended(situation: Situation, previous: RotationStatus) -> tuple[Condition, ...]:
     if not situation.rotation.spec.suspend:
         return ()
-    said = Verdict(True, Reason.SUSPENDED, "no run begins while spec.suspend is true; one under way is finished")
+    words = "no run begins while spec.suspend is true; one under way is finished"
+    if situation.rotation.spec.declared:
+        words += "; the store goes on rotating by the schedule that it has"
+    said = Verdict(True, Reason.SUSPENDED, words)
     generation, now = situation.rotation.metadata.generation, moment_text(situation.now)
     return (condition(previous.condition("Suspended"), "Suspended", True, said, generation, now),)
 
@@ -263,11 +309,25 @@ def _health(situation: Situation, status: RotationStatus) -> Verdict:
         return Verdict(
             False, Reason.OVERDUE, f"the value is of {status.version_time}, and maxAge is {rotation.spec.max_age}"
         )
+    if _is_late(situation, status):
+        return Verdict(
+            False,
+            Reason.ROTATION_LATE,
+            f"the store should have rotated the role at {status.next} and has not: look at its log",
+        )
     if status.last_run.result in _WORST:
         return Verdict(
             False, _reason(status.last_run.reason), f"the last run did not succeed: {status.last_run.message}"
         )
     return Verdict(True, Reason.HEALTHY, "the value is not too old, and no run failed")
+
+
+def _is_late(situation: Situation, status: RotationStatus) -> bool:
+    """Tell whether the store is late; of one that gives no answer, what was last seen holds."""
+    if isinstance(situation.facts, RoleFacts):
+        return roles.is_late(situation.rotation, status, situation.now)
+    said = situation.status.condition("Healthy")
+    return said is not None and said.reason == Reason.ROTATION_LATE.word
 
 
 def _reason(word: str) -> Reason:

@@ -3,7 +3,7 @@
 Called by `airwarden.reconcile`. Nothing is written to a store before the finalizer was acknowledged here.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from airwarden.api import API_VERSION, BACKENDS, BINDINGS, FINALIZER, ROTATIONS
@@ -59,12 +59,26 @@ class ObjectWriter:
         )
 
     async def users_of_backend(self, name: str) -> list[str]:
-        """Return namespace/name of every binding that names the backend or has something recorded in it, read live."""
-        return [
+        """Return namespace/name of all that has something in the backend's store, read live.
+
+        That is every binding that names the backend or has something recorded in it, and every rotation that holds a
+        database role there.
+        """
+        bindings = [
             f"{body['metadata']['namespace']}/{body['metadata']['name']}"
             async for body in self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}")
             if name in backends_of(body)
         ]
+        return bindings + [
+            f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+            async for body in self._api.pages(f"/apis/{API_VERSION}/{ROTATIONS}")
+            if FINALIZER in (body["metadata"].get("finalizers") or ()) and body["spec"]["backendRef"]["name"] == name
+        ]
+
+    async def bindings(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """Yield namespace/name and spec of every binding, read live."""
+        async for body in self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}"):
+            yield f"{body['metadata']['namespace']}/{body['metadata']['name']}", body.get("spec") or {}
 
     async def remove_finalizer(self, path: str, metadata: Metadata) -> None:
         """Let the object go. Other finalizers stay."""

@@ -27,7 +27,7 @@ from airwarden.domain.rotation.decide import (
     timetable_of,
     written,
 )
-from airwarden.domain.rotation.facts import RunMark, SecretFacts, SecretState
+from airwarden.domain.rotation.facts import Facts, RunMark, SecretFacts, SecretState
 from airwarden.domain.rotation.timetable import Timetable
 
 START = datetime(2031, 1, 6, 10, tzinfo=UTC)  # a Monday
@@ -136,7 +136,7 @@ class World:
         if after != self.status:
             self._keep(after)
 
-    def _situation(self, *, moved: bool = False, facts: SecretFacts | None = None) -> Situation:
+    def _situation(self, *, moved: bool = False, facts: Facts | None = None) -> Situation:
         generation = self.declared.metadata.generation
         if generation not in self._tables:
             self._tables[generation] = timetable_of(self.declared, self.now)

@@ -30,6 +30,7 @@ from airwarden.providers.vault import policy
 from airwarden.providers.vault.answers import Answer
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.rotation import reading
+from airwarden.providers.vault.rotation.roles import VaultRoles
 from airwarden.providers.vault.store import key_grammar
 from airwarden.providers.vault.transport import Call
 
@@ -53,6 +54,7 @@ class VaultRotator:
     def __init__(self, client: VaultClient, place: Place) -> None:
         self.client = client
         self.settings: object = (client.connection, place)
+        self.roles = VaultRoles(client, place.backend)
         self._place = place
         self._grammar = key_grammar(place.version)
 

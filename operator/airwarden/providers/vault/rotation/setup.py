@@ -14,6 +14,7 @@ from airwarden.domain.owner import PREFIX
 from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.opening import refuse_own_names, vault_settings
 from airwarden.providers.vault.policy import TOKEN_CALLS, VERSIONED, quote
+from airwarden.providers.vault.rotation.role_setup import role_rights
 from airwarden.providers.vault.setup_login import OwnLogin, own_login
 
 _ROTATES: Final = frozenset({Operation.ROTATE_GENERATE})
@@ -113,6 +114,7 @@ def policy_text(
         lines += _below(f"{mount}/subkeys/{prefix}", "read")
     for name in dict.fromkeys(options.password_policies):
         lines += _block(quote(f"sys/policies/password/{name}/generate"), "read")
+    lines += role_rights(backend, cluster, namespaces)
     if vault.mode == "Roles":
         lines += ["# To tell this cluster's name from another's: it is read before anything is written."]
         lines += _block(quote(f"sys/policies/acl/{marker_name(cluster)}"), "read")
