@@ -16,6 +16,7 @@ from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME
 from airwarden.api.rotating import Rotation, apart_rules, check_apart
+from airwarden.api.rotation_job import TemplateName
 from airwarden.api.texts import (
     Address,
     ConfigMapKeyName,
@@ -62,6 +63,7 @@ class Operation(StrEnum):
 
     READ = "Read"
     ROTATE_GENERATE = "RotateGenerate"
+    ROTATE_JOB = "RotateJob"
 
 
 class ConfigMapKey(Model):
@@ -246,7 +248,9 @@ class AllowRule(Model):
     dynamic: Annotated[tuple[DynamicRule, ...], Field(max_length=8), Unique(("engine",))] = ()
     """Roles of secrets engines."""
     operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8), Unique()] = (Operation.READ,)
-    """What may be done: Read; RotateGenerate: rotations of strategy Generate may write new values."""
+    """What may be done: Read; RotateGenerate, RotateJob: rotations of that strategy may write new values."""
+    job_templates: Annotated[tuple[TemplateName, ...], Field(max_length=16), Unique()] = ()
+    """Which templates of the rotation namespace rotations of strategy Job may run; none without them."""
     service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4), Unique()] = (
         AccountMode.MANAGED,
     )

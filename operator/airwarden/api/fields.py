@@ -110,6 +110,18 @@ class Check:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Immutable:
+    """A text that stays as it was made. The API server alone can tell; beside the text's other rules, not instead."""
+
+    message: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the rule in CEL."""
+        found = handler(core)
+        return {**found, VALIDATIONS: [*found.get(VALIDATIONS, []), rule("self == oldSelf", self.message)]}
+
+
 def matches(pattern: str, message: str) -> Check:
     """Require that the whole text matches the anchored pattern."""
     compiled = re.compile(pattern.removeprefix("^").removesuffix("$"))

@@ -10,9 +10,10 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from airwarden.api.conditions import Condition, StatusModel
-from airwarden.api.fields import Duration, Model, Unique, matches, rule, schema
+from airwarden.api.fields import Duration, Immutable, Model, Unique, matches, rule, schema
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME, BackendReference
+from airwarden.api.rotation_job import JobState, RotationJob, check_job, job_rules
 from airwarden.api.texts import Key
 
 REQUEST: Final = "airwarden.dev/rotate"
@@ -55,6 +56,7 @@ class Strategy(StrEnum):
     """How the new value comes to be. A strategy stands here when it works, not before."""
 
     GENERATE = "Generate"
+    JOB = "Job"
 
 
 class Part(StrEnum):
@@ -117,16 +119,18 @@ class RotationSpec(Model):
         Field(json_schema_extra=schema(rule("self.name == oldSelf.name", f"backendRef.name {_IMMUTABLE}"))),
     ]
     """The store that holds the secret."""
-    key: Annotated[Key, Field(json_schema_extra=schema(rule("self == oldSelf", f"key {_IMMUTABLE}")))]
+    key: Annotated[Key, Immutable(f"key {_IMMUTABLE}")]
     """Where the secret lies, in the store's own grammar."""
-    field: Annotated[FieldName, Field(json_schema_extra=schema(rule("self == oldSelf", f"field {_IMMUTABLE}")))]
+    field: Annotated[FieldName, Immutable(f"field {_IMMUTABLE}")]
     """Which field of the secret gets the new value, for example password or conn_uri. It must be there already."""
     part: Part = Part.VALUE
     """Value replaces the whole field; URIPassword the password inside a connection URI, and needs the right to read."""
     strategy: Strategy = Strategy.GENERATE
-    """Generate: Airwarden makes a value and writes it as a new version."""
+    """Generate: Airwarden makes a value and writes it as a new version. Job: a Job changes the target first."""
     generate: Generate = Generate()
     """How a value is made."""
+    job: RotationJob | None = None
+    """Strategy Job: what changes the target."""
     schedule: Cron | None = None
     """When to rotate. Without one, only on demand."""
     time_zone: TimeZone = "UTC"
@@ -148,6 +152,14 @@ class RotationSpec(Model):
     suspend: bool = False
     """Begin no run, neither scheduled nor on demand. A run under way is brought to its end."""
 
+    model_config = ConfigDict(json_schema_extra=schema(*job_rules(strategy=Strategy.JOB, part_uri=Part.URI_PASSWORD)))
+
+    @model_validator(mode="after")
+    def _job_fits(self) -> Self:
+        uri = self.part is Part.URI_PASSWORD
+        check_job(self.job, wanted=self.strategy is Strategy.JOB, field=self.field, part_is_uri=uri)
+        return self
+
 
 class RunState(StatusModel):
     """A run under way: recorded before its first write, so that a crash makes no second one of it."""
@@ -166,6 +178,8 @@ class RunState(StatusModel):
     """When it was begun, RFC 3339."""
     base_version: int
     """Version of the secret that it replaces. A newer one made by others is never overwritten."""
+    job: JobState | None = None
+    """Strategy Job: how far it is."""
 
 
 class LastRun(StatusModel):

@@ -53,13 +53,17 @@ from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
+from airwarden.reconcile.rotation_jobs import Hands, JobRuns
 from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotators import Rotators
 from airwarden.reconcile.wording import complaints
 
 log = structlog.get_logger("airwarden.rotations")
 
-OPERATIONS: Final[Mapping[Strategy, Operation]] = {Strategy.GENERATE: Operation.ROTATE_GENERATE}
+OPERATIONS: Final[Mapping[Strategy, Operation]] = {
+    Strategy.GENERATE: Operation.ROTATE_GENERATE,
+    Strategy.JOB: Operation.ROTATE_JOB,
+}
 """What an allow rule must permit for each strategy."""
 _LASTING: Final = frozenset({Reason.BACKEND_INVALID, Reason.STORE_CHANGED, Reason.CLUSTER_ID_CONFLICT})
 """Reasons to hold a backend back that are told at once; the others are an outage, which may pass before it matters."""
@@ -98,6 +102,7 @@ class RotationTools:
     events: EventPoster
     metrics: RotationMetrics
     clock: Callable[[], datetime]
+    jobs: JobRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,8 @@ class RotationReconciler:
         now = self._tools.clock()
         table, unreadable = _timetable(rotation, now)
         access = await self._access(rotation, unreadable)
+        if access.obstacle is None:
+            access = replace(access, obstacle=await self._tools.jobs.obstacle(rotation))
         facts, fault = None, access.fault
         if access.rotator is not None:
             facts, fault = await self._look(rotation, access)
@@ -196,7 +203,8 @@ class RotationReconciler:
             return Obstacle(Reason.BACKEND_INVALID, f"AirflowSecretBackend {view.name} is being deleted"), ""
         namespace = rotation.metadata.namespace
         seen = self._tools.surroundings.namespaces.get(namespace)
-        asked = RotationRequest(namespace, seen.labels if seen is not None else None)
+        templates = rotation.spec.job.templates if rotation.spec.job is not None else ()
+        asked = RotationRequest(namespace, seen.labels if seen is not None else None, templates)
         verdict = judge_rotation(rotation.spec.key, OPERATIONS[rotation.spec.strategy], asked, view)
         if verdict is None:
             return Obstacle(Reason.PENDING, f"namespace {namespace} has not been seen yet", passing=True), ""
@@ -241,11 +249,19 @@ class RotationReconciler:
             log.info("run begins", **_named(found.rotation), run=step.run.id, cause=step.run.cause)
             rotation = await self._keep(found.rotation, reports.started(found, step.run))
             found, step = replace(found, rotation=rotation), Write(step.run)
+        if _by_job(found) and found.status.run is not None:
+            return await self._tools.jobs.advance(found, self._hands(found.rotation, access))
         if isinstance(step, Write):
             found, step = await self._write(found, step, access, fresh=fresh)
         if isinstance(step, Record):
             found, step = await self._record(found, step, access)
         return found, step
+
+    def _hands(self, rotation: AirflowSecretRotation, access: _Access) -> Hands:
+        async def failed(error: AirwardenError, doing: str) -> Obstacle:
+            return await self._failed(rotation, error, access, doing)
+
+        return Hands(self._keep, failed, access.rotator)
 
     async def _look(
         self, rotation: AirflowSecretRotation, access: _Access
@@ -366,6 +382,11 @@ class RotationReconciler:
             await self._tools.events.post(event, moment_text(self._tools.clock()))
         except AirwardenError as error:
             log.warning("event lost", namespace=metadata.namespace, rotation=metadata.name, error=error.message)
+
+
+def _by_job(found: Situation) -> bool:
+    """Tell whether a Job changes the target before the store has the new value."""
+    return found.rotation.spec.strategy is Strategy.JOB
 
 
 def _hindered(found: Situation, fault: Obstacle) -> tuple[Situation, Rest]:
