@@ -11,9 +11,11 @@ from faults.mutant import Mutant
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
+from faults.mutants_jobs import BY_JOB
 from faults.mutants_outside import OUTSIDE
 from faults.mutants_rotation import ROTATING
 from faults.mutants_runs import RUNS
 from faults.mutants_sweep import SWEEPING
 
 MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *RUNS, *BOUND_ROTATIONS, *SWEEPING)
+MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *RUNS, *BY_JOB, *SWEEPING)

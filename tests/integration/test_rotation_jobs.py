@@ -384,6 +384,14 @@ def test_the_page_says_what_the_api_server_takes(jobs: JobWorld) -> None:
         )
 
 
+def test_the_overlay_is_admitted_and_gives_the_operator_its_namespace(jobs: JobWorld) -> None:
+    text = jobs.world.plane.kubectl("kustomize", str(REPOSITORY / "manifests" / "overlays" / "rotation-jobs"))
+    jobs.world.plane.kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=text)
+    (deployment,) = [each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment"]
+    variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "AIRWARDEN_ROTATION_NAMESPACE", "value": NAMESPACE} in variables
+
+
 def test_a_user_that_the_template_may_not_change_keeps_its_password(jobs: JobWorld, tenant: str) -> None:
     made = jobs.rotation(tenant, job={"attempts": 1})
     user = made.before["login"]

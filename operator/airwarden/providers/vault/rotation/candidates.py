@@ -71,14 +71,14 @@ class VaultCandidates:
                 "nobody knows, or still the old one"
             )
         wanted = _changed(subject, fields, candidate)
-        return await self._put(subject.key, subject.base, wanted, (candidate,))
+        return await self._put(subject.key, subject.base, wanted, (wanted[subject.field], candidate))
 
     async def restore(self, subject: Subject, version: int) -> int:
         """Write the base version's value in place of ``version``; return the version that it then has."""
         fields = await self._fields(subject.key, subject.base)
         names = {subject.field} | ({subject.user_field} if subject.user_field else set())
         wanted = {name: _text(subject, fields, name) for name in sorted(names)}
-        return await self._put(subject.key, version, wanted, (_held(subject, fields)[1],))
+        return await self._put(subject.key, version, wanted, (wanted[subject.field], _held(subject, fields)[1]))
 
     async def clear(self, owner: str) -> None:
         """Remove what is staged for a rotation, with all its versions."""
@@ -97,8 +97,7 @@ class VaultCandidates:
 
     async def _put(self, key: str, base: int, wanted: Fields, values: tuple[str, ...]) -> int:
         path = self._path("data", key)
-        hidden = (*wanted.values(), *values)
-        call = Call("PATCH", path, {"data": dict(wanted), "options": {"cas": base}}, secrets=hidden)
+        call = Call("PATCH", path, {"data": dict(wanted), "options": {"cas": base}}, secrets=values)
         try:
             return reading.new_version(await self._patch(key, call), path)
         except VersionMoved as error:
