@@ -91,6 +91,7 @@ BY_JOB: tuple[Mutant, ...] = (
         "new = staged if staged is not None and staged != old else await self._stage(subject)",
         "new = await self._stage(subject)",
         (CANDIDATES,),
+        servers=True,
     ),
     Mutant(
         "a candidate is written whatever version stands there",
@@ -98,6 +99,7 @@ BY_JOB: tuple[Mutant, ...] = (
         '"options": {"cas": base}',
         '"options": {}',
         (CANDIDATES,),
+        servers=True,
     ),
     Mutant(
         "what was staged for another key is used",
@@ -105,6 +107,7 @@ BY_JOB: tuple[Mutant, ...] = (
         'if found.get("key") != _named(subject):',
         "if False:",
         (CANDIDATES,),
+        servers=True,
     ),
     Mutant(
         "bindings may read what is staged",

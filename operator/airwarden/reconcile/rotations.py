@@ -44,6 +44,7 @@ from airwarden.domain.rotation.decide import (
     written,
 )
 from airwarden.domain.rotation.facts import RunMark, SecretFacts
+from airwarden.domain.rotation.jobs import abandoned
 from airwarden.domain.rotation.schedule import InvalidSchedule
 from airwarden.domain.rotation.timetable import Timetable
 from airwarden.providers.kubernetes.events import Event, EventPoster
@@ -243,6 +244,9 @@ class RotationReconciler:
 
     async def _take(self, found: Situation, access: _Access) -> tuple[Situation, Rest | End]:
         """Take steps until there is nothing more to do; return what they came to."""
+        under_way = found.status.run
+        if under_way is not None and under_way.job is not None and not _by_job(found):
+            return found, abandoned(under_way)
         step = decide(found)
         fresh = isinstance(step, Start)
         if isinstance(step, Start):

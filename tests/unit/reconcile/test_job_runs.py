@@ -314,6 +314,29 @@ async def test_an_edit_while_the_job_runs_does_not_touch_the_run(bench: JobBench
     assert bench.status()["run"]["job"]["part"] == "Value"
 
 
+async def test_a_strategy_that_changes_while_a_job_runs_makes_no_value_of_its_own(bench: JobBench) -> None:
+    await started(bench)
+    bench.allow(operations=["RotateJob", "RotateGenerate"], jobTemplates=["change"])
+    bench.declare(strategy="Generate", request="now")
+    await bench.rest()
+    assert last(bench) == ("Failed", "JobGone")
+    assert bench.rotator.written == []
+    assert bench.rotator.staging.waiting != {}
+
+
+async def test_a_run_whose_verifying_is_no_longer_wanted_ends_without(bench: JobBench) -> None:
+    await started(bench, verify="try")
+    bench.allow(rules=False)
+    del bench.api.objects["/apis/batch/v1/namespaces/jobs/cronjobs/try"]
+    bench.run_job()
+    await bench.heard()
+    assert bench.status()["run"]["job"]["stage"] == "Verify"
+    bench.allow(operations=["RotateJob"], jobTemplates=["change"])
+    bench.declare_job(request="now")
+    await bench.rest()
+    assert last(bench) == ("Succeeded", "Rotated")
+
+
 async def finish(bench: JobBench) -> None:
     """Let time and Jobs go on until no run is left."""
     for _ in range(12):

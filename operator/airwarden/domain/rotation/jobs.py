@@ -110,6 +110,9 @@ def decide_job(situation: Situation, run: RunState) -> JobStep:
         return Watch(run)
     if at.stage == "Change":
         return _may_change(situation, run)
+    job = situation.rotation.spec.job
+    if job is None or not job.verify:
+        return Finish(run)  # nobody wants it verified any more
     if situation.obstacle is not None and situation.obstacle.reason in _NO_JOBS:
         return Rest(obstacle=situation.obstacle)
     return Prepare(run)
@@ -203,6 +206,17 @@ def finished(run: RunState, job: RotationJob) -> End:
     return End(run, Result.SUCCEEDED, Reason.ROTATED, message, at.version)
 
 
+def abandoned(run: RunState) -> End:
+    """Return the end of a run whose rotation is no longer by Job: nothing of it is promoted."""
+    return End(
+        run,
+        Result.FAILED,
+        Reason.JOB_GONE,
+        "the strategy was changed while the run was under way: the target may have the candidate, which stays staged. "
+        "Set the strategy to Job again and ask for a run, or set the target's value by hand",
+    )
+
+
 def superseded(run: RunState) -> End:
     """Return the end of a run whose secret somebody else wrote meanwhile."""
     at = state(run)
@@ -227,11 +241,11 @@ def wakes(run: RunState | None) -> tuple[datetime, ...]:
     return tuple(found)
 
 
-def outlook(rotation: AirflowSecretRotation, run: RunState) -> str:
+def outlook(run: RunState) -> str:
     """Return what a run that nothing hinders waits for."""
     at = state(run)
     if at.deadline:
-        return f"Job {at.job} runs since less than {rotation.spec.job.timeout if rotation.spec.job else ''}"
+        return f"Job {at.job} runs, until {at.deadline} at the latest"
     if at.not_before:
         return f"try {at.attempt} follows at {at.not_before}: {at.trouble}"
     return f"the run that began at {run.started} goes on"

@@ -219,7 +219,7 @@ def _steadied(obstacle: Obstacle, previous: RotationStatus) -> Obstacle:
 def _outlook(rotation: AirflowSecretRotation, status: RotationStatus) -> str:
     """Return what is to come for a rotation that nothing hinders."""
     if status.run is not None and status.run.job is not None:
-        return jobs.outlook(rotation, status.run)
+        return jobs.outlook(status.run)
     if status.run is not None:
         return f"the run that began at {status.run.started} goes on when its window opens"
     if rotation.spec.suspend:
