@@ -26,7 +26,6 @@ NAMESPACE: Final = "airwarden-rotation"
 OPTION: Final = f"--rotation-namespace={NAMESPACE}"
 TEMPLATES: Final = ("postgres-user", "postgres-login")
 PAGE: Final = REPOSITORY / "docs" / "rotation-job.md"
-MANAGER: Final = "password_manager"
 
 
 def examples() -> list[Json]:
@@ -52,15 +51,16 @@ def permit_jobs(world: World) -> None:
 
 def set_up_postgres(world: World, postgres: PostgresServer) -> None:
     """Make the user that changes passwords, known to its templates alone, and apply these."""
-    if MANAGER not in postgres.users():
-        password = postgres.make_user(MANAGER, may_make_users=True)
+    manager = manager_of(world)
+    if manager not in postgres.users():
+        password = postgres.make_user(manager, may_make_users=True)
         body = {
             "metadata": {"name": "postgres-manager"},
             "stringData": {
                 "host": "127.0.0.1",
                 "port": str(postgres.port),
                 "database": DATABASE,
-                "user": MANAGER,
+                "user": manager,
                 "password": password,
             },
         }
@@ -70,6 +70,11 @@ def set_up_postgres(world: World, postgres: PostgresServer) -> None:
     # As the page has them.
     for name in TEMPLATES:
         world.plane.api.apply({**template(name), "metadata": {**template(name)["metadata"], "namespace": NAMESPACE}})
+
+
+def manager_of(world: World) -> str:
+    """Return the database user of a cluster's templates: several clusters share the one PostgreSQL."""
+    return f"manager_{world.plane.api_url.rpartition(':')[2]}"
 
 
 def jobs_rule(**more: Any) -> Json:
@@ -105,7 +110,7 @@ def make_job_rotation(
     user = user or (users[0] if users else f"{namespace}.{name}")
     passwords = {each: postgres.make_user(each) for each in (users or (user,)) if each not in postgres.users()}
     for each in passwords:
-        grant_to_manager(postgres, each)
+        grant_to_manager(world, postgres, each)
     password = passwords.get(user) or foreign_password
     values = {"login": user, "password": password}
     key = f"{namespace}/connections/{name}"
@@ -117,11 +122,11 @@ def make_job_rotation(
     return replace(made, before=values)
 
 
-def grant_to_manager(postgres: PostgresServer, user: str) -> None:
+def grant_to_manager(world: World, postgres: PostgresServer, user: str) -> None:
     """Let the templates' own user change the password of a user."""
     with postgres.connect() as connection:
         connection.execute(
-            sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(sql.Identifier(user), sql.Identifier(MANAGER))
+            sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(sql.Identifier(user), sql.Identifier(manager_of(world)))
         )
 
 
