@@ -17,5 +17,13 @@ from faults.mutants_rotation import ROTATING
 from faults.mutants_runs import RUNS
 from faults.mutants_sweep import SWEEPING
 
-MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *RUNS, *BOUND_ROTATIONS, *SWEEPING)
-MUTANTS: tuple[Mutant, ...] = (*INSIDE, *OUTSIDE, *FENCED_MUTANTS, *ROTATING, *RUNS, *BY_JOB, *SWEEPING)
+MUTANTS: tuple[Mutant, ...] = (
+    *INSIDE,
+    *OUTSIDE,
+    *FENCED_MUTANTS,
+    *ROTATING,
+    *RUNS,
+    *BOUND_ROTATIONS,
+    *BY_JOB,
+    *SWEEPING,
+)
