@@ -82,6 +82,9 @@ def version(
 def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
     cluster: Annotated[str | None, typer.Option(help="Name of this cluster [AIRWARDEN_CLUSTER].")] = None,
     namespace: Annotated[str | None, typer.Option(help="The operator's namespace [AIRWARDEN_NAMESPACE].")] = None,
+    rotation_namespace: Annotated[
+        str | None, typer.Option(help="Where Jobs of rotations run [AIRWARDEN_ROTATION_NAMESPACE].")
+    ] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="Kubeconfig [AIRWARDEN_KUBECONFIG].")] = None,
     token_directory: Annotated[
         Path | None, typer.Option(help="Projected tokens, a file per audience [AIRWARDEN_TOKEN_DIRECTORY].")

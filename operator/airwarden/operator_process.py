@@ -15,6 +15,7 @@ from airwarden.handlers.registry import kopf_settings, register, register_login
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.providers.kubernetes.events import EventPoster
+from airwarden.providers.kubernetes.jobs import Jobs
 from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter
 from airwarden.providers.kubernetes.rotations import Rotations
@@ -25,14 +26,17 @@ from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.candidate_sweep import CandidateSweep
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.gaps import LookBack
+from airwarden.reconcile.job_watch import JobWatch
 from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.priming import prime
 from airwarden.reconcile.probe import ProbeTools
 from airwarden.reconcile.rotation_cache import RotationCache
 from airwarden.reconcile.rotation_engine import RotationEngine
+from airwarden.reconcile.rotation_jobs import JobRuns
 from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotations import RotationReconciler, RotationTools
 from airwarden.reconcile.rotators import Rotators
@@ -90,6 +94,7 @@ def _rotations(
     """Return the engine of rotations, which knows backends and namespaces from that of bindings."""
     rotators = Rotators(opening.open_rotator)
     metrics = RotationMetrics(shared.metrics.registry, _now)
+    made = Jobs(api, settings.rotation_namespace) if settings.rotation_namespace else None
     tools = RotationTools(
         cluster=settings.cluster,
         cache=cache,
@@ -100,6 +105,7 @@ def _rotations(
         events=EventPoster(api),
         metrics=metrics,
         clock=_now,
+        jobs=JobRuns(made, _now),
     )
     return RotationEngine(cache, shared.backends, rotators, RotationReconciler(tools), metrics, clock=_now)
 
@@ -135,6 +141,9 @@ async def run(settings: Settings) -> None:
     register_login(registry, kubeconfig)
 
     account_sweep = AccountSweep(settings.cluster, probe_tools.sweeps, Accounts(api))
+    candidate_sweep = CandidateSweep(
+        settings.cluster, probe_tools.backends, rotations.rotators, reader.has_rotation, _now
+    )
     background: list[asyncio.Task[None]] = []
 
     @kopf.on.startup(registry=registry, id="start")
@@ -143,6 +152,10 @@ async def run(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         background.append(loop.create_task(look_back.run(), name="look back"))
         background.append(loop.create_task(account_sweep.run(), name="sweep accounts"))
+        background.append(loop.create_task(candidate_sweep.run(), name="sweep candidates"))
+        if settings.rotation_namespace:
+            watch = JobWatch(Jobs(api, settings.rotation_namespace), rotations)
+            background.append(loop.create_task(watch.run(), name="watch jobs"))
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:

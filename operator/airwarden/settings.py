@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     what was made under the old name would no longer be known as ours."""
     namespace: str = "airwarden"
     """Namespace that the operator runs in. CA bundles of backends are read from its ConfigMaps."""
+    rotation_namespace: Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")] = ""
+    """Namespace in which the Jobs of rotations run, and where their templates are. Whoever may write there has every
+    value that such a rotation handles. Empty: rotations of strategy Job are refused."""
     kubeconfig: Path | None = None
     """Kubeconfig to use, with its current context. Default: the pod's own service account."""
     token_directory: Path = Path("/var/run/secrets/airwarden")

@@ -11,6 +11,7 @@ from faults.mutant import Mutant
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
+from faults.mutants_jobs import BY_JOB
 from faults.mutants_outside import OUTSIDE
 from faults.mutants_roles import ROLE_MUTANTS
 from faults.mutants_rotation import ROTATING
@@ -25,5 +26,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *ROLE_MUTANTS,
     *RUNS,
     *BOUND_ROTATIONS,
+    *BY_JOB,
     *SWEEPING,
 )

@@ -17,6 +17,7 @@ from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME
 from airwarden.api.rotating import Rotation, apart_rules, check_apart
+from airwarden.api.rotation_job import TemplateName
 from airwarden.api.texts import (
     Address,
     ConfigMapKeyName,
@@ -64,6 +65,7 @@ class Operation(StrEnum):
     READ = "Read"
     ROTATE_GENERATE = "RotateGenerate"
     ROTATE_NATIVE = "RotateNative"
+    ROTATE_JOB = "RotateJob"
     ROTATE_REVOKE = "RotateRevoke"
 
 
@@ -255,7 +257,9 @@ class AllowRule(Model):
     dynamic: Annotated[tuple[DynamicRule, ...], Field(max_length=8), Unique(("engine",))] = ()
     """Roles of secrets engines."""
     operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8), Unique()] = (Operation.READ,)
-    """What may be done: Read; RotateGenerate, RotateNative, RotateRevoke: rotations of that strategy may run."""
+    """What may be done: Read; RotateGenerate, RotateNative, RotateJob, RotateRevoke: rotations of that strategy run."""
+    job_templates: Annotated[tuple[TemplateName, ...], Field(max_length=16), Unique()] = ()
+    """Which templates of the rotation namespace rotations of strategy Job may run; none without them."""
     service_accounts: Annotated[tuple[AccountMode, ...], Field(min_length=1, max_length=4), Unique()] = (
         AccountMode.MANAGED,
     )

@@ -234,8 +234,11 @@ def _acting_default(node: Node) -> Json:
     return own if own or any(_acting_default(child) is not None for child in node.properties.values()) else None
 
 
+_LONGEST_WORD: Final = 40
+
+
 class _Dumper(yaml.SafeDumper):
-    """Writes lists indented, never anchors, and as a block what would need quotes around its own quotes."""
+    """Writes lists of words on a line, never anchors, and as a block what would need quotes around its own quotes."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's names
         super().increase_indent(flow, indentless=False)
@@ -248,8 +251,13 @@ class _Dumper(yaml.SafeDumper):
         style = "|" if "\n" in data or ("'" in data and not plain) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
+    def represent_words(self, data: list[Json]) -> yaml.SequenceNode:
+        flow = all(isinstance(each, str) and len(each) <= _LONGEST_WORD for each in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
 
 _Dumper.add_representer(str, _Dumper.represent_str)
+_Dumper.add_representer(list, _Dumper.represent_words)
 
 
 def _yaml(value: Mapping[str, Json]) -> str:

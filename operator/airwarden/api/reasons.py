@@ -345,6 +345,56 @@ class Reason(Enum):
         "A run wrote a new value as a new version of the secret.",
         "Nothing to do. Tasks that start from now on read it.",
     )
+    JOBS_NOT_ENABLED = Explanation(
+        "JobsNotEnabled",
+        "The operator has no rotation namespace, so no rotation of strategy Job runs.",
+        "Have the platform team set AIRWARDEN_ROTATION_NAMESPACE and apply manifests/rotation-jobs.",
+    )
+    TEMPLATE_MISSING = Explanation(
+        "TemplateMissing",
+        "The rotation namespace has no CronJob of the name in job.template or job.verify.",
+        "Correct the name, or have the platform team apply the template: the rotation goes on when it appears.",
+    )
+    TEMPLATE_UNFIT = Explanation(
+        "TemplateUnfit",
+        "The CronJob is no template: it is not labelled as one, is not suspended, or uses a name of Airwarden's.",
+        "Have the platform team mend the template as the message says.",
+    )
+    JOB_FAILED = Explanation(
+        "JobFailed",
+        "The Job of a rotation ended with a failure. The store keeps the old value, and the candidate stays staged.",
+        "Read the Job's log in the rotation namespace, mend what it says, and ask for a run, with the same candidate.",
+    )
+    JOB_TIMED_OUT = Explanation(
+        "JobTimedOut",
+        "The Job of a rotation did not end within job.timeout, and was ended. The store keeps the old value.",
+        "Find out what it waited for, or raise job.timeout; then ask for a run: it takes the same candidate.",
+    )
+    JOB_GONE = Explanation(
+        "JobGone",
+        "The Job of a rotation was deleted before its end was seen: whether it changed the target is not known.",
+        "Ask for a run: it takes the same candidate, so that the target and the store come together again.",
+    )
+    JOB_NOT_OWNED = Explanation(
+        "JobNotOwned",
+        "The rotation namespace has a Job of the name that a run needs, which is not the run's.",
+        "Delete that Job. Nobody but Airwarden should make Jobs of such names.",
+    )
+    VERIFY_FAILED = Explanation(
+        "VerifyFailed",
+        "The Job that tries the new value failed after the store had it.",
+        "The message says which value stands. Mend the template or the target, and ask for a run.",
+    )
+    CANDIDATE_TAKEN = Explanation(
+        "CandidateTaken",
+        "What waits under the rotation's name below airwarden-pending/ was made for another key or field.",
+        "If no target has that value, delete it there; a sweep does so a day after its rotation is gone.",
+    )
+    CANDIDATE_GONE = Explanation(
+        "CandidateGone",
+        "The candidate of a run was removed from airwarden-pending/ after a Job got it and before the store did.",
+        "Set the value by hand in target and store, or ask for a run if the old one works.",
+    )
     SUPERSEDED = Explanation(
         "Superseded",
         "Somebody else made a newer version of the secret while a run was under way. It stands.",

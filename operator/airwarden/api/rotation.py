@@ -14,6 +14,7 @@ from airwarden.api.database_role import DatabaseRole
 from airwarden.api.fields import Duration, Model, Unique, matches, rule, schema
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME, BackendReference
+from airwarden.api.rotation_job import JobState, RotationJob, check_job, job_rules
 from airwarden.api.rotation_targets import cel_rules, check
 from airwarden.api.texts import Key
 
@@ -58,6 +59,7 @@ class Strategy(StrEnum):
 
     GENERATE = "Generate"
     NATIVE = "Native"
+    JOB = "Job"
     REVOKE = "Revoke"
 
 
@@ -131,9 +133,11 @@ class RotationSpec(Model):
     """Value replaces the whole field; URIPassword the password inside a connection URI, and needs the right to read."""
     strategy: Strategy = Strategy.GENERATE
     """Generate: Airwarden makes a value and writes it as a new version. Native: the database engine makes one.
-    Revoke: all leases of a dynamic role end."""
+    Job: a Job changes the target first. Revoke: all leases of a dynamic role end."""
     generate: Generate = Generate()
     """How a value is made."""
+    job: RotationJob | None = None
+    """Strategy Job: what changes the target."""
     schedule: Cron | None = None
     """When to rotate. Without one, only on demand."""
     time_zone: TimeZone = "UTC"
@@ -156,11 +160,15 @@ class RotationSpec(Model):
     """Begin no run, neither scheduled nor on demand. A run under way is brought to its end. The store goes on
     rotating a declared role by the schedule that it has."""
 
-    model_config = ConfigDict(json_schema_extra=schema(*cel_rules()))
+    model_config = ConfigDict(
+        json_schema_extra=schema(*cel_rules(), *job_rules(strategy=Strategy.JOB, part_uri=Part.URI_PASSWORD))
+    )
 
     @model_validator(mode="after")
     def _fit_for_target(self) -> Self:
         check(self)
+        uri = self.part is Part.URI_PASSWORD
+        check_job(self.job, wanted=self.strategy is Strategy.JOB, field=self.field, part_is_uri=uri)
         return self
 
     @property
@@ -188,6 +196,8 @@ class RunState(StatusModel):
     """Version of the secret that it replaces. A newer one made by others is never overwritten."""
     base_revision: Annotated[str, Field(max_length=64)] = ""
     """What the store said of the role's last rotation before the run; empty where it says nothing."""
+    job: JobState | None = None
+    """Strategy Job: how far it is."""
 
 
 class LastRun(StatusModel):

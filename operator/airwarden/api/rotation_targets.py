@@ -63,7 +63,7 @@ RULES: Final = (
     ),
     TargetRule(
         "!has(self.key) || !(self.strategy in ['Native', 'Revoke'])",
-        "a key needs strategy Generate: the store does not rotate the values of keys by itself",
+        "a key needs strategy Generate or Job: the store does not rotate the values of keys by itself",
         lambda spec: spec.key is None or spec.strategy not in {"Native", "Revoke"},
     ),
     TargetRule(

@@ -30,6 +30,10 @@ API_SERVER_AUDIENCES = (
 )
 """What the usual clusters call themselves. A token for one of them would serve against the cluster."""
 _NO_DOTS = "must not have . or .. as a segment"
+PENDING = "airwarden-pending"
+"""First segment of the keys below which candidates of rotations wait: no binding, rotation or rule may name one."""
+_PENDING_TREE = f"^{PENDING}(/|$)"
+_NOT_PENDING = f"must not lie below {PENDING}/: values wait there that are not in use yet"
 
 MountName = Annotated[
     str,
@@ -59,6 +63,7 @@ Key = Annotated[
         "airflow-prod/connections/warehouse; a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
     ),
     excludes(DOT_SEGMENT, _NO_DOTS),
+    excludes(_PENDING_TREE, _NOT_PENDING),
 ]
 KeyPrefix = Annotated[
     str,
@@ -70,6 +75,7 @@ KeyPrefix = Annotated[
         "and a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
     ),
     excludes(DOT_SEGMENT, _NO_DOTS),
+    excludes(_PENDING_TREE, _NOT_PENDING),
 ]
 RolePrefix = Annotated[
     str,

@@ -139,7 +139,8 @@ def _rotation(wanted: sugar.Wanted, namespace: str, world: World) -> PlannedRota
     if isinstance(backend, Held):
         message = f"{backend.reason.word}: {backend.message}"
     elif backend is not None:
-        request = RotationRequest(namespace, seen.labels if seen is not None else None)
+        templates = spec.job.templates if spec.job is not None else ()
+        request = RotationRequest(namespace, seen.labels if seen is not None else None, templates)
         verdict = judge_rotation(spec.key or "", OPERATIONS[spec.strategy], request, backend.view())
         if isinstance(verdict, Refused):
             word, message = "refused", f"{verdict.reason.word}: {verdict.message}"

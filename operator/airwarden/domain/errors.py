@@ -187,6 +187,39 @@ class PasswordPolicyMissing(NotRotatable):
     reason = Reason.PASSWORD_POLICY_MISSING
 
 
+class CandidateTaken(NotRotatable):
+    """What is staged under the rotation's name is for another key or field."""
+
+    reason = Reason.CANDIDATE_TAKEN
+
+
+class CandidateGone(NotRotatable):
+    """The candidate of the run is staged no more."""
+
+    reason = Reason.CANDIDATE_GONE
+
+
+class TemplateMissing(AirwardenError):
+    """The rotation namespace has no such template."""
+
+    reason = Reason.TEMPLATE_MISSING
+    retryable = False
+
+
+class TemplateUnfit(AirwardenError):
+    """The CronJob cannot be used as a template."""
+
+    reason = Reason.TEMPLATE_UNFIT
+    retryable = False
+
+
+class JobNotOwned(AirwardenError):
+    """There is a Job of the run's name that is not the run's."""
+
+    reason = Reason.JOB_NOT_OWNED
+    retryable = False
+
+
 class NoVersions(NotRotatable):
     """The store keeps one version only: nothing tells whether somebody else wrote meanwhile."""
 

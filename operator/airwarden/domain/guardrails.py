@@ -59,6 +59,8 @@ class RotationRequest:
     namespace: str
     labels: Mapping[str, str] | None
     """Labels of the namespace; None when it has not been seen yet."""
+    templates: tuple[str, ...] = ()
+    """Templates of Jobs that it wants to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ def judge_rotation(
         return Refused(Reason.KEY_INVALID, complaint)
     speaking = [each for each in backend.allow if speaks_of(each, request)]
     for rule in speaking:
+        if not set(request.templates) <= set(rule.job_templates):
+            continue  # whoever could choose any template could have any user's password
         if operation in rule.operations and key.startswith(prefixes_for(rule, request.namespace)):
             return AdmittedRotation(rule.name)
     if request.labels is None and any(each.namespaces.selector for each in backend.allow):
@@ -267,7 +271,10 @@ def _rotated_by(rule: AllowRule, operation: Operation, namespace: str) -> str:
     if operation not in rule.operations:
         return f"rule {rule.name} permits {' and '.join(rule.operations)} only"
     prefixes = _prefixes(rule.key_prefixes, namespace)
-    return f"rule {rule.name} permits it for " + (f"keys below {', '.join(prefixes)}" if prefixes else "no key at all")
+    told = f"rule {rule.name} permits it for " + (f"keys below {', '.join(prefixes)}" if prefixes else "no key at all")
+    if operation is Operation.ROTATE_JOB:
+        told += f" with {'template ' + ', '.join(rule.job_templates) if rule.job_templates else 'no template at all'}"
+    return told
 
 
 def _allowed_by(rule: AllowRule, namespace: str) -> str:

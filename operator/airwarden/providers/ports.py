@@ -19,6 +19,7 @@ from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
 from airwarden.domain.rotation.facts import RoleFacts, RoleSettings, RunMark, SecretFacts
+from airwarden.domain.rotation.handover import Handover, Staged, Subject
 
 FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
 """The capability of a store whose admin lets the operator read logins beside ours."""
@@ -151,6 +152,37 @@ class RoleRotator(Protocol):
         """Remove a static role; nothing happens where there is none. Its user keeps the last password."""
 
 
+class Candidates(Protocol):
+    """Where values wait that a Job brings a target to, before the store has them. Reads values, since a Job needs them.
+
+    Values leave it in a `Handover` alone.
+    """
+
+    async def hand_over(self, subject: Subject) -> Handover:
+        """Return what a Job gets, with a candidate that is staged by then: the one that was there, or a new one.
+
+        Raises VersionMoved when the base version is gone, NotRotatable for what no second try mends.
+        """
+
+    async def stored(self, subject: Subject, version: int) -> Handover:
+        """Return the same for a Job that only tries the value of a version of the secret."""
+
+    async def promote(self, subject: Subject) -> int:
+        """Write the candidate in place of the base version; return its version, also when an earlier try wrote it.
+
+        Raises VersionMoved, and writes nothing, when somebody else wrote; CandidateGone when none is staged.
+        """
+
+    async def restore(self, subject: Subject, version: int) -> int:
+        """Write the base version's value in place of ``version``; otherwise as `promote`."""
+
+    async def clear(self, owner: str) -> None:
+        """Remove what is staged for a rotation, if anything is."""
+
+    async def staged(self, cluster: str) -> tuple[Staged, ...]:
+        """Return every candidate of a cluster's rotations."""
+
+
 class Rotator(Protocol):
     """The rotating side of one secret store: a login of its own, with which values are written and policies are not.
 
@@ -159,6 +191,10 @@ class Rotator(Protocol):
 
     settings: object
     """What it was opened with: compared to tell whether the same backend would be opened otherwise now."""
+
+    @property
+    def candidates(self) -> Candidates:
+        """The same login's way to the values that wait for Jobs."""
 
     @property
     def roles(self) -> RoleRotator:

@@ -37,6 +37,7 @@ from airwarden.reconcile.rotators import Rotators
 OPERATIONS: Final[Mapping[Strategy, Operation]] = {
     Strategy.GENERATE: Operation.ROTATE_GENERATE,
     Strategy.NATIVE: Operation.ROTATE_NATIVE,
+    Strategy.JOB: Operation.ROTATE_JOB,
     Strategy.REVOKE: Operation.ROTATE_REVOKE,
 }
 """What an allow rule must permit for each strategy."""
@@ -138,7 +139,8 @@ class Gate:
 
     def _judge(self, spec: RotationSpec, namespace: str, view: BackendView) -> AdmittedRotation | Refused | None:
         seen = self._surroundings.namespaces.get(namespace)
-        asked = RotationRequest(namespace, seen.labels if seen is not None else None)
+        templates = spec.job.templates if spec.job is not None else ()
+        asked = RotationRequest(namespace, seen.labels if seen is not None else None, templates)
         operation = OPERATIONS[spec.strategy]
         if spec.database_role is not None:
             return judge_role(spec.database_role, operation, self._cluster, asked, view)

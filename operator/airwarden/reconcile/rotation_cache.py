@@ -37,6 +37,8 @@ class RotationEntry:
     """What in the backend's store it is for: the secret's key; or the database role, and the user declared for it."""
     binding: str
     """The binding that its label says it was made for; empty for a rotation of its own."""
+    templates: tuple[str, ...]
+    """Of its Jobs."""
     request: str
     status: int
     """Hash of the status, to tell our own writes from others'."""
@@ -77,6 +79,7 @@ class RotationEntry:
             secret=spec.get("key", ""),
             binding=(metadata.get("labels") or {}).get(BINDING, ""),
             claims=claims(spec),
+            templates=tuple((spec.get("job") or {}).get(each, "") for each in ("template", "verify")),
             request=(metadata.get("annotations") or {}).get(REQUEST, ""),
             status=hash(json.dumps(status, sort_keys=True)),
             settled=status.get("observedGeneration") == generation and "run" not in status,
@@ -122,6 +125,10 @@ class RotationCache:
     def using_backend(self, name: str) -> tuple[Key, ...]:
         """Return the rotations of a backend, in order."""
         return tuple(sorted(self._by_backend.get(name, ())))
+
+    def using_template(self, name: str) -> tuple[Key, ...]:
+        """Return the rotations whose Jobs are made from a template, in order."""
+        return tuple(sorted(key for key, each in self.rotations.items() if name in each.templates))
 
     def in_namespace(self, name: str) -> tuple[Key, ...]:
         """Return the rotations of a namespace, in order."""

@@ -64,6 +64,11 @@ class RotationEngine:
         self._told = listener
 
     @property
+    def rotators(self) -> Rotators:
+        """The rotating sides of the stores."""
+        return self._rotators
+
+    @property
     def idle(self) -> bool:
         """True when no rotation waits for a pass or is in one."""
         return self._lanes.idle
@@ -116,6 +121,15 @@ class RotationEngine:
         for key in keys:
             # What its rules admit now may be a rival of others, or none any more.
             self._wake_rivals(self._cache.rotations[key])
+
+    def job_ended(self, key: Key) -> None:
+        """A Job of a rotation is over, or gone."""
+        if key in self._cache.rotations:
+            self._wake((key,))
+
+    def see_template(self, name: str) -> None:
+        """A template of Jobs appeared, changed or went."""
+        self._wake(self._cache.using_template(name))
 
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now."""

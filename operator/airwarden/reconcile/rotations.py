@@ -16,7 +16,7 @@ from airwarden.api import FINALIZER
 from airwarden.api.fields import moment, moment_text
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
-from airwarden.api.rotation import AirflowSecretRotation, RotationStatus
+from airwarden.api.rotation import AirflowSecretRotation, RotationStatus, Strategy
 from airwarden.domain.errors import (
     AirwardenError,
     NotRotatable,
@@ -29,6 +29,7 @@ from airwarden.domain.rotation import report as reports
 from airwarden.domain.rotation import roles
 from airwarden.domain.rotation.decide import decide, hindrance, timetable_of, written
 from airwarden.domain.rotation.facts import Facts, RunMark
+from airwarden.domain.rotation.jobs import abandoned
 from airwarden.domain.rotation.schedule import InvalidSchedule
 from airwarden.domain.rotation.steps import (
     Adjust,
@@ -49,6 +50,7 @@ from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotation_access import Access, Gate
 from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
+from airwarden.reconcile.rotation_jobs import Hands, JobRuns
 from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotation_release import Blocked, RotationRelease
 from airwarden.reconcile.rotation_roles import adjust_role, looked_at, rotate_role
@@ -92,6 +94,7 @@ class RotationTools:
     events: EventPoster
     metrics: RotationMetrics
     clock: Callable[[], datetime]
+    jobs: JobRuns
 
 
 class RotationReconciler:
@@ -131,6 +134,8 @@ class RotationReconciler:
         now = self._tools.clock()
         table, unreadable = _timetable(rotation, now)
         access = await self._gate.access(rotation, unreadable)
+        if access.obstacle is None:
+            access = replace(access, obstacle=await self._tools.jobs.obstacle(rotation))
         facts, fault = None, access.fault
         if access.rotator is not None:
             facts, fault = await self._look(rotation, access)
@@ -160,6 +165,9 @@ class RotationReconciler:
 
     async def _take(self, found: Situation, access: Access) -> tuple[Situation, Rest | End]:
         """Take steps until there is nothing more to do; return what they came to."""
+        under_way = found.status.run
+        if under_way is not None and under_way.job is not None and not _by_job(found):
+            return found, abandoned(under_way)
         step = decide(found)
         if isinstance(step, Start | Write) and (used := await self._gate.in_use_now(found.rotation)) is not None:
             return replace(found, obstacle=used), Rest(obstacle=used)
@@ -170,6 +178,8 @@ class RotationReconciler:
             if warning := roles.makes(found):
                 await self._tell(rotation.metadata, "Warning", Reason.PASSWORD_CHANGES.word, warning)
             found, step = replace(found, rotation=rotation), Write(step.run)
+        if _by_job(found) and found.status.run is not None:
+            return await self._tools.jobs.advance(found, self._hands(found.rotation, access))
         if isinstance(step, Write):
             found, step = await self._write(found, step, access, fresh=fresh)
         if isinstance(step, Record):
@@ -177,6 +187,12 @@ class RotationReconciler:
         if isinstance(step, Adjust):
             found, step = await self._adjust(found, step, access)
         return found, step
+
+    def _hands(self, rotation: AirflowSecretRotation, access: Access) -> Hands:
+        async def failed(error: AirwardenError, doing: str) -> Obstacle:
+            return await self._failed(rotation, error, access, doing)
+
+        return Hands(self._keep, failed, access.rotator)
 
     async def _look(self, rotation: AirflowSecretRotation, access: Access) -> tuple[Facts | None, Obstacle | None]:
         rotator, runtime = access.rotator, access.runtime
@@ -361,6 +377,11 @@ class RotationReconciler:
             await self._tools.events.post(event, moment_text(self._tools.clock()))
         except AirwardenError as error:
             log.warning("event lost", namespace=metadata.namespace, rotation=metadata.name, error=error.message)
+
+
+def _by_job(found: Situation) -> bool:
+    """Tell whether a Job changes the target before the store has the new value."""
+    return found.rotation.spec.strategy is Strategy.JOB
 
 
 def _hindered(found: Situation, fault: Obstacle) -> tuple[Situation, Rest]:

@@ -32,7 +32,7 @@ _names = itertools.count(1)
 class Placed:
     """One plane, its operator, and the proxies between them. A context manager; the operator is not started yet."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, *extra: str) -> None:
         self._stack = ExitStack()
         self.vault = Proxy(plane.vault_address)
         pair = plane.api._authority.server("proxy", ["127.0.0.1"])
@@ -41,7 +41,7 @@ class Placed:
         config["clusters"][0]["cluster"]["server"] = self.api.address
         self.kubeconfig = plane.data_dir / "kubeconfigs" / "proxied.yaml"
         write_private(self.kubeconfig, yaml.safe_dump(config).encode())
-        options = Options(extra=(f"--kubeconfig={self.kubeconfig}",))
+        options = Options(extra=(f"--kubeconfig={self.kubeconfig}", *extra))
         self.operator = OperatorProcess(plane, options, name="placed")
         self.world = World(plane, self.operator)
         for name in (TEAM, "second"):

@@ -458,3 +458,27 @@ def test_a_rotation_waits_for_the_labels_of_a_namespace_that_was_not_seen() -> N
     named = rule("named", operations=["RotateGenerate"])
     assert judge_rotation("team/db", GENERATE, unseen, view(selecting, named)) == AdmittedRotation("named")
     assert reason(rotation("data/team/db", named)) is Reason.KEY_INVALID
+
+
+def by_job(*rules: AllowRule, templates: tuple[str, ...] = ("change",)) -> object:
+    return judge_rotation("team/db", Operation.ROTATE_JOB, RotationRequest("team", {}, templates), view(*rules))
+
+
+def test_a_job_needs_the_operation_and_each_template_in_one_rule() -> None:
+    named = rule("named", operations=["RotateJob"], jobTemplates=["change", "try"])
+    assert by_job(named) == AdmittedRotation("named")
+    assert by_job(named, templates=("change", "try")) == AdmittedRotation("named")
+    assert reason(by_job(named, templates=("change", "other"))) is Reason.ROTATION_NOT_ALLOWED
+    assert reason(by_job(rule(operations=["RotateJob"]))) is Reason.ROTATION_NOT_ALLOWED
+    assert reason(by_job(rule(operations=["RotateGenerate"], jobTemplates=["change"]))) is Reason.ROTATION_NOT_ALLOWED
+    split = (rule("one", operations=["RotateJob"], jobTemplates=["change"]), rule("two", jobTemplates=["try"]))
+    assert reason(by_job(*split, templates=("change", "try"))) is Reason.ROTATION_NOT_ALLOWED
+
+
+def test_a_refused_job_says_which_templates_a_rule_permits() -> None:
+    found = by_job(
+        rule("some", operations=["RotateJob"], jobTemplates=["a", "b"]), rule("none", operations=["RotateJob"])
+    )
+    assert isinstance(found, Refused)
+    assert "rule some permits it for keys below team/ with template a, b" in found.message
+    assert "rule none permits it for keys below team/ with no template at all" in found.message

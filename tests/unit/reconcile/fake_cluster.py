@@ -135,6 +135,11 @@ class FakeApi(KubernetesApi):
         self._journal.end()
         return kept
 
+    async def remove(self, path: str) -> None:
+        self._journal.begin(f"DELETE {path}")
+        self.objects.pop(path, None)
+        self._journal.end()
+
     async def delete(self, path: str, *, uid: str) -> None:
         self._journal.begin(f"DELETE {path}")
         found = self.objects.get(path)
@@ -167,6 +172,8 @@ def _said(path: str, operations: Sequence[Json]) -> str:
         return f"{path} labels off"
     if "/airflowsecretrotations/" in path and not path.endswith("/status"):
         return f"{path.rsplit('/', 1)[1]} spec"
+    if "/jobs/" in path:
+        return f"{path} let run"
     if not path.endswith("/status"):
         return f"{path.rsplit('/', 1)[1]} finalizer {'off' if operations[-1]['op'] == 'remove' else 'on'}"
     status = operations[-1]["value"]

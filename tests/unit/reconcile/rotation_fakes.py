@@ -10,15 +10,19 @@ from typing import Any
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.rotation import REQUEST, Generate, Part
-from airwarden.domain.errors import FieldMissing, RotationNotEnabled, VersionMoved
+from airwarden.domain.errors import CandidateGone, FieldMissing, RotationNotEnabled, VersionMoved
 from airwarden.domain.rotation.facts import RunMark, SecretFacts, SecretState
+from airwarden.domain.rotation.handover import Handover, Staged, Subject
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.events import EventPoster
+from airwarden.providers.kubernetes.jobs import Jobs
 from airwarden.providers.kubernetes.objects import ObjectWriter, rotation_path
+from airwarden.providers.ports import Candidates
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotation_cache import RotationCache
 from airwarden.reconcile.rotation_engine import RotationEngine
+from airwarden.reconcile.rotation_jobs import JobRuns
 from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotations import RotationReconciler, RotationTools
 from airwarden.reconcile.rotators import Rotators
@@ -28,6 +32,7 @@ from unit.reconcile.role_fakes import FakeRoles
 
 WAREHOUSE: Key = ("team", "warehouse")
 ROTATES = {"name": "rotates", "namespaces": {"names": ["team"]}, "keyPrefixes": ["{namespace}/"]}
+JOBS = "jobs"
 BORN = datetime(2031, 4, 1, tzinfo=UTC)
 
 
@@ -35,6 +40,7 @@ class FakeRotator:
     """Secrets by key. A write holds for one version alone, as in a real store."""
 
     settings: object = "as declared"
+    candidates: Candidates
 
     def __init__(self, journal: Journal, clock: Callable[[], datetime]) -> None:
         self.secrets = {"team/db": SecretFacts(SecretState.PRESENT, 1, BORN, frozenset({"password", "user"}))}
@@ -47,6 +53,7 @@ class FakeRotator:
         self.before_write: Callable[[], None] = lambda: None
         self._journal = journal
         self._clock = clock
+        self.candidates = self.staging = FakeCandidates(self, journal)
 
     async def look(self, key: str) -> SecretFacts:
         self._journal.begin(f"look {key}")
@@ -81,11 +88,69 @@ class FakeRotator:
 
     def by_hand(self, key: str = "team/db") -> None:
         """Write a version as somebody else does."""
+        self.staging.values[self.secrets[key].version + 1] = "by hand"
         self.secrets[key] = replace(self.secrets[key], version=self.secrets[key].version + 1, made=self._clock())
+
+    def put(self, key: str, base: int) -> int:
+        """Make the next version, as a candidate that is promoted does."""
+        found = self.secrets[key]
+        if found.version != base or found.state is not SecretState.PRESENT:
+            raise VersionMoved("another version")
+        self.secrets[key] = replace(found, version=base + 1, made=self._clock())
+        self.written.append(base + 1)
+        return base + 1
 
     def _raise(self, step: str) -> None:
         if step in self.errors:
             raise self.errors[step]
+
+
+class FakeCandidates:
+    """What is staged, and the values of the one secret's versions."""
+
+    def __init__(self, rotator: FakeRotator, journal: Journal) -> None:
+        self.made = 0
+        self.waiting: dict[str, str] = {}
+        self.values = {1: "first"}
+        self._rotator = rotator
+        self._journal = journal
+
+    async def hand_over(self, subject: Subject) -> Handover:
+        self._journal.begin("stage")
+        if subject.owner not in self.waiting:
+            self.made += 1
+            self.waiting[subject.owner] = f"candidate-{self.made}"
+        self._journal.end()
+        return Handover(self.values[subject.base], self.waiting[subject.owner], "billing")
+
+    async def stored(self, subject: Subject, version: int) -> Handover:
+        return Handover(self.values[subject.base], self.values[version], "billing")
+
+    async def promote(self, subject: Subject) -> int:
+        self._journal.begin("promote")
+        if subject.owner not in self.waiting:
+            raise CandidateGone("no candidate")
+        value = self.waiting[subject.owner]
+        if self.values.get(subject.base + 1) != value:
+            self.values[self._rotator.put(subject.key, subject.base)] = value
+        self._journal.end()
+        return subject.base + 1
+
+    async def restore(self, subject: Subject, version: int) -> int:
+        self._journal.begin("restore")
+        if self.values.get(version + 1) != self.values[subject.base]:
+            self.values[self._rotator.put(subject.key, version)] = self.values[subject.base]
+        self._journal.end()
+        return version + 1
+
+    async def clear(self, owner: str) -> None:
+        self._journal.begin("clear")
+        self.waiting.pop(owner, None)
+        self._journal.end()
+
+    async def staged(self, cluster: str) -> tuple[Staged, ...]:
+        owners = [each.split("/") for each in self.waiting if each.startswith(f"{cluster}/")]
+        return tuple(Staged(namespace, name, BORN) for _, namespace, name in owners)
 
 
 class RotationBench:
@@ -96,6 +161,8 @@ class RotationBench:
         self.journal, self.api = self.bench.journal, self.bench.api
         self.rotator = FakeRotator(self.journal, self.bench.clock)
         self.opened = 0
+        self.enabled = True
+        """Whether the operator has a rotation namespace."""
         self.allow(operations=["Read", "RotateGenerate"])
         self.metrics = Metrics()
         self.restart()
@@ -117,6 +184,7 @@ class RotationBench:
             events=EventPoster(self.api),
             metrics=measured,
             clock=self.bench.clock,
+            jobs=JobRuns(Jobs(self.api, JOBS) if self.enabled else None, self.bench.clock),
         )
         self.reconciler = RotationReconciler(tools)
         self.engine = RotationEngine(

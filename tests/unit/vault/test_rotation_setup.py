@@ -24,6 +24,7 @@ from airwarden.providers.vault.rotation.opening import open_rotator
 from airwarden.providers.vault.rotation.rotator import VaultRotator
 from airwarden.providers.vault.rotation.setup import RotationOptions, RotationSetup, rotated_prefixes
 from airwarden.providers.vault.setup import OperatorAccount, VaultSetup, vault_setup
+from airwarden.providers.vault.store import key_grammar
 from airwarden.providers.vault.transport import Call
 from plane.binaries import REPOSITORY
 from unit.vault.test_setup import APP_ROLE, FENCED, JWT, TOKEN_FILE
@@ -238,3 +239,31 @@ def test_the_command_prints_it_with_its_options(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     wanted = RotationOptions(read=True, password_policies=("words", "pins"))
     assert rotation(rotation=wanted).policy_text in done.output
+
+
+BY_JOB: dict[str, Any] = {
+    "name": "by-job",
+    "namespaces": {"names": ["team-j"]},
+    "keyPrefixes": ["{namespace}/"],
+    "operations": ["RotateJob"],
+    "jobTemplates": ["change"],
+}
+
+
+def test_rotations_by_job_read_values_and_stage_candidates_where_a_rule_has_the_operation() -> None:
+    usual, found = rights(rotation().policy_text), rights(rotation(backend(*RULES, BY_JOB)).policy_text)
+    assert {path: given for path, given in found.items() if usual.get(path) != given} == {
+        "airflow/data/team-j/*": ["patch", "read"],
+        "airflow/metadata/team-j/*": ["patch", "read"],
+        "airflow/subkeys/team-j/*": ["read"],
+        "airflow/data/airwarden-pending/c1/*": ["create", "read"],
+        "airflow/metadata/airwarden-pending/c1/*": ["delete", "list", "patch", "read"],
+    }
+    assert "airwarden-pending" not in printed(backend(*RULES, BY_JOB)).policy_text
+
+
+def test_no_key_below_the_staged_area_is_one_of_the_store() -> None:
+    for version in (1, 2):
+        grammar = key_grammar(version)
+        assert "not in use yet" in (grammar.complaint("airwarden-pending/c1/team/db") or "")
+        assert grammar.complaint("airwarden-pending-of-ours/db") is None

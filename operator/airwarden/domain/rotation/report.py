@@ -15,7 +15,7 @@ from airwarden.api.reasons import Reason
 from airwarden.api.rotation import AirflowSecretRotation, LastRun, RotationStatus, RunState
 from airwarden.domain.outage import same_outage
 from airwarden.domain.report import Verdict, condition, conditions
-from airwarden.domain.rotation import roles, timetable
+from airwarden.domain.rotation import jobs, roles, timetable
 from airwarden.domain.rotation.decide import handled, hindrance, requested, schedule_text
 from airwarden.domain.rotation.facts import RoleFacts
 from airwarden.domain.rotation.steps import End, Obstacle, Rest, Result, Situation
@@ -101,7 +101,7 @@ def news(before: RotationStatus, after: RotationStatus) -> Iterator[News]:
 
 def turns(rotation: AirflowSecretRotation, status: RotationStatus, now: datetime) -> datetime | None:
     """Return when the rotation must be looked at although nobody changes anything; None for never."""
-    moments = [_time(status.next), *roles.looks(rotation, status)]
+    moments = [_time(status.next), *roles.looks(rotation, status), *jobs.wakes(status.run)]
     if (made := _time(status.version_time)) is not None and rotation.spec.max_age is not None:
         moments.append(made + timedelta(seconds=seconds(rotation.spec.max_age) + 1))
     return min((each for each in moments if each is not None and each > now), default=None)
@@ -259,6 +259,8 @@ def _steadied(obstacle: Obstacle, previous: RotationStatus) -> Obstacle:
 
 def _outlook(rotation: AirflowSecretRotation, status: RotationStatus) -> str:
     """Return what is to come for a rotation that nothing hinders."""
+    if status.run is not None and status.run.job is not None:
+        return jobs.outlook(status.run)
     if status.run is not None:
         return f"the run that began at {status.run.started} goes on when its window opens"
     if rotation.spec.suspend:

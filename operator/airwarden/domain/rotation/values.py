@@ -6,7 +6,7 @@ No value is ever part of a message or an exception. Called by the rotating side 
 import secrets
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airwarden.api.rotation import Characters
 
@@ -43,6 +43,29 @@ def with_password(uri: str, password: str) -> str:
 
     Raises NoPassword for a text that is no such URI.
     """
+    return with_credentials(uri, None, password)
+
+
+def with_credentials(uri: str, user: str | None, password: str) -> str:
+    """Return a connection URI with another password, and another user unless None; nothing else is changed.
+
+    Raises NoPassword for a text that is no such URI.
+    """
+    credentials, place, network = _cut(uri)
+    name = credentials.partition(":")[0] if user is None else quote(user, safe="")
+    before, slashes, after = uri.partition("//")
+    # Cut out of the text itself: putting a URI together again drops what is empty in it.
+    return f"{before}{slashes}{name}:{quote(password, safe='')}@{place}{after.removeprefix(network)}"
+
+
+def credentials_of(uri: str) -> tuple[str, str]:
+    """Return the user and the password of a connection URI. Raises NoPassword for a text that is no such URI."""
+    name, _, password = _cut(uri)[0].partition(":")
+    return unquote(name), unquote(password)
+
+
+def _cut(uri: str) -> tuple[str, str, str]:
+    """Return what stands before the place in a URI, the place, and both as they stand there."""
     try:
         parts = urlsplit(uri)
         user, host = parts.username, parts.hostname
@@ -51,7 +74,4 @@ def with_password(uri: str, password: str) -> str:
     if parts is None or not parts.scheme or not user or host is None or not uri.isprintable():
         raise NoPassword("the field holds no connection URI with a user: URIPassword needs one")
     credentials, _, place = parts.netloc.rpartition("@")
-    name = credentials.partition(":")[0]
-    before, slashes, after = uri.partition("//")
-    # Cut out of the text itself: putting a URI together again drops what is empty in it.
-    return f"{before}{slashes}{name}:{quote(password, safe='')}@{place}{after.removeprefix(parts.netloc)}"
+    return credentials, place, parts.netloc

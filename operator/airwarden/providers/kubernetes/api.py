@@ -24,6 +24,7 @@ COMMAND_AGENT: Final = "airwarden-command"
 """What commands for people say they are, so that an audit log tells them from the operator."""
 _JSON_PATCH: Final = "application/json-patch+json"
 _APPLY: Final = "application/apply-patch+yaml"
+_WATCH_SECONDS: Final = 290
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -136,9 +137,55 @@ class KubernetesApi:
         """Server-side apply with our field manager: only the fields in the body are ours."""
         return await self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", body, _APPLY)
 
+    async def watch(self, path: str, selector: str) -> AsyncIterator[tuple[str, Json]]:
+        """Yield kind and object of each change of a collection, after each object that is there, until the API ends it.
+
+        Raises ClusterFailed when it cannot go on; the next call begins anew with what is there.
+        """
+        found = await self._request("GET", f"{path}?{urlencode({'labelSelector': selector})}")
+        for each in found.get("items") or ():
+            yield "ADDED", each
+        version = str((found.get("metadata") or {}).get("resourceVersion", ""))
+        query = {"labelSelector": selector, "watch": "1", "resourceVersion": version, "timeoutSeconds": _WATCH_SECONDS}
+        async for line in self._lines(f"{path}?{urlencode(query)}"):
+            event = _parsed(line, "WATCH", path)
+            if event.get("type") == "ERROR":
+                return
+            yield str(event.get("type")), event.get("object") or {}
+
+    async def _lines(self, path: str) -> AsyncIterator[bytes]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": self._agent}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=_WATCH_SECONDS + 30.0)
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+            answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+                "GET", self._client.configuration.host + path, headers=headers, _request_timeout=timeout
+            )
+            if answer.status >= 300:
+                raise _failure(answer.status, answer.headers, await answer.read(), f"WATCH {_shown(path)}")
+            try:
+                async for line in answer.response.content:
+                    yield line
+            finally:
+                answer.response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ClusterFailed(f"the watch of {_shown(path)} broke: {type(error).__name__}") from None
+
+    async def remove(self, path: str) -> None:
+        """Delete the object of that name, whichever it is. One that is gone already is fine."""
+        try:
+            await self._request("DELETE", path)
+        except Absent:
+            return
+
     async def delete(self, path: str, *, uid: str) -> None:
-        """Delete the object of that uid and no other. One that is gone already is fine."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        """Delete the object of that uid and no other, and what it owns. One that is gone already is fine."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
         try:
             await self._request("DELETE", path, body)
         except Absent:

@@ -36,6 +36,12 @@ class SurroundingsReader:
         """Yield all AirflowSecretRotations."""
         return self._api.pages(f"/apis/{API_VERSION}/{ROTATIONS}")
 
+    async def has_rotation(self, namespace: str, name: str) -> bool:
+        """Tell whether there is such a rotation, asked for by its name. A kind that is not served raises Absent."""
+        where = f"/apis/{API_VERSION}/namespaces/{namespace}/{ROTATIONS}"
+        found = await self._api.get(f"{where}?fieldSelector=metadata.name%3D{name}")
+        return bool(found.get("items"))
+
     async def has_binding(self, namespace: str, name: str) -> bool:
         """Tell whether there is such a binding, asked for by its name. A kind that is not served raises Absent."""
         where = f"/apis/{API_VERSION}/namespaces/{namespace}/{BINDINGS}"

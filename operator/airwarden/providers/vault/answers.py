@@ -136,7 +136,8 @@ def _error(raw: RawAnswer, asked: Asked, words: tuple[str, ...] | None) -> Airwa
             f"{said} with a text that is not Vault's JSON: is the address, with http or https, that of a Vault?"
         )
     told = clean("; ".join(words), asked.hidden)
-    return _told_error(raw.status, asked, f"{said}: {told}" if told else said, told.lower())
+    # What it is, Vault's own words say: hiding a short value may have left none of them whole.
+    return _told_error(raw.status, asked, f"{said}: {told}" if told else said, "; ".join(words).lower())
 
 
 def _told_error(status: int, asked: Asked, message: str, told: str) -> AirwardenError:

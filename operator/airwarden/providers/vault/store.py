@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from airwarden.api.texts import PENDING
 from airwarden.domain.errors import StoreFailed
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -281,6 +282,7 @@ def key_grammar(kv_version: int) -> KeyGrammar:
     """Return which keys a key-value engine of this version has."""
     segment = f"[{policy.SEGMENT_CHARACTERS}]+"
     mistaken = (("data/", "leave it out, Airwarden adds it"), ("metadata/", "write the path of the secret alone"))
+    reserved = ((f"{PENDING}/", "values wait there that are not in use yet, and nobody else may have them"),)
     return KeyGrammar(
         separator="/",
         pattern=re.compile(rf"(?=.{{1,{_LONGEST_KEY}}}\Z){segment}(?:/{segment})*"),
@@ -288,7 +290,7 @@ def key_grammar(kv_version: int) -> KeyGrammar:
             f"write the path below the mount, at most {_LONGEST_KEY} characters, with letters, digits and "
             ". _ ~ @ : = , - between single slashes"
         ),
-        mistaken_prefixes=mistaken if kv_version == policy.VERSIONED else (),
+        mistaken_prefixes=(*mistaken, *reserved) if kv_version == policy.VERSIONED else reserved,
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airwarden.api.rotation import Characters
-from airwarden.domain.rotation.values import NoPassword, generate, with_password
+from airwarden.domain.rotation.values import NoPassword, credentials_of, generate, with_credentials, with_password
 
 classes = st.lists(st.sampled_from(Characters), unique=True, max_size=4)
 TESTS = {
@@ -58,3 +58,14 @@ def test_what_is_no_uri_with_a_user_is_refused_without_being_repeated(text: str)
         with_password(text, "n3w")
     assert "n3w" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@given(user=st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1), password=st.text(min_size=1))
+def test_what_is_put_into_a_uri_is_read_out_of_it_again(user: str, password: str) -> None:
+    changed = with_credentials("postgres://a:b@db:5432/main?x=1", user, password)
+    assert credentials_of(changed) == (user, password)
+    assert changed.endswith("@db:5432/main?x=1")
+
+
+def test_a_uri_without_a_password_has_an_empty_one() -> None:
+    assert credentials_of("mysql://app@db/x") == ("app", "")

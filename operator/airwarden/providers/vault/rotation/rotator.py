@@ -26,10 +26,12 @@ from airwarden.domain.errors import (
 )
 from airwarden.domain.rotation.facts import RunMark, SecretFacts, SecretState
 from airwarden.domain.rotation.values import NoPassword, generate, with_password
+from airwarden.providers.ports import Candidates
 from airwarden.providers.vault import policy
 from airwarden.providers.vault.answers import Answer
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.rotation import reading
+from airwarden.providers.vault.rotation.candidates import VaultCandidates
 from airwarden.providers.vault.rotation.roles import VaultRoles
 from airwarden.providers.vault.store import key_grammar
 from airwarden.providers.vault.transport import Call
@@ -57,6 +59,7 @@ class VaultRotator:
         self.roles = VaultRoles(client, place.backend)
         self._place = place
         self._grammar = key_grammar(place.version)
+        self.candidates: Candidates = VaultCandidates(client, self._path, self._new_value, self._patch)
 
     async def look(self, key: str) -> SecretFacts:
         """Ask for versions and names of fields: two requests, and no value."""

@@ -15,6 +15,7 @@ from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.opening import refuse_own_names, vault_settings
 from airwarden.providers.vault.policy import TOKEN_CALLS, VERSIONED, quote
 from airwarden.providers.vault.rotation.role_setup import role_rights
+from airwarden.providers.vault.rotation.setup_jobs import job_rights
 from airwarden.providers.vault.setup_login import OwnLogin, own_login
 
 _ROTATES: Final = frozenset({Operation.ROTATE_GENERATE})
@@ -112,6 +113,8 @@ def policy_text(
         lines += _below(f"{mount}/data/{prefix}", *values)
         lines += _below(f"{mount}/metadata/{prefix}", "patch", "read")
         lines += _below(f"{mount}/subkeys/{prefix}", "read")
+    if vault.kv.version == VERSIONED:
+        lines += job_rights(backend, cluster, mount, namespaces, _below)
     for name in dict.fromkeys(options.password_policies):
         lines += _block(quote(f"sys/policies/password/{name}/generate"), "read")
     lines += role_rights(backend, cluster, namespaces)

@@ -1,0 +1,29 @@
+"""The operator is killed at every read of one run of a rotation by Job: `make test-faults`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from integration.faults.job_placing import POINTS, Placing, live_through, placing_jobs
+from plane.control_plane import Plane
+from plane.postgres_server import PostgresServer
+
+CHOSEN = [each for each, (method, _, _) in POINTS.items() if method == "GET"]
+
+
+@pytest.fixture(scope="module")
+def placing(own_plane: Plane, postgres: PostgresServer) -> Iterator[Placing]:
+    """Run a node, and an operator behind proxies that runs Jobs."""
+    with placing_jobs(own_plane, postgres) as made:
+        yield made
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("after", [False, True], ids=["before-it-acts", "after-it-acted"])
+@pytest.mark.parametrize("point", CHOSEN, ids=lambda each: each.replace(" ", "-"))
+def test_killed_at_this_read_of_a_run_the_stores_value_logs_in_and_is_the_one_candidate(
+    placing: Placing, point: str, after: bool
+) -> None:
+    live_through(placing, point, after=after)
