@@ -12,13 +12,12 @@ from pydantic.alias_generators import to_camel
 
 from airwarden.api.binding import Access, BindingSpec, Session
 from airwarden.api.binding_rotation import BindingRotation
+from airwarden.api.database_role import DatabaseRole, Declare
 from airwarden.api.rotation import RotationSpec
 
 _ELSEWHERE = {"rotation"}
 """Gives no access: policies of their own judge it."""
 _FOLDER = Path(__file__).resolve().parents[3] / "manifests" / "admission"
-_TARGETS = {"databaseRole", "job"}
-"""Fields of rotations without a key, which admission does not judge yet."""
 
 
 def _names(model: type[BaseModel]) -> set[str]:
@@ -51,9 +50,21 @@ _FREE = {"timeZone", "jitter", "maxAge", "keepVersions"}
 
 
 @pytest.mark.parametrize(
-    ("model", "name"), [(RotationSpec, "rotation-guardrails"), (BindingRotation, "binding-rotations")]
+    ("model", "file", "name"),
+    [
+        (RotationSpec, "rotations", "rotation-guardrails"),
+        (BindingRotation, "rotations", "binding-rotations"),
+        (RotationSpec, "database-roles", "database-role-guardrails"),
+    ],
 )
-def test_the_policies_of_rotations_weigh_each_field(model: type[BaseModel], name: str) -> None:
-    text = _taking_away("rotations", name)
-    unweighed = {each for each in _names(model) if not re.search(rf"[.?]{each}\b", text)}
-    assert unweighed - _TARGETS == _FREE
+def test_the_policies_of_rotations_weigh_each_field(model: type[BaseModel], file: str, name: str) -> None:
+    assert _unweighed(model, _taking_away(file, name)) == _FREE
+
+
+@pytest.mark.parametrize("model", [DatabaseRole, Declare])
+def test_the_policy_of_database_roles_weighs_each_field_of_the_role(model: type[BaseModel]) -> None:
+    assert _unweighed(model, _taking_away("database-roles", "database-role-guardrails")) == set()
+
+
+def _unweighed(model: type[BaseModel], text: str) -> set[str]:
+    return {each for each in _names(model) if not re.search(rf"[.?]{each}\b", text)}
