@@ -50,8 +50,8 @@ BOUND_ROTATIONS: tuple[Mutant, ...] = (
     Mutant(
         "the schedule of what a binding may not read is shown",
         _TOLD,
-        "if (each.ours or (each.backend, each.key) in readable) and",
-        "if (each.backend, each.key) in places and",
+        "if (each.ours or (each.backend, each.claim) in readable) and",
+        "if (each.backend, each.claim) in places and",
         (BOUND,),
     ),
     Mutant(

@@ -22,6 +22,7 @@ from airwarden.domain.progress import Fault
 from airwarden.domain.rotation import bound, sugar
 from airwarden.domain.rotation.bound import Bound, Rotated
 from airwarden.domain.rotation.sugar import Action, Difference, Found, Step
+from airwarden.domain.rotation.targets import read_from
 from airwarden.providers.kubernetes.rotations import Rotations, has_labels_of
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
@@ -141,16 +142,16 @@ class BindingRotations:
         return []
 
     def _bound(self, binding: AirflowSecretBinding, owner: Owner) -> tuple[Bound, ...]:
-        places = {(item.backend_ref.name, item.key) for item in binding.spec.secrets if item.key is not None}
+        places = {(item.backend_ref.name, read_from(item)) for item in binding.spec.secrets}
         deleted = self._deleted.get((owner.namespace, owner.binding), frozenset())
         entries = {
             entry.key: entry
-            for _, key in sorted(places)
-            for entry in self._tools.cache.of_secret(key)
-            if (entry.backend, key) in places and entry.uid not in deleted
+            for _, claim in sorted(places)
+            for entry in self._tools.cache.of_secret(claim)
+            if (entry.backend, claim) in places and entry.uid not in deleted
         }
         return tuple(
-            Bound(each.backend, each.secret, _seen(each), _found(each, owner).ours, judged=each.judged)
+            Bound(each.backend, each.claims[0], _seen(each), _found(each, owner).ours, judged=each.judged)
             for each in entries.values()
         )
 

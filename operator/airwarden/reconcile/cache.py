@@ -12,6 +12,7 @@ from typing import Any
 
 from airwarden.api import FINALIZER
 from airwarden.api.binding import AccountMode
+from airwarden.domain.rotation.targets import read_by
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.providers.kubernetes.objects import backends_of
 from airwarden.reconcile.queue import Key, Lane
@@ -30,8 +31,8 @@ class Entry:
     deleting: bool
     finalized: bool
     backends: Lane
-    keys: tuple[str, ...]
-    """Keys of its secrets, in any backend."""
+    reads: tuple[str, ...]
+    """What its secrets are read from, in any backend: keys, and database roles as rotations claim them."""
     account: str
     status: int
     """Hash of the status, to tell our own writes from others'."""
@@ -67,7 +68,7 @@ class Entry:
             deleting=bool(metadata.get("deletionTimestamp")),
             finalized=FINALIZER in (metadata.get("finalizers") or ()),
             backends=backends_of(body),
-            keys=tuple({item["key"]: None for item in spec.get("secrets") or () if "key" in item}),
+            reads=tuple({read_by(item): None for item in spec.get("secrets") or ()}),
             account=(spec.get("serviceAccount") or {}).get("name", ""),
             status=hash(status_text),
             ready=any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions),
@@ -178,7 +179,7 @@ class Cache:
             (self._by_backend, entry.backends),
             (self._by_namespace, (entry.key[0],)),
             (self._by_account, ((entry.key[0], entry.account),)),
-            (self._by_secret, entry.keys),
+            (self._by_secret, entry.reads),
         )
 
     def _unlink(self, entry: Entry) -> None:
@@ -201,7 +202,7 @@ class Cache:
         return tuple(sorted(self._by_account.get((namespace, name), ())))
 
     def naming_secret(self, secret: str) -> tuple[Key, ...]:
-        """Return the bindings that name a key, in any backend, in order."""
+        """Return the bindings that read a key or a database role, in any backend, in order."""
         return tuple(sorted(self._by_secret.get(secret, ())))
 
     def learn_account(self, account: Account) -> None:

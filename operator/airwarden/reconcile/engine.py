@@ -203,7 +203,7 @@ class Engine:
         """A rotation appeared, changed or went: those that made it, want its name or read its secret look at it."""
         namespace, name = rotation.key
         owners = {(namespace, rotation.binding), (namespace, binding_of(name))}
-        self._wake(sorted({*self._cache.naming_secret(rotation.secret), *owners}))
+        self._wake(sorted({*self._cache.naming_secret(rotation.claims[0]), *owners}))
 
     def backend_recovered(self, name: str) -> None:
         """A store is back: those that waited for it are looked at now, as fast as its limits permit."""

@@ -34,7 +34,7 @@ class RotationEntry:
     secret: str
     """Key of the secret in the backend's store; empty for a database role."""
     claims: tuple[str, ...]
-    """What in the backend's store it is for: the secret's key; or the database role, and the user declared for it."""
+    """What in the backend's store it is for: the secret's key; or the database role, then the user declared for it."""
     binding: str
     """The binding that its label says it was made for; empty for a rotation of its own."""
     templates: tuple[str, ...]

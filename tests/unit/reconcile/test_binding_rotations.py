@@ -17,7 +17,7 @@ from airwarden.providers.kubernetes.objects import binding_path, rotation_path
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
 from unit.reconcile.fake_cluster import Killed
-from unit.reconcile.fakes import KEY, Bench
+from unit.reconcile.fakes import KEY, Bench, backend_body
 
 NAME = sugar.name_of("billing", "Connection/id0")
 PATH = rotation_path("team", NAME)
@@ -248,6 +248,24 @@ async def test_the_binding_shows_next_and_last_of_all_rotations_of_what_it_reads
     await bench.settle()
     assert "rotations" not in bench.binding["status"]
     assert health(bench) is None
+
+
+@pytest.mark.parametrize(("role", "shown"), [("team.reports", True), ("team.others", False)])
+async def test_the_binding_shows_the_rotation_of_a_database_role_that_it_reads(
+    bench: Bench, role: str, *, shown: bool
+) -> None:
+    path = rotation_path("team", "own")
+    rotated = {"engine": "database", "name": "team.reports", "kind": "Static"}
+    spec = {"backendRef": {"name": "vault"}, "databaseRole": rotated, "strategy": "Native"}
+    bench.api.put(path, {"metadata": {"name": "own", "namespace": "team"}, "spec": spec})
+    said(bench, path, next="2031-05-03T03:00:00Z", lastRun=DONE, lastSuccess=DONE["time"])
+    dynamic = [{"engine": "database", "rolePrefixes": ["{namespace}."]}]
+    rules = [{"name": "own", "namespaces": {"names": ["team"]}, "dynamic": dynamic}]
+    bench.backends.learn(backend_body(version=9, allow=rules))
+    read = {"engine": "database", "role": role, "kind": "Static"}
+    await settled(bench, secrets=[{"type": "Connection", "id": "db", "backendRef": {"name": "vault"}, "dynamic": read}])
+    assert bench.binding["status"]["summary"].get("nextRotation") == ("2031-05-03T03:00:00Z" if shown else None)
+    assert [each["secret"] for each in bench.binding["status"].get("rotations", ())] == ["Connection/db"] * shown
 
 
 async def test_when_others_rotate_what_a_binding_may_not_read_is_not_shown(bench: Bench) -> None:

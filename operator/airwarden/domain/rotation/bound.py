@@ -13,6 +13,7 @@ from airwarden.api.conditions import Condition, RotationSeen, SecretState, Secre
 from airwarden.api.reasons import Reason
 from airwarden.api.rotation import RotationStatus
 from airwarden.domain.progress import Fault
+from airwarden.domain.rotation.targets import read_from
 
 HEALTHY: Final = "RotationsHealthy"
 """The condition; a binding has it while its secrets have rotations."""
@@ -25,10 +26,11 @@ _LONGEST: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rotation of a key in a backend, as it was last seen."""
+    """A rotation of a key or a database role in a backend, as it was last seen."""
 
     backend: str
-    key: str
+    claim: str
+    """What it is for, as `airwarden.domain.rotation.targets` says it."""
     seen: RotationSeen
     ours: bool = False
     """The binding made it: it is shown also where the secret itself is refused."""
@@ -41,7 +43,7 @@ class Rotated:
     """Everything about rotations that a binding's report depends on."""
 
     found: tuple[Bound, ...] = ()
-    """All rotations of the keys that the binding names."""
+    """All rotations of the keys and roles that the binding names."""
     taken: tuple[str, ...] = ()
     """Names of rotations that it should have made and that somebody else's have."""
     removed: tuple[RotationSeen, ...] = ()
@@ -87,15 +89,15 @@ def told(binding: AirflowSecretBinding, previous: Status, secrets: Sequence[Secr
     may = {(each.type, each.id) for each in secrets if each.state is SecretState.GRANTED}
     readable, places = set(), dict[tuple[str, str], str]()
     for item in binding.spec.secrets:
-        if item.key is not None:
-            places.setdefault((item.backend_ref.name, item.key), f"{item.type.value}/{item.id}")
-            readable |= {(item.backend_ref.name, item.key)} if (item.type.value, item.id) in may else set()
+        place = (item.backend_ref.name, read_from(item))
+        places.setdefault(place, f"{item.type.value}/{item.id}")
+        readable |= {place} if (item.type.value, item.id) in may else set()
     own = f"{binding.metadata.namespace}/"
     gone = {each.name for each in rotated.removed}
     shown = [
-        each.seen.model_copy(update={"secret": places.get((each.backend, each.key), "")})
+        each.seen.model_copy(update={"secret": places.get((each.backend, each.claim), "")})
         for each in rotated.found
-        if (each.ours or (each.backend, each.key) in readable) and each.seen.name not in gone
+        if (each.ours or (each.backend, each.claim) in readable) and each.seen.name not in gone
     ]
     shown = sorted(shown, key=lambda each: (not each.reason, each.name))[:_MOST]
     names = {each.name for each in shown} | gone
