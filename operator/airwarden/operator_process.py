@@ -23,6 +23,7 @@ from airwarden.providers.kubernetes.surroundings import SurroundingsReader
 from airwarden.providers.opening import Opening
 from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.background import Background
 from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
@@ -123,7 +124,10 @@ def tell_loop_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 
 
 async def run(settings: Settings) -> None:
-    """Run the operator until SIGTERM or SIGINT. All logins at the stores are revoked before it ends."""
+    """Run the operator until SIGTERM or SIGINT. All logins at the stores are revoked before it ends.
+
+    Raises BackgroundEnded when work ended that goes on as long as the operator.
+    """
     asyncio.get_running_loop().set_exception_handler(tell_loop_fault)
     kubeconfig = str(settings.kubeconfig) if settings.kubeconfig is not None else None
     api = await KubernetesApi.connect(kubeconfig, settings.kubernetes_timeout)
@@ -144,23 +148,21 @@ async def run(settings: Settings) -> None:
     candidate_sweep = CandidateSweep(
         settings.cluster, probe_tools.backends, rotations.rotators, reader.has_rotation, _now
     )
-    background: list[asyncio.Task[None]] = []
+    over = asyncio.Event()
+    background = Background(over)
 
     @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:
         engine.start(probe_tools)
-        loop = asyncio.get_running_loop()
-        background.append(loop.create_task(look_back.run(), name="look back"))
-        background.append(loop.create_task(account_sweep.run(), name="sweep accounts"))
-        background.append(loop.create_task(candidate_sweep.run(), name="sweep candidates"))
+        background.start("look back", look_back.run())
+        background.start("sweep accounts", account_sweep.run())
+        background.start("sweep candidates", candidate_sweep.run())
         if settings.rotation_namespace:
-            watch = JobWatch(Jobs(api, settings.rotation_namespace), rotations)
-            background.append(loop.create_task(watch.run(), name="watch jobs"))
+            background.start("watch jobs", JobWatch(Jobs(api, settings.rotation_namespace), rotations).run())
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:
-        for task in background:
-            task.cancel()
+        background.cancel()
         await asyncio.gather(engine.stop(settings.shutdown_seconds), rotations.stop(settings.shutdown_seconds))
         log.info("stopped")
 
@@ -169,7 +171,10 @@ async def run(settings: Settings) -> None:
         port = await ports.start(settings)
         log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
         await prime(engine, rotations, reader)
-        await kopf.operator(registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True)
+        await kopf.operator(
+            registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True, stop_flag=over
+        )
+        background.check()
     finally:
         await ports.stop()
         await api.close()
