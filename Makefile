@@ -45,8 +45,8 @@ test-faults: $(READY) ## run the long fault and mutation tests
 lint: $(READY) ## check style, types, layers and generated files
 	@echo "lint: ruff" && $(BIN)/ruff check --quiet --output-format=concise .
 	@echo "lint: format" && $(BIN)/ruff format --quiet --check .
-	@echo "lint: mypy" && MYPYPATH=tools $(BIN)/mypy --no-error-summary operator tests tools benchmarks
-	@echo "lint: layers" && said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
+	@echo "lint: mypy" && MYPYPATH=tools $(BIN)/mypy --no-error-summary operator provider/airflow_airwarden tests tools benchmarks
+	@echo "lint: layers" && said=$$(PYTHONPATH=provider $(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@echo "lint: crds" && $(BIN)/airwarden crds --directory crds --reference docs/reference --check
 	@echo "lint: all good"
 

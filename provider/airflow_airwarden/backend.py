@@ -1,0 +1,124 @@
+"""Airflow's door to bound secrets: `[workers] secrets_backend = airflow_airwarden.backend.AirwardenBackend`.
+
+Airflow imports this module and makes the backend in every process, so nothing is loaded or looked at here before the
+first lookup. A bound secret that cannot be read ends Airflow's search: whatever goes wrong, the answer is
+AirflowSecretsBackendAccessDenied, since Airflow takes any other exception for "ask the next source".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.secrets import BaseSecretsBackend
+
+from airflow_airwarden import airflow_version  # noqa: F401 - refuses Airflow before 3.3
+from airflow_airwarden.processes import THIS_PROCESS
+from airflow_airwarden.settings import settings_of
+
+if TYPE_CHECKING:
+    from airflow_airwarden.sessions import Found
+
+T = TypeVar("T")
+
+
+class AirwardenBackend(BaseSecretsBackend):
+    """Reads the connections, variables and options that the task's own binding holds."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__()
+        self._settings = settings_of(kwargs)
+
+    def __repr__(self) -> str:
+        """Name the map; there is nothing else to show."""
+        return f"AirwardenBackend(map_path={self._settings.map_path!r})"
+
+    def get_connection(self, conn_id: str, team_name: str | None = None) -> Any:  # noqa: ARG002 - a map has no teams
+        """Return a bound connection, or None for an id that is not bound."""
+        read = self._guarded("Connection", conn_id, self._connection)
+        if read is None:
+            return None
+        from airflow_airwarden.masking import mask  # noqa: PLC0415 - only where something was found
+
+        mask(read[1])
+        return read[0]
+
+    async def aget_connection(self, conn_id: str) -> Any:
+        """Do the same for a trigger, whose event loop goes on meanwhile."""
+        read = await asyncio.to_thread(self._guarded, "Connection", conn_id, self._connection)
+        if read is None:
+            return None
+        from airflow_airwarden.masking import amask  # noqa: PLC0415 - only where something was found
+
+        await amask(read[1])
+        return read[0]
+
+    def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
+        """Return a bound connection as a URI, for callers of this older method."""
+        connection = self.get_connection(conn_id, team_name)
+        return None if connection is None else str(connection.get_uri())
+
+    def get_variable(self, key: str, team_name: str | None = None) -> str | None:  # noqa: ARG002 - a map has no teams
+        """Return a bound variable, or None for a key that is not bound."""
+        return self._text("Variable", key)
+
+    def get_config(self, key: str) -> str | None:
+        """Return a bound option, or None for a key that is not bound."""
+        return self._text("Config", key)
+
+    def _text(self, kind: str, key: str) -> str | None:
+        text = self._guarded(kind, key, _text_of)
+        if text is not None:
+            from airflow_airwarden.masking import mask  # noqa: PLC0415 - only where something was found
+
+            mask([text])
+        return text
+
+    def _connection(self, found: Found) -> tuple[Any, list[str]]:
+        """Return the connection in the class that Airflow wants here, and what is secret about it."""
+        from airflow_airwarden import connections  # noqa: PLC0415 - only where something was found
+
+        payload = connections.connection_payload(found.secret, found.reading.values)
+        wanted = self._get_connection_class()
+        if payload.uri:
+            made = self._deserialize_connection_value(wanted, found.secret.id, payload.uri)
+        else:
+            made = wanted(conn_id=found.secret.id, **payload.parts)
+        return made, connections.masked(payload, found.reading.values)
+
+    def _guarded(self, kind: str, wanted: str, take: Callable[[Found], T]) -> T | None:
+        """Return what was found, taken apart, or None for an id that is not bound; all else is a denial."""
+        from airflow_airwarden.errors import LookupRefused, Reason  # noqa: PLC0415 - see the module's docstring
+
+        session = THIS_PROCESS.session(self._settings)
+        try:
+            found = session.look_up(kind, wanted)
+            return None if found is None else take(found)
+        except LookupRefused as refusal:
+            why = str(refusal)
+        except Exception as error:  # noqa: BLE001 - anything else than a denial would open the next source
+            why = f"{Reason.INTERNAL_ERROR}: {_where(error)}. Report it; the secret is not looked for anywhere else"
+        raise _denial(f"Airwarden gives no {kind} {wanted[:250]!r} to binding {session.binding}: {why}")
+
+
+def _text_of(found: Found) -> str:
+    from airflow_airwarden.connections import text_payload  # noqa: PLC0415 - only where something was found
+
+    return text_payload(found.secret, found.reading.values)
+
+
+def _where(error: Exception) -> str:
+    """Name an unforeseen error and its place; its own words could hold a value."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    place = "" if last is None else f" in {last.tb_frame.f_code.co_name}, line {last.tb_lineno}"
+    return f"{type(error).__name__}{place}"
+
+
+def _denial(words: str) -> PermissionError:
+    """Return the one exception that ends Airflow's search."""
+    from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied  # noqa: PLC0415 - not before it is needed
+
+    return AirflowSecretsBackendAccessDenied(words)

@@ -1,0 +1,28 @@
+"""Gives logins and leases up when a task is over, before Airflow ends its process.
+
+Airflow loads the plugin that `provider_info.py` names. `processes.py` does the same once more at the process's end,
+for processes in which no task runs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from airflow.listeners import hookimpl
+from airflow.sdk.plugins_manager import AirflowPlugin
+
+from airflow_airwarden import airflow_version  # noqa: F401 - refuses Airflow before 3.3
+from airflow_airwarden.processes import THIS_PROCESS
+
+
+@hookimpl
+def before_stopping(component: object) -> None:  # noqa: ARG001 - the hook's signature
+    """End this process's sessions."""
+    THIS_PROCESS.end()
+
+
+class AirwardenPlugin(AirflowPlugin):
+    """The listener, as Airflow finds it."""
+
+    name = "airwarden"
+    listeners = [sys.modules[__name__]]  # noqa: RUF012 - Airflow's own attribute

@@ -1,0 +1,14 @@
+"""What `airflow providers list` and the plugin loader read; the entry point in pyproject.toml names it."""
+
+from __future__ import annotations
+
+
+def get_provider_info() -> dict[str, object]:
+    """Return the provider's description, as airflow/provider_info.schema.json has it."""
+    return {
+        "package-name": "airflow-provider-airwarden",
+        "name": "Airwarden",
+        "description": "Reads the secrets that Airwarden bound to the task's own identity, and no others.",
+        "secrets-backends": ["airflow_airwarden.backend.AirwardenBackend"],
+        "plugins": [{"name": "airwarden", "plugin-class": "airflow_airwarden.plugin.AirwardenPlugin"}],
+    }

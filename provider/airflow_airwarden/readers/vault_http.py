@@ -1,0 +1,164 @@
+"""Sends one request to one Vault, and sorts what can come of it.
+
+Called by `vault.py` and `vault_logins.py`. On httpx, which every task has loaded for the Task SDK's own client.
+Nothing ambient is used: no VAULT_ADDR or VAULT_TOKEN, no proxy variables, no .netrc; redirects are not followed,
+so that a token goes to no other host.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from airflow_airwarden.binding_map import VaultStore
+from airflow_airwarden.errors import LookupRefused, Reason
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 5.0
+LARGEST_ANSWER = 4 << 20
+Json = Mapping[str, object]
+_TOKEN_LIKE = re.compile(r"\b(?:hv[sbr]\.|[sbr]\.|eyJ)[A-Za-z0-9_.\-]{8,}|[A-Za-z0-9_\-]{24,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Vault said."""
+
+    status: int
+    body: Mapping[str, object] = field(repr=False)
+    retry_after: float = 0.0
+
+    @property
+    def errors(self) -> str:
+        """Vault's own words, one line, cut, and without what looks like a token."""
+        said = self.body.get("errors")
+        words = " ".join(" ".join(str(each) for each in said).split()) if isinstance(said, list) else ""
+        return _TOKEN_LIKE.sub("[redacted]", words)[:200]
+
+    def part(self, name: str) -> Mapping[str, object]:
+        """Return an object of the answer, empty if there is none."""
+        found = self.body.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def text(self, name: str) -> str:
+        """Return a text of the answer, empty if there is none."""
+        found = self.body.get(name)
+        return found if isinstance(found, str) else ""
+
+
+class Unavailable(Exception):
+    """This address does not serve now: another one, or the same one later, may."""
+
+    def __init__(self, reason: Reason, wrong: str, retry_after: float = 0.0) -> None:
+        super().__init__(wrong)
+        self.reason = reason
+        self.wrong = wrong
+        self.retry_after = retry_after
+
+
+class VaultConnection:
+    """The connections to one address, shared by the threads of one process."""
+
+    def __init__(self, store: VaultStore, address: str) -> None:
+        self.address = address
+        self._extensions = {"sni_hostname": store.server_name} if store.server_name else {}
+        headers = {"X-Vault-Request": "true"}
+        if store.namespace:
+            headers["X-Vault-Namespace"] = store.namespace
+        self._client = httpx.Client(
+            base_url=f"{address}/v1/",
+            headers=headers,
+            verify=_tls(store) if address.startswith("https://") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str = "",
+        body: Json | None = None,
+        correlation: str = "",
+    ) -> Answer:
+        """Send one request; Unavailable if this address does not answer it as an active, unsealed server."""
+        headers = {"X-Vault-Token": token} if token else {}
+        if correlation:
+            headers["X-Correlation-Id"] = correlation
+        try:
+            status, retry_after, content = self._exchange(method, path, headers, body)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+            raise Unavailable(
+                Reason.STORE_UNREACHABLE, f"Vault at {self.address} {what} ({type(error).__name__})"
+            ) from None
+        return _sorted(self.address, Answer(status, _decoded(content), retry_after))
+
+    def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str], body: Json | None
+    ) -> tuple[int, float, bytes]:
+        """Return status, Retry-After and content; READ_SECONDS hold for the whole answer, not for each piece."""
+        ends = time.monotonic() + CONNECT_SECONDS + READ_SECONDS
+        with self._client.stream(
+            method, path, headers=dict(headers), json=body, extensions=self._extensions
+        ) as response:
+            content = b""
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > LARGEST_ANSWER or time.monotonic() > ends:
+                    raise httpx.ReadTimeout("the answer has no end")
+            return response.status_code, _seconds(response.headers.get("Retry-After", "")), content
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _tls(store: VaultStore) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=store.ca_file or None)
+    except (OSError, ssl.SSLError):
+        raise LookupRefused(
+            Reason.STORE_UNREACHABLE,
+            f"the certificate authorities of store {store.name} in {store.ca_file} cannot be read",
+            "Mount the file that the map names, with certificates in PEM",
+        ) from None
+
+
+def _decoded(content: bytes) -> Mapping[str, object]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _seconds(text: str) -> float:
+    return min(float(text), 60.0) if text.isdecimal() else 0.0
+
+
+def _sorted(address: str, answer: Answer) -> Answer:
+    """Return an answer that says something about the request; Unavailable for one that is about the server.
+
+    Vault's words are left out above 500: engines put statements of their own into them.
+    """
+    status = answer.status
+    if status == 503:
+        raise Unavailable(Reason.STORE_SEALED, f"Vault at {address} is sealed or in maintenance", answer.retry_after)
+    if status == 429:
+        raise Unavailable(Reason.STORE_BUSY, f"Vault at {address} has too many requests", answer.retry_after)
+    if status >= 500 or status == 412:
+        raise Unavailable(Reason.STORE_FAILED, f"Vault at {address} failed with status {status}", answer.retry_after)
+    if 300 <= status < 400 or status in {472, 473}:
+        raise Unavailable(Reason.STORE_UNREACHABLE, f"Vault at {address} is not the active server (status {status})")
+    if status == 200 and not answer.body:
+        raise Unavailable(Reason.STORE_FAILED, f"{address} answered with something that is no object: no Vault?")
+    return answer

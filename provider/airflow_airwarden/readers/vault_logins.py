@@ -1,0 +1,246 @@
+"""A task's login to Vault and the leases under it: made once, kept alive, given up at the end.
+
+Called by `vault.py`. One login a process and address; it is renewed at two thirds of its life, and when Vault no
+longer makes it longer it is used to its end and then replaced. Leases go with the token they were made under, so
+giving up the token gives up all of them in one request.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from airflow_airwarden.binding_map import VaultStore
+from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.ports import Ended
+from airflow_airwarden.readers.vault_http import Answer, Unavailable, VaultConnection
+
+_LOG = logging.getLogger(__name__)
+MARGIN = 2.0
+"""Seconds before its end in which something is no longer handed out: it would end under way."""
+_RENEW_AT = 2 / 3
+_STILL_GROWS = 1.0
+"""Seconds by which a renewal that is worth another one moves the end."""
+
+
+@dataclass(slots=True)
+class Life:
+    """A time span that renewals move, of a token or a lease, on the monotonic clock."""
+
+    seconds: float
+    renewable: bool
+    ends: float
+    renew_at: float
+
+    @classmethod
+    def of(cls, seconds: float, *, renewable: bool, now: float) -> Life:
+        """Begin a life; 0 seconds have no end."""
+        if seconds <= 0:
+            return cls(math.inf, renewable=False, ends=math.inf, renew_at=math.inf)
+        return cls(seconds, renewable, now + seconds, now + seconds * _RENEW_AT if renewable else math.inf)
+
+    def renewed(self, seconds: float, *, renewable: bool, now: float) -> None:
+        """Take a renewal in. One that adds next to nothing was the last: the longest lifetime is reached."""
+        grew = now + seconds >= self.ends + min(_STILL_GROWS, self.seconds * 0.1)
+        self.ends = now + seconds
+        self.renew_at = now + seconds * _RENEW_AT if renewable and grew else math.inf
+
+    def refused(self, now: float, *, gone: bool) -> None:
+        """Take a refusal in: it lives to its end, or is gone already."""
+        self.renew_at = math.inf
+        if gone:
+            self.ends = now
+
+    def failed(self, now: float) -> None:
+        """Come again, several times before the end."""
+        left = self.ends - now
+        self.renew_at = now + max(left / 4, 0.5) if left > 0 else math.inf
+
+    def alive(self, now: float) -> bool:
+        """Tell whether there is time enough left to begin something with it."""
+        return now < self.ends - min(MARGIN, self.seconds / 4)
+
+
+@dataclass(slots=True)
+class VaultLogin:
+    """A Vault token in memory, and the leases that were made under it."""
+
+    connection: VaultConnection
+    token: str = field(repr=False)
+    life: Life
+    batch: bool
+    made: float
+    leases: dict[str, Life] = field(default_factory=dict)
+
+    def lease_ends(self, lease: str) -> float:
+        """When the values under a lease stop to work: with the lease or with the token, whichever is first."""
+        life = self.leases.get(lease)
+        if life is None:
+            return 0.0
+        return min(life.ends, self.life.ends) - min(MARGIN, life.seconds / 4)
+
+
+class Logins:
+    """The logins of one store in one process."""
+
+    def __init__(self, store: VaultStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()  # held while logging in: one login, however many threads want it
+        self._sessions: list[VaultLogin] = []
+        self.identity: Mapping[str, str] = {}
+        self.made = 0
+
+    def at(self, connection: VaultConnection, *, instead_of: VaultLogin | None = None) -> VaultLogin:
+        """Return a login at an address, made if there is none alive; LookupRefused or Unavailable if it fails.
+
+        ``instead_of`` is one that Vault no longer knows; if another thread has replaced it, that one is returned.
+        """
+        with self._lock:
+            if instead_of in self._sessions:
+                self._sessions.remove(instead_of)
+            now = time.monotonic()
+            for each in self._sessions:
+                if each.connection is connection and each.life.alive(now):
+                    return each
+            made = self._log_in(connection)
+            self._sessions = [each for each in self._sessions if each.life.ends > now] + [made]
+            return made
+
+    def maintain(self) -> float:
+        """Renew tokens and leases that are due; return when the next one is."""
+        now = time.monotonic()
+        for session in list(self._sessions):
+            if session.life.renew_at <= now:
+                _renew(session, session.life, "auth/token/renew-self", {})
+            for lease, life in list(session.leases.items()):
+                if life.renew_at <= now:
+                    increment = {"lease_id": lease, "increment": math.ceil(life.seconds)}
+                    _renew(session, life, "sys/leases/renew", increment)
+                elif life.ends <= now:
+                    session.leases.pop(lease, None)
+        due = [session.life.renew_at for session in self._sessions]
+        due += [life.renew_at for session in self._sessions for life in list(session.leases.values())]
+        return min(due, default=math.inf)
+
+    def close(self) -> list[Ended]:
+        """Revoke every token that still lives, and so its leases: one try each, since the process is about to end."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, []
+        now = time.monotonic()
+        return [_end(self._store.name, each) for each in sessions if each.life.ends > now]
+
+    def _log_in(self, connection: VaultConnection) -> VaultLogin:
+        login = self._store.login
+        jwt = _token_file(self._store)
+        self.made += 1
+        answer = connection.send("POST", f"auth/{login.mount}/login", body={"role": login.role, "jwt": jwt})
+        auth = answer.part("auth")
+        token = auth.get("client_token")
+        if answer.status != 200 or not isinstance(token, str) or not token:
+            raise LoginRefused(self._store, answer)
+        self.identity = _identity(jwt, auth)
+        now = time.monotonic()
+        life = Life.of(_number(auth.get("lease_duration")), renewable=auth.get("renewable") is True, now=now)
+        return VaultLogin(connection, token, life, batch=auth.get("token_type") == "batch", made=now)
+
+
+class LoginRefused(LookupRefused):
+    """Vault does not let this account in under this role."""
+
+    def __init__(self, store: VaultStore, answer: Answer) -> None:
+        login = store.login
+        super().__init__(
+            Reason.LOGIN_REFUSED,
+            f"Vault refuses the login under role {login.role} at auth/{login.mount} "
+            f"(status {answer.status}: {answer.errors or 'no token came back'})",
+            "The pod must run under the binding's own account, with a token of the audience that the role asks for",
+        )
+
+
+def _renew(session: VaultLogin, life: Life, path: str, body: Mapping[str, object]) -> None:
+    """Renew a token or a lease; where the store does not answer, it is tried again before the end."""
+    try:
+        answer = session.connection.send("POST", path, token=session.token, body=body)
+    except Unavailable as failure:
+        _LOG.warning("%s: %s is tried again", failure.wrong, path)
+        life.failed(time.monotonic())
+        return
+    now = time.monotonic()
+    if answer.status != 200:
+        _LOG.warning("Vault refuses %s (status %s: %s)", path, answer.status, answer.errors)
+        life.refused(now, gone=answer.status == 400 or "invalid token" in answer.errors)
+        return
+    given = answer.part("auth") or answer.body
+    life.renewed(_number(given.get("lease_duration")), renewable=given.get("renewable") is True, now=now)
+
+
+def _end(store: str, session: VaultLogin) -> Ended:
+    leases = len(session.leases)
+    calls: list[tuple[str, Mapping[str, object]]] = [("auth/token/revoke-self", {})]
+    if session.batch:  # cannot be revoked; its leases can
+        calls = [("sys/leases/revoke", {"lease_id": each}) for each in session.leases]
+    outcome = "Revoked"
+    for path, body in calls:
+        try:
+            answer = session.connection.send("POST", path, token=session.token, body=body)
+        except Unavailable:
+            outcome = "LeftToItsTTL"
+            break
+        if answer.status not in {200, 204}:
+            outcome = "LeftToItsTTL"
+    return Ended(store, leases, outcome)
+
+
+def _token_file(store: VaultStore) -> str:
+    path = store.login.token_file
+    try:
+        jwt = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        jwt = ""
+    if not jwt:
+        raise LookupRefused(
+            Reason.TOKEN_FILE_MISSING,
+            f"the projected token for store {store.name} is not at {path}, or empty",
+            "Run the task in a pod that Airwarden's executor made, or project a token of that audience there",
+        )
+    return jwt
+
+
+def _identity(jwt: str, auth: Mapping[str, object]) -> Mapping[str, str]:
+    """Say whose token it is: account and namespace in Vault's word, the pod's name in the token's own."""
+    metadata = auth.get("metadata")
+    said = metadata if isinstance(metadata, dict) else {}
+    claims = _claims(jwt)
+    pod = claims.get("pod")
+    found = {
+        "namespace": said.get("service_account_namespace") or claims.get("namespace"),
+        "serviceAccount": said.get("service_account_name") or _name(claims.get("serviceaccount")),
+        "pod": _name(pod),
+    }
+    return {key: value for key, value in found.items() if isinstance(value, str) and value}
+
+
+def _name(part: object) -> object:
+    return part.get("name") if isinstance(part, dict) else None
+
+
+def _claims(jwt: str) -> Mapping[str, object]:
+    """Return the token's Kubernetes claims. Nothing is decided by them, so nothing is verified."""
+    try:
+        middle = jwt.split(".")[1]
+        body = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+        found = body["kubernetes.io"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0

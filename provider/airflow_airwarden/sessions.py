@@ -1,0 +1,196 @@
+"""One lookup from beginning to end: the map, the cache, the one request, the audit line.
+
+`processes.py` keeps one Session a process; `backend.py` asks it. Nothing is asked of any store for an id that the
+map does not hold, at most one request is under way for an id, and what comes back is kept in memory alone, no
+longer than it works.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from airflow_airwarden import asking, audit, metrics
+from airflow_airwarden.binding_map import BindingMap, Secret, Store, UnboundIDs
+from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.keeper import Keeper
+from airflow_airwarden.map_file import MapFile
+from airflow_airwarden.ports import Reader, Reading
+from airflow_airwarden.readers import open_reader
+from airflow_airwarden.settings import Settings
+
+_UNKNOWN = "unknown"
+"""What a binding is called whose map cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A bound secret and what its store holds for it."""
+
+    secret: Secret
+    reading: Reading
+    binding: str
+
+
+@dataclass(slots=True)
+class _Access:
+    """What is said about one lookup afterwards."""
+
+    type: str
+    id: str
+    began: float = field(default_factory=time.monotonic)
+    secret: Secret | None = None
+    reader: Reader | None = None
+    reading: Reading | None = None
+    cached: bool = False
+
+
+class Session:
+    """What one process knows: the map, the readers, and the values that it has read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._map = MapFile(settings.map_path)
+        self._lock = threading.Lock()
+        self._readers: dict[Store, Reader] = {}
+        self._under_way: dict[Secret, Future[Reading]] = {}
+        self._kept: dict[Secret, tuple[float, Reading]] = {}
+        self._keeper = Keeper()
+        self._binding = (_UNKNOWN, "")
+        self._closed = False
+
+    @property
+    def binding(self) -> str:
+        """Whose map was read last, for messages."""
+        return self._binding[0]
+
+    def look_up(self, kind: str, wanted: str) -> Found | None:
+        """Return a bound secret, or None for an id for which Airflow may ask its next source.
+
+        LookupRefused in every other case; each access leaves one audit line and its metrics.
+        """
+        access = _Access(kind, wanted)
+        outcome: str = Reason.INTERNAL_ERROR
+        try:
+            binding_map = self._map.current()
+            self._binding = (binding_map.binding, binding_map.environment)
+            access.secret = binding_map.secrets.get((kind, wanted))
+            if access.secret is None:
+                outcome = Reason.NOT_BOUND
+                _check_unbound(binding_map, access)
+                return None
+            access.reading = self._reading(binding_map, access, access.secret)
+            outcome = "Read"
+            return Found(access.secret, access.reading, binding_map.binding)
+        except LookupRefused as refusal:
+            outcome = refusal.reason
+            self._written(access, outcome, refusal.wrong)
+            raise
+        finally:
+            if outcome == "Read":
+                self._written(access, outcome, "")
+            self._counted(access, outcome)
+
+    def close(self) -> None:
+        """Give up every login and forget every value; each gives one audit line."""
+        with self._lock:
+            readers, self._readers = list(self._readers.values()), {}
+            self._kept.clear()
+            self._closed = True
+        self._keeper.stop()
+        for reader in readers:
+            for ended in reader.close():
+                facts = {"store": ended.store, "leases": ended.leases, "outcome": ended.outcome}
+                audit.write("end", *self._binding, {**facts, "pod": dict(reader.identity())})
+
+    def _reading(self, binding_map: BindingMap, access: _Access, secret: Secret) -> Reading:
+        """Return what is kept, what another thread is about to get, or what the store answers."""
+        access.reader = reader = self._reader(binding_map.stores[secret.store])
+        with self._lock:
+            kept = self._kept.get(secret)
+            if kept is not None and _works(*kept):
+                access.cached = True
+                return kept[1]
+            waiting = self._under_way.get(secret)
+            mine: Future[Reading] = Future()
+            if waiting is None:
+                self._under_way[secret] = mine
+        if waiting is not None:
+            access.cached = True
+            return waiting.result()
+        try:
+            reading = self._read(reader, secret)
+        except LookupRefused as refusal:
+            mine.set_exception(refusal)
+            raise
+        else:
+            self._keep(secret, reading, binding_map.cache_ttl)
+            mine.set_result(reading)
+            return reading
+        finally:
+            with self._lock:
+                self._under_way.pop(secret, None)
+            if not mine.done():  # this thread was interrupted: the others fail as well, closed
+                mine.set_exception(LookupRefused(Reason.INTERNAL_ERROR, "the read was interrupted", "Ask again"))
+
+    def _reader(self, store: Store) -> Reader:
+        with self._lock:
+            reader = self._readers.get(store)
+            if reader is None:
+                reader = self._readers[store] = open_reader(store, self._settings)
+            return reader
+
+    def _read(self, reader: Reader, secret: Secret) -> Reading:
+        deadline = time.monotonic() + self._settings.lookup_seconds
+        try:
+            return reader.read(secret.place, asking.correlation(asking.asker()), deadline)
+        finally:
+            metrics.requests(secret.store, reader.counts())
+            self._keeper.tend(reader)
+
+    def _keep(self, secret: Secret, reading: Reading, cache_ttl: float) -> None:
+        """Keep a static value for the map's time, and leased credentials for as long as they work: each is a user."""
+        seconds = math.inf if reading.lease else cache_ttl
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if _works(*kept)}
+            if not self._closed:
+                self._kept[secret] = (time.monotonic() + seconds, reading)
+
+    def _written(self, access: _Access, outcome: str, wrong: str) -> None:
+        secret, reader, reading = access.secret, access.reader, access.reading
+        facts: dict[str, object] = {
+            **asking.asker(),
+            "type": access.type,
+            "id": access.id[:250],
+            "outcome": outcome,
+            "reason": wrong,
+        }
+        if secret is not None:
+            facts |= {"store": secret.store, "place": str(secret.place)}
+        if reader is not None:
+            facts |= {"pod": dict(reader.identity())}
+        if reading is not None:
+            facts |= {"version": reading.version, "lease": reading.lease, "address": reading.address}
+            facts |= {"requestID": reading.request_id, "cached": access.cached}
+        audit.write("access", *self._binding, facts)
+
+    @staticmethod
+    def _counted(access: _Access, outcome: str) -> None:
+        store = access.secret.store if access.secret is not None else ""
+        metrics.lookup(access.type, store, outcome, (time.monotonic() - access.began) * 1000)
+
+
+def _works(until: float, reading: Reading) -> bool:
+    return time.monotonic() < min(until, reading.good_until())
+
+
+def _check_unbound(binding_map: BindingMap, access: _Access) -> None:
+    if binding_map.unbound_ids == UnboundIDs.REFUSE:
+        raise LookupRefused(
+            Reason.NOT_BOUND,
+            f"{access.type} {access.id[:250]!r} is not in the binding's map",
+            "Add it to the binding, or correct the id; unboundIDs of the environment keeps it from other sources",
+        )

@@ -1,0 +1,5 @@
+from types import ModuleType
+
+class AirflowPlugin:
+    name: str
+    listeners: list[ModuleType]

@@ -1,0 +1,6 @@
+from typing import Any
+
+class BaseSecretsBackend:
+    def _get_connection_class(self) -> type[Any]: ...
+    @staticmethod
+    def _deserialize_connection_value(conn_class: type[Any], conn_id: str, value: str) -> Any: ...
