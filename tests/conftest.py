@@ -21,7 +21,7 @@ settings.load_profile("airwarden")
 TESTS = Path(__file__).parent
 OWN_PLANES = ("own_plane", "quiet")
 """Fixtures that start a control plane beside the shared one."""
-OWN_FOLDERS = ("admission", "contract", "schema")
+OWN_FOLDERS = ("admission/", "contract/provider/", "contract/vault/", "schema/")
 """Folders whose tests have a control plane to themselves, or need the shared one without its operator."""
 
 
@@ -34,7 +34,7 @@ def _company(item: pytest.Item) -> str:
     needed = getattr(item, "fixturenames", ())
     place = item.path.relative_to(TESTS)
     planes = [each for each in OWN_PLANES if each in needed]
-    return "+".join(planes) or next((each for each in OWN_FOLDERS if each in place.parts), str(place))
+    return "+".join(planes) or next((each for each in OWN_FOLDERS if each in place.as_posix()), str(place))
 
 
 @pytest.fixture(scope="session")

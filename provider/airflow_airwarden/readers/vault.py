@@ -116,6 +116,8 @@ class VaultReader:
                 answered = self._granted(self._connections[index], request, deadline)
             except Unavailable as failure:
                 failed = failed or failure
+                if time.monotonic() > deadline:
+                    break
             else:
                 self._preferred = index
                 return answered

@@ -1,4 +1,4 @@
-"""Builds maps, payload places and readers for the provider's unit tests."""
+"""Builds maps, whole and broken, places and readers for the provider's tests."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ WAREHOUSE: dict[str, Any] = {
     "store": "vault",
     "key": "airflow-prod/connections/warehouse",
 }
+
+
+Change = Callable[[dict[str, Any]], object]
 
 
 def map_body(**changes: Any) -> dict[str, Any]:
@@ -92,3 +95,84 @@ class PlainReader:
 
     def counts(self) -> Mapping[str, int]:
         return {"requests": 1}
+
+
+def change(path: str, value: object) -> Change:
+    """A change of one place of the map; the value ... takes it away."""
+
+    def act(body: dict[str, Any]) -> None:
+        *way, last = path.split(".")
+        part: Any = body
+        for step in way:
+            part = part[int(step)] if step.isdecimal() else part[step]
+        if value is ...:
+            del part[last]
+        else:
+            part[last] = value
+
+    return act
+
+
+WHOLE: list[dict[str, Any]] = [
+    map_body(),
+    {"version": 1, "binding": "ns/b", "secrets": []},
+    map_body(secrets=[{**WAREHOUSE, "field": "uri", "connection": {"host": "db", "port": 5432}}]),
+    map_body(secrets=[{**WAREHOUSE, "connectionFields": {"login": "user"}}]),
+    map_body(stores={"vault": {**VAULT, "namespace": "team/airflow", "tls": {"caFile": "/ca.crt", "serverName": "v"}}}),
+    map_body(
+        secrets=[
+            {"type": "Connection", "id": "a", "store": "vault", "dynamic": {"engine": "db", "role": "ns.r"}},
+            {
+                "type": "Variable",
+                "id": "b",
+                "store": "vault",
+                "dynamic": {"engine": "d", "role": "r", "kind": "Static"},
+            },
+            {
+                "type": "Config",
+                "id": "c",
+                "store": "vault",
+                "dynamic": {"engine": "p", "role": "r", "kind": "Update", "call": "issue", "parameters": {"a": "b"}},
+            },
+        ]
+    ),
+    map_body(
+        stores={"vault": {"type": "File", "path": "/x.json"}, "env": {"type": "Environment", "prefix": "DEV_"}},
+    ),
+]
+"""Maps that are taken."""
+FAULTS: list[tuple[str, Any, str]] = [
+    ("binding", ..., "binding: it is missing"),
+    ("binding", "../x", "binding: it has characters"),
+    ("unboundIDs", "Allow", "unboundIDs: it is none of the known ones"),
+    ("cacheTTLSeconds", -1, "cacheTTLSeconds: it is not between 0 and 3600"),
+    ("cacheTTLSeconds", True, "cacheTTLSeconds: it is no int"),
+    ("extra", 1, "extra: this version of the provider does not know it"),
+    ("secrets", ..., "secrets: it is missing"),
+    ("secrets", ["x"], "secrets[0]: it is no object"),
+    ("secrets", [WAREHOUSE, WAREHOUSE], "secrets[1]: its type and id stand there twice"),
+    ("secrets.0.type", "Secret", "secrets[0].type: it is none of the known ones"),
+    ("secrets.0.id", "a/b", "secrets[0].id: it has characters"),
+    ("secrets.0.id", "..", "secrets[0].id: it has characters"),
+    ("secrets.0.store", "other", "secrets[0].store: no store of the map has this name"),
+    ("secrets.0.key", ..., "secrets[0].key: exactly one of key and dynamic"),
+    ("secrets.0.dynamic", {"engine": "d", "role": "r"}, "secrets[0].key: exactly one of key and dynamic"),
+    ("secrets.0.key", "a/../b", "secrets[0].key: it has characters"),
+    ("secrets.0.key", "a//b", "secrets[0].key: it has characters"),
+    ("secrets.0.key", "a?version=1", "secrets[0].key: it has characters"),
+    ("secrets.0.key", "a%2e%2e/b", "secrets[0].key: it has characters"),
+    ("secrets.0.team", "x", "secrets[0].team: this version of the provider does not know it"),
+    ("secrets.0.connection", {"password": "x"}, "secrets[0].connection.password: it is not known there"),
+    ("secrets.0.connectionFields", {"user": "username"}, "secrets[0].connectionFields.user: it is not known there"),
+    ("stores.vault.type", "Conjur", "stores.vault.type: this version of the provider has no reader for it"),
+    ("stores.vault.addresses", [], "stores.vault.addresses: each must be"),
+    ("stores.vault.addresses", ["https://user@vault"], "stores.vault.addresses: each must be"),
+    ("stores.vault.addresses", ["https://vault/path"], "stores.vault.addresses: each must be"),
+    ("stores.vault.login.method", "Token", "stores.vault.login.method: it is neither Kubernetes nor JWT"),
+    ("stores.vault.login.tokenFile", "token", "stores.vault.login.tokenFile: it is no absolute path"),
+    ("stores.vault.login.role", ..., "stores.vault.login.role: it is missing"),
+    ("stores.vault.kv.version", 3, "stores.vault.kv.version: it is neither 1 nor 2"),
+    ("stores.vault.token", "x", "stores.vault.token: this version of the provider does not know it"),
+    ("stores.vault.tls", {"verify": False}, "stores.vault.tls.verify: this version of the provider does not know it"),
+]
+"""A place of the map, what is put there (... takes it away), and what is said of it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from hypothesis import strategies as st
 from airflow_airwarden.binding_map import Key, UnboundIDs, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.map_file import LARGEST, MapFile, parse_map
-from unit.provider.making import VAULT, WAREHOUSE, map_body, write_map
-
-Change = Callable[[dict[str, Any]], object]
+from unit.provider.making import FAULTS, VAULT, WAREHOUSE, change, map_body, write_map
 
 
 def parsed(body: object) -> Any:
@@ -86,58 +83,6 @@ def test_another_version_is_refused_before_anything_else_is_read() -> None:
 
 def test_a_map_too_large_for_a_configmap_is_refused() -> None:
     assert "larger than" in str(refusal(b" " * (LARGEST + 1)))
-
-
-def change(path: str, value: object) -> Change:
-    """A change of one place of the map; the value ... takes it away."""
-
-    def act(body: dict[str, Any]) -> None:
-        *way, last = path.split(".")
-        part: Any = body
-        for step in way:
-            part = part[int(step)] if step.isdecimal() else part[step]
-        if value is ...:
-            del part[last]
-        else:
-            part[last] = value
-
-    return act
-
-
-FAULTS = [
-    ("binding", ..., "binding: it is missing"),
-    ("binding", "../x", "binding: it has characters"),
-    ("unboundIDs", "Allow", "unboundIDs: it is none of the known ones"),
-    ("cacheTTLSeconds", -1, "cacheTTLSeconds: it is not between 0 and 3600"),
-    ("cacheTTLSeconds", True, "cacheTTLSeconds: it is no int"),
-    ("extra", 1, "extra: this version of the provider does not know it"),
-    ("secrets", ..., "secrets: it is missing"),
-    ("secrets", ["x"], "secrets[0]: it is no object"),
-    ("secrets", [WAREHOUSE, WAREHOUSE], "secrets[1]: its type and id stand there twice"),
-    ("secrets.0.type", "Secret", "secrets[0].type: it is none of the known ones"),
-    ("secrets.0.id", "a/b", "secrets[0].id: it has characters"),
-    ("secrets.0.id", "..", "secrets[0].id: it has characters"),
-    ("secrets.0.store", "other", "secrets[0].store: no store of the map has this name"),
-    ("secrets.0.key", ..., "secrets[0].key: exactly one of key and dynamic"),
-    ("secrets.0.dynamic", {"engine": "d", "role": "r"}, "secrets[0].key: exactly one of key and dynamic"),
-    ("secrets.0.key", "a/../b", "secrets[0].key: it has characters"),
-    ("secrets.0.key", "a//b", "secrets[0].key: it has characters"),
-    ("secrets.0.key", "a?version=1", "secrets[0].key: it has characters"),
-    ("secrets.0.key", "a%2e%2e/b", "secrets[0].key: it has characters"),
-    ("secrets.0.team", "x", "secrets[0].team: this version of the provider does not know it"),
-    ("secrets.0.connection", {"password": "x"}, "secrets[0].connection.password: it is not known there"),
-    ("secrets.0.connectionFields", {"user": "username"}, "secrets[0].connectionFields.user: it is not known there"),
-    ("stores.vault.type", "Conjur", "stores.vault.type: this version of the provider has no reader for it"),
-    ("stores.vault.addresses", [], "stores.vault.addresses: each must be"),
-    ("stores.vault.addresses", ["https://user@vault"], "stores.vault.addresses: each must be"),
-    ("stores.vault.addresses", ["https://vault/path"], "stores.vault.addresses: each must be"),
-    ("stores.vault.login.method", "Token", "stores.vault.login.method: it is neither Kubernetes nor JWT"),
-    ("stores.vault.login.tokenFile", "token", "stores.vault.login.tokenFile: it is no absolute path"),
-    ("stores.vault.login.role", ..., "stores.vault.login.role: it is missing"),
-    ("stores.vault.kv.version", 3, "stores.vault.kv.version: it is neither 1 nor 2"),
-    ("stores.vault.token", "x", "stores.vault.token: this version of the provider does not know it"),
-    ("stores.vault.tls", {"verify": False}, "stores.vault.tls.verify: this version of the provider does not know it"),
-]
 
 
 @pytest.mark.parametrize(("path", "value", "said"), FAULTS)

@@ -1,0 +1,57 @@
+"""The provider as a package: what an older Airflow says to it, and what its wheel says of itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+IMPORTED = "import airflow_airwarden.backend as backend; backend.AirwardenBackend(); print('taken')"
+
+
+def import_beside_airflow(folder: Path, version: str) -> subprocess.CompletedProcess[str]:
+    """Import the backend where Airflow is of a version; of Airflow there is no more than that needs."""
+    (folder / "airflow" / "secrets").mkdir(parents=True)
+    (folder / "airflow" / "__init__.py").write_text(f"__version__ = {version!r}\n")
+    (folder / "airflow" / "secrets" / "__init__.py").write_text("class BaseSecretsBackend: pass\n")
+    paths = {"PYTHONPATH": os.pathsep.join([str(folder), str(REPOSITORY / "provider")])}
+    return subprocess.run([sys.executable, "-c", IMPORTED], env=paths, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("version", ["2.11.0", "3.0.0", "3.2.2"])
+def test_an_older_airflow_is_refused_at_import_with_the_way_out(tmp_path: Path, version: str) -> None:
+    done = import_beside_airflow(tmp_path, version)
+    assert done.returncode != 0
+    assert (
+        f"RuntimeError: airflow-provider-airwarden needs Apache Airflow 3.3 or newer, and this is {version}"
+        in done.stderr
+    )
+    assert "Upgrade Airflow" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["3.3.0", "3.3.0.dev0", "3.10.1", "4.0.0rc1"])
+def test_a_newer_airflow_is_taken(tmp_path: Path, version: str) -> None:
+    assert import_beside_airflow(tmp_path, version).stdout == "taken\n"
+
+
+def test_the_wheel_names_its_entry_point_its_extra_and_its_license(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=REPOSITORY / "provider", check=True, capture_output=True)
+    [path] = tmp_path.glob("airflow_provider_airwarden-*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        info = next(name.partition("/")[0] for name in names if ".dist-info/" in name)
+        metadata = Parser().parsestr(wheel.read(f"{info}/METADATA").decode())
+        entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert {name.partition("/")[0] for name in names} == {"airflow_airwarden", info}
+    assert metadata.get_all("Requires-Dist") == ["apache-airflow>=3.3", "httpx<1,>=0.27; extra == 'vault'"]
+    assert metadata.get_all("License-Expression") == ["Apache-2.0"]
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert {"airflow_airwarden/py.typed", "airflow_airwarden/binding_map.schema.json"} <= set(names)
+    assert "provider_info = airflow_airwarden.provider_info:get_provider_info" in entry_points
