@@ -1,6 +1,6 @@
 """Gives logins and leases up when a task is over, before Airflow ends its process.
 
-Airflow loads the plugin that `provider_info.py` names. `processes.py` does the same once more at the process's end,
+An entry point in pyproject.toml has Airflow load it. `processes.py` does the same once more at the process's end,
 for processes in which no task runs.
 """
 

@@ -1,4 +1,4 @@
-"""What `airflow providers list` and the plugin loader read; the entry point in pyproject.toml names it."""
+"""What `airflow providers list` reads; the entry point in pyproject.toml names it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,4 @@ def get_provider_info() -> dict[str, object]:
         "name": "Airwarden",
         "description": "Reads the secrets that Airwarden bound to the task's own identity, and no others.",
         "secrets-backends": ["airflow_airwarden.backend.AirwardenBackend"],
-        "plugins": [{"name": "airwarden", "plugin-class": "airflow_airwarden.plugin.AirwardenPlugin"}],
     }

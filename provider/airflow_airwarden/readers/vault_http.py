@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason
 
@@ -68,7 +69,7 @@ class VaultConnection:
     def __init__(self, store: VaultStore, address: str) -> None:
         self.address = address
         self._extensions = {"sni_hostname": store.server_name} if store.server_name else {}
-        headers = {"X-Vault-Request": "true"}
+        headers = {"X-Vault-Request": "true", "User-Agent": f"airflow-provider-airwarden/{__version__}"}
         if store.namespace:
             headers["X-Vault-Namespace"] = store.namespace
         self._client = httpx.Client(

@@ -69,6 +69,7 @@ class AirflowEnvironment:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # else an end that is missed by a hair is seen 5 s later
             "PYTHONPATH": str(self.installed),
             **(variables or {}),
         }

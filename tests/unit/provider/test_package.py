@@ -54,4 +54,5 @@ def test_the_wheel_names_its_entry_point_its_extra_and_its_license(tmp_path: Pat
     assert metadata.get_all("License-Expression") == ["Apache-2.0"]
     assert any(name.endswith("/LICENSE") for name in names)
     assert {"airflow_airwarden/py.typed", "airflow_airwarden/binding_map.schema.json"} <= set(names)
+    assert "airwarden = airflow_airwarden.plugin:AirwardenPlugin" in entry_points
     assert "provider_info = airflow_airwarden.provider_info:get_provider_info" in entry_points
