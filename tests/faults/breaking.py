@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.mutant import SOURCE, Mutant
+from faults.mutant import Mutant
 from plane.binaries import REPOSITORY
 
 GREEN, RED = 0, 1
-_NEEDED = ("operator", "tests", "docs", "manifests", "crds", "tools", "pyproject.toml")
+_NEEDED = ("operator", "provider", "tests", "docs", "manifests", "crds", "tools", "pyproject.toml")
 _TIMEOUT = 300.0
 
 
@@ -76,7 +76,7 @@ class Copy:
     def run_broken(self, mutant: Mutant) -> Outcome:
         """Break the copy, run the mutant's tests, and mend it. They must be green before: else red proves nothing."""
         self.hold_green(mutant.tests)
-        path = self.folder / SOURCE / mutant.file
+        path = self.folder / mutant.source / mutant.file
         text = path.read_text()
         path.write_text(text.replace(mutant.text, mutant.replacement))
         try:
@@ -87,4 +87,4 @@ class Copy:
 
 def occurrences(mutant: Mutant) -> int:
     """Return how often the text of a mutant stands in its file."""
-    return (REPOSITORY / SOURCE / mutant.file).read_text().count(mutant.text)
+    return (REPOSITORY / mutant.source / mutant.file).read_text().count(mutant.text)

@@ -43,3 +43,5 @@ class Mutant:
     tests: tuple[str, ...]
     servers: bool = False
     """Whether the tests need the local control plane."""
+    source: Path = SOURCE
+    """The folder that the file is in."""

@@ -13,6 +13,7 @@ from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_inside import INSIDE
 from faults.mutants_jobs import BY_JOB
 from faults.mutants_outside import OUTSIDE
+from faults.mutants_provider import READING
 from faults.mutants_roles import ROLE_MUTANTS
 from faults.mutants_rotation import ROTATING
 from faults.mutants_runs import RUNS
@@ -28,4 +29,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *BOUND_ROTATIONS,
     *BY_JOB,
     *SWEEPING,
+    *READING,
 )
