@@ -90,9 +90,8 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How a task logs in to Vault."""
+    """How a task logs in to Vault; the methods Kubernetes and JWT are the same call, on mounts of two types."""
 
-    method: str  # Kubernetes | JWT: the same call, on a mount of another type
     mount: str
     role: str
     token_file: str

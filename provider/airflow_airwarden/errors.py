@@ -38,4 +38,3 @@ class LookupRefused(Exception):
         super().__init__(f"{reason}: {wrong}. {next_step}")
         self.reason = reason
         self.wrong = wrong
-        self.next_step = next_step

@@ -209,7 +209,6 @@ def _vault(name: str, part: _Part) -> VaultStore:
         name,
         tuple(str(each) for each in addresses),
         Login(
-            method,
             login.text("mount", _PATH, "kubernetes" if method == "Kubernetes" else "jwt"),
             login.text("role", _PATH),
             login.file("tokenFile"),

@@ -32,7 +32,6 @@ class Found:
 
     secret: Secret
     reading: Reading
-    binding: str
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ class Session:
                 return None
             access.reading = self._reading(binding_map, access, access.secret)
             outcome = "Read"
-            return Found(access.secret, access.reading, binding_map.binding)
+            return Found(access.secret, access.reading)
         except LookupRefused as refusal:
             outcome = refusal.reason
             self._written(access, outcome, refusal.wrong)

@@ -186,7 +186,7 @@ READING: tuple[Mutant, ...] = (
         servers=True,
     ),
     _Mutant(
-        "a child uses its parent's login",
+        "a child uses the login of its parent",
         "processes.py",
         "os.register_at_fork(after_in_child=THIS_PROCESS.start_afresh)",
         "",

@@ -94,6 +94,10 @@ class VaultConnection:
         headers = {"X-Vault-Token": token} if token else {}
         if correlation:
             headers["X-Correlation-Id"] = correlation
+        if self._client.is_closed:  # a renewal, or another thread, that the end of the task has overtaken
+            raise Unavailable(
+                Reason.STORE_UNREACHABLE, f"the connection to Vault at {self.address} ended with the task"
+            )
         try:
             status, retry_after, content = self._exchange(method, path, headers, body)
         except (httpx.TransportError, httpx.DecodingError) as error:

@@ -67,7 +67,7 @@ def connection(server: Server) -> Iterator[VaultConnection]:
 
 
 def store(address: str, namespace: str = "") -> VaultStore:
-    return VaultStore("vault", (address,), Login("Kubernetes", "kubernetes", "role", "/token"), namespace)
+    return VaultStore("vault", (address,), Login("kubernetes", "role", "/token"), namespace)
 
 
 def unavailable(call: Callable[[], Answer]) -> Unavailable:
@@ -116,6 +116,11 @@ def test_an_answer_without_end_is_left(
     monkeypatch.undo()
     monkeypatch.setattr(vault_http, "READ_SECONDS", -1.9)
     assert "did not answer in time" in unavailable(lambda: connection.send("GET", "x")).wrong
+
+
+def test_a_renewal_that_meets_the_end_of_the_task_is_no_defect(connection: VaultConnection) -> None:
+    connection.close()
+    assert "ended with the task" in unavailable(lambda: connection.send("POST", "auth/token/renew-self")).wrong
 
 
 def test_what_looks_like_a_token_is_not_quoted() -> None:
