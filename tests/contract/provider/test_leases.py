@@ -58,12 +58,12 @@ def test_a_user_works_past_its_first_life_and_is_replaced_after_its_longest(
     tasks: ProviderBench, database: PostgresServer
 ) -> None:
     name = next(NAMES)
-    bound = tasks.bind(name, database_role(tasks.plane, name, "3s", "8s"))
+    bound = tasks.bind(name, database_role(tasks.plane, name, "6s", "13s"))
     session = bound.session()
     mark = tasks.plane.vault.audit.mark()
     began = time.monotonic()
     made = user(session)
-    wait_for("its first life is over", lambda: time.monotonic() > began + 4, SOON)
+    wait_for("its first life is over", lambda: time.monotonic() > began + 7, SOON)
     assert user(session) == made
     assert database.accepts(str(made["username"]), str(made["password"]))
     assert "sys/leases/renew" in [each.path for each in bound.requests(mark)]
