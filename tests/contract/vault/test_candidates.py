@@ -138,7 +138,7 @@ async def test_a_candidate_is_promoted_over_its_base_alone_and_once(
 async def test_a_version_made_by_hand_is_not_overwritten_and_the_candidate_stays(
     prepared: JobsBench, candidates: Candidates
 ) -> None:
-    about = prepared.subject("by-hand")
+    about = prepared.subject("made-by-hand")
     new = (await candidates.hand_over(about)).new
     prepared.admin("POST", f"data/{about.key}", {"data": {"login": "a", "password": "by-hand"}})
     with pytest.raises(errors.VersionMoved):

@@ -27,10 +27,12 @@ from integration.jobs import (
 )
 from integration.objects import KV
 from integration.rotations import Rotation
-from plane.control_plane import Plane
+from plane.control_plane import ControlPlane, Plane
 from plane.kubelet import Kubelet
+from plane.operator import install
 from plane.postgres_server import PostgresServer
 from plane.proxy import Request, Stop
+from plane.vault_admin import prepare_store
 
 STATUS: Final = "/airflowsecretrotations/{name}/status$"
 JOBS: Final = "/namespaces/airwarden-rotation/jobs"
@@ -86,9 +88,17 @@ def stop_at(made: Rotation, point: str, *, after: bool) -> Stop:
 
 
 @contextmanager
-def placing_jobs(own_plane: Plane, postgres: PostgresServer) -> Iterator[Placing]:
-    """Run a node, and an operator behind proxies that runs Jobs."""
-    with Placed(own_plane, OPTION) as placed, Kubelet(own_plane) as kubelet:
+def _operated(plane: Plane) -> Iterator[Placed]:
+    install(plane)
+    prepare_store(plane)
+    with Placed(plane, OPTION) as placed:
+        yield placed
+
+
+@contextmanager
+def placing_jobs(postgres: PostgresServer) -> Iterator[Placing]:
+    """Run a control plane with a node, and its one operator, behind proxies, which runs Jobs."""
+    with ControlPlane() as plane, _operated(plane) as placed, Kubelet(plane) as kubelet:
         permit_jobs(placed.world)
         permit_rotations_by_job(placed.world)
         set_up_postgres(placed.world, postgres)

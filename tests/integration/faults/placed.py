@@ -39,7 +39,8 @@ class Placed:
         self.api = Proxy(plane.api_url, str(plane.ca_path), pair)
         config = yaml.safe_load(plane.kubeconfig_for(NAMESPACE, ACCOUNT).read_text())
         config["clusters"][0]["cluster"]["server"] = self.api.address
-        self.kubeconfig = plane.data_dir / "kubeconfigs" / "proxied.yaml"
+        # Of its own: another operator behind proxies may run on the same plane.
+        self.kubeconfig = plane.data_dir / "kubeconfigs" / f"proxied-{next(_names)}.yaml"
         write_private(self.kubeconfig, yaml.safe_dump(config).encode())
         options = Options(extra=(f"--kubeconfig={self.kubeconfig}", *extra))
         self.operator = OperatorProcess(plane, options, name="placed")

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 import pytest
 
 from integration.faults.job_placing import POINTS, Placing, live_through, placing_jobs
-from plane.control_plane import Plane
 from plane.postgres_server import PostgresServer
 
 CHOSEN = [each for each, (method, _, _) in POINTS.items() if method != "GET"]
 
 
 @pytest.fixture(scope="module")
-def placing(own_plane: Plane, postgres: PostgresServer) -> Iterator[Placing]:
-    """Run a node, and an operator behind proxies that runs Jobs."""
-    with placing_jobs(own_plane, postgres) as made:
+def placing(postgres: PostgresServer) -> Iterator[Placing]:
+    """Run a control plane of its own with a node, and an operator behind proxies that runs Jobs."""
+    with placing_jobs(postgres) as made:
         yield made
 
 
