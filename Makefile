@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 ARGS ?=
 # Processes that share the tests. Most of them wait for servers, each with a control plane of its own.
-TESTERS ?= 3
+TESTERS ?= 4
 BIN := .venv/bin
 READY := .venv/.ready
 RUN := PYTHONPATH=tools:tests $(BIN)/python
