@@ -44,7 +44,7 @@ class JobsBench:
     def subject(self, name: str, **more: Any) -> Subject:
         """Write a secret and return what a run of its rotation is about."""
         fields = more.pop("fields", {"login": "a", "password": OLD, "host": "db"})
-        key = f"{NAMESPACE}/{name}"
+        key = f"{NAMESPACE}/by-job/{name}"
         self.admin("POST", f"data/{key}", {"data": fields})
         owner = f"{CLUSTER}/{NAMESPACE}/{name}"
         wanted = {"field": "password", "part": Part.VALUE, "generate": Generate(), "base": 1, **more}
@@ -138,7 +138,7 @@ async def test_a_candidate_is_promoted_over_its_base_alone_and_once(
 async def test_a_version_made_by_hand_is_not_overwritten_and_the_candidate_stays(
     prepared: JobsBench, candidates: Candidates
 ) -> None:
-    about = prepared.subject("made-by-hand")
+    about = prepared.subject("by-hand")
     new = (await candidates.hand_over(about)).new
     prepared.admin("POST", f"data/{about.key}", {"data": {"login": "a", "password": "by-hand"}})
     with pytest.raises(errors.VersionMoved):
