@@ -14,6 +14,14 @@ _JOBS, _CANDIDATES = "providers/kubernetes/jobs.py", "providers/vault/rotation/c
 
 BY_JOB: tuple[Mutant, ...] = (
     Mutant(
+        "what is staged is deleted before it is made anew",
+        _CANDIDATES,
+        "        if at:\n            await self.clear(subject.owner)",
+        "        await self.clear(subject.owner)",
+        (CANDIDATES,),
+        servers=True,
+    ),
+    Mutant(
         "any template may be used",
         "domain/guardrails.py",
         "if not set(request.templates) <= set(rule.job_templates):",
@@ -88,8 +96,8 @@ BY_JOB: tuple[Mutant, ...] = (
     Mutant(
         "a candidate is made anew at each try",
         _CANDIDATES,
-        "new = staged if staged is not None and staged != old else await self._stage(subject)",
-        "new = await self._stage(subject)",
+        "new = staged if staged is not None and staged != old else await self._stage(subject, at)",
+        "new = await self._stage(subject, at)",
         (CANDIDATES,),
         servers=True,
     ),

@@ -156,6 +156,10 @@ class VersionMoved(AirwardenError):
     reason = Reason.VERSION_MOVED
 
 
+class VersionGone(VersionMoved):
+    """The store does not keep the version that was asked for any more: it was deleted, or newer ones took its place."""
+
+
 class NotRotatable(AirwardenError):
     """The secret cannot be rotated as it stands, and trying again changes nothing. Nothing was written."""
 

@@ -161,16 +161,17 @@ class Candidates(Protocol):
     async def hand_over(self, subject: Subject) -> Handover:
         """Return what a Job gets, with a candidate that is staged by then: the one that was there, or a new one.
 
-        Raises VersionMoved when the base version is gone, NotRotatable for what no second try mends.
+        Raises VersionGone when the base version is gone, NotRotatable for what no second try mends.
         """
 
     async def stored(self, subject: Subject, version: int) -> Handover:
-        """Return the same for a Job that only tries the value of a version of the secret."""
+        """Return the same for a Job that only tries the value of a version; the base's is empty where it is gone."""
 
     async def promote(self, subject: Subject) -> int:
         """Write the candidate in place of the base version; return its version, also when an earlier try wrote it.
 
-        Raises VersionMoved, and writes nothing, when somebody else wrote; CandidateGone when none is staged.
+        Raises VersionMoved, and writes nothing, when somebody else wrote, VersionGone when the store does not keep the
+        base any more; CandidateGone when none is staged.
         """
 
     async def restore(self, subject: Subject, version: int) -> int:

@@ -189,6 +189,54 @@ async def test_a_candidate_that_the_secret_holds_already_is_replaced(
     await candidates.promote(about)
     second = (await candidates.hand_over(replace(about, base=2))).new
     assert second != first
+    staged = prepared.staged(about)
+    assert staged is not None
+    assert staged["data"]["value"] == second
+
+
+async def test_a_candidate_that_was_deleted_by_hand_is_made_anew(prepared: JobsBench, candidates: Candidates) -> None:
+    about = prepared.subject("deleted-by-hand")
+    first = (await candidates.hand_over(about)).new
+    prepared.admin("DELETE", f"data/airwarden-pending/{about.owner}")
+    second = (await candidates.hand_over(about)).new
+    staged = prepared.staged(about)
+    assert staged is not None
+    assert staged["data"]["value"] == second
+    assert second != first
+
+
+async def test_staging_deletes_nothing_where_nothing_was(
+    prepared: JobsBench, proxied: Candidates, proxy: Proxy
+) -> None:
+    about = prepared.subject("delayed")
+    await proxied.hand_over(about)
+    assert [each.path for each in proxy.requests if each.method == "DELETE"] == []
+
+
+async def test_a_store_that_keeps_one_version_knows_its_own_promotion_again(
+    prepared: JobsBench, candidates: Candidates
+) -> None:
+    about = prepared.subject("one-version")
+    prepared.admin("POST", f"metadata/{about.key}", {"max_versions": 1})
+    await candidates.hand_over(about)
+    assert await candidates.promote(about) == 2
+    assert await candidates.promote(about) == 2, "its base is gone, and the next version is the candidate"
+    stored = await candidates.stored(about, 2)
+    assert (stored.old, stored.new) == ("", prepared.read(about)[1]["password"])
+    with pytest.raises(errors.VersionGone):
+        await candidates.restore(about, 2)
+
+
+async def test_a_base_that_somebody_else_pushed_out_is_told_from_an_own_promotion(
+    prepared: JobsBench, candidates: Candidates
+) -> None:
+    about = prepared.subject("pushed-out")
+    prepared.admin("POST", f"metadata/{about.key}", {"max_versions": 1})
+    await candidates.hand_over(about)
+    prepared.admin("POST", f"data/{about.key}", {"data": {"login": "a", "password": "by-hand"}})
+    with pytest.raises(errors.VersionGone):
+        await candidates.promote(about)
+    assert prepared.read(about)[1]["password"] == "by-hand"
 
 
 @pytest.mark.parametrize(
@@ -211,8 +259,8 @@ async def test_what_cannot_be_handed_over_stages_nothing(
 async def test_all_that_is_staged_is_listed_with_its_time(prepared: JobsBench, candidates: Candidates) -> None:
     about = prepared.subject("listed")
     await candidates.hand_over(about)
-    found = {(each.namespace, each.name): each.made for each in await candidates.staged(CLUSTER)}
-    assert (NAMESPACE, "listed") in found
+    found = {(each.namespace, each.name): each.subject for each in await candidates.staged(CLUSTER)}
+    assert found[NAMESPACE, "listed"] == f"{about.key}#password"
 
 
 @pytest.mark.parametrize("after", [False, True])

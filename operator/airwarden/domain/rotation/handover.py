@@ -50,6 +50,8 @@ class Staged:
     name: str
     """Of its rotation."""
     made: datetime
+    subject: str = ""
+    """Key and field that it was made for, as ``key#field``; empty where nothing says so."""
 
 
 def subject_of(rotation: AirflowSecretRotation, owner: str, run: RunState) -> Subject:

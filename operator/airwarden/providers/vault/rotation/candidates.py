@@ -18,7 +18,9 @@ from airwarden.domain.errors import (
     FieldMissing,
     FieldNotText,
     NoConnectionURI,
+    NotRotatable,
     StoreFailed,
+    VersionGone,
     VersionMoved,
 )
 from airwarden.domain.rotation.handover import Handover, Staged, Subject
@@ -50,26 +52,34 @@ class VaultCandidates:
     async def hand_over(self, subject: Subject) -> Handover:
         """Return what the Job that changes the target gets; stage a candidate where none is."""
         user, old = _held(subject, await self._fields(subject.key, subject.base))
-        staged = await self._staged(subject)
+        staged, at = await self._staged(subject)
         # One that the secret holds already was left by a run whose end was lost: it is no new value.
-        new = staged if staged is not None and staged != old else await self._stage(subject)
+        new = staged if staged is not None and staged != old else await self._stage(subject, at)
         return Handover(old, new, _turn(subject, user))
 
     async def stored(self, subject: Subject, version: int) -> Handover:
         """Return what a Job gets that tries the value of a version."""
-        _, old = _held(subject, await self._fields(subject.key, subject.base))
         user, new = _held(subject, await self._fields(subject.key, version))
+        try:
+            _, old = _held(subject, await self._fields(subject.key, subject.base))
+        except VersionGone:
+            old = ""  # a store that keeps few versions has only the one that is tried
         return Handover(old, new, user)
 
     async def promote(self, subject: Subject) -> int:
         """Write the candidate in place of the base version; return its version, also when it is there already."""
-        fields = await self._fields(subject.key, subject.base)
-        candidate = await self._staged(subject)
+        candidate, _ = await self._staged(subject)
         if candidate is None:
             raise CandidateGone(
                 f"the candidate of run {subject.run} is not below {PENDING}/ any more: the target has a value that "
                 "nobody knows, or still the old one"
             )
+        try:
+            fields = await self._fields(subject.key, subject.base)
+        except VersionGone:
+            if await self._has(subject, candidate):
+                return subject.base + 1  # an earlier try of ours, after which the store keeps no base
+            raise
         wanted = _changed(subject, fields, candidate)
         return await self._put(subject.key, subject.base, wanted, (wanted[subject.field], candidate))
 
@@ -92,8 +102,16 @@ class VaultCandidates:
                 path = self._metadata(f"{cluster}/{namespace}/{name}")
                 answer = await self._client.request(Call("GET", path))
                 if not answer.absent:
-                    found.append(Staged(namespace, name, _time(answer, path)))
+                    found.append(Staged(namespace, name, _time(answer, path), _subject(answer)))
         return tuple(found)
+
+    async def _has(self, subject: Subject, candidate: str) -> bool:
+        """Tell whether the version after the base holds the candidate, and the user whose it is."""
+        try:
+            user, value = _held(subject, await self._fields(subject.key, subject.base + 1))
+        except (VersionGone, NotRotatable):
+            return False
+        return value == candidate and subject.switch in ("", user)
 
     async def _put(self, key: str, base: int, wanted: Fields, values: tuple[str, ...]) -> int:
         path = self._path("data", key)
@@ -114,16 +132,22 @@ class VaultCandidates:
         answer = await self._client.request(Call("GET", path))
         found = answer.data.get("data")
         if answer.absent:
-            raise VersionMoved(f"version {version} of secret {key} is gone: nothing was written")
+            raise VersionGone(f"version {version} of secret {key} is gone: nothing was written")
         if not isinstance(found, Mapping):
             raise StoreFailed(f"Vault answered GET {path} without a secret: is it a Vault?")
         return found
 
-    async def _staged(self, subject: Subject) -> str | None:
-        """Return the value that is staged for the run's field; None when there is none. Raises CandidateTaken."""
+    async def _staged(self, subject: Subject) -> tuple[str | None, int]:
+        """Return the value that is staged for the run's field, None when there is none, and the newest version there.
+
+        That is 0 where none was ever, and the deleted one's where it was deleted by hand. Raises CandidateTaken.
+        """
         answer = await self._client.request(Call("GET", self._data(subject.owner)))
+        metadata = answer.data.get("metadata")
+        newest = metadata.get("version") if isinstance(metadata, Mapping) else None
+        at = newest if isinstance(newest, int) else 0
         if answer.absent:
-            return None
+            return None, at
         found = answer.data.get("data")
         value = found.get("value") if isinstance(found, Mapping) else None
         if not isinstance(found, Mapping) or not isinstance(value, str) or not value:
@@ -133,14 +157,17 @@ class VaultCandidates:
                 f"what waits below {PENDING}/{subject.owner} is for {found.get('key')}, not for {_named(subject)}: a "
                 "target may have it. Delete it there if none has"
             )
-        metadata = answer.data.get("metadata")
         if not isinstance(metadata, Mapping) or not metadata.get("custom_metadata"):
             await self._mark(subject)  # a crash came between the two
-        return value
+        return value, at
 
-    async def _stage(self, subject: Subject) -> str:
-        """Make a candidate and stage it. What was deleted there by hand goes for good first."""
-        await self.clear(subject.owner)
+    async def _stage(self, subject: Subject, at: int) -> str:
+        """Make a candidate and stage it. What was seen there goes for good first: no right reaches to write over it.
+
+        Nothing is deleted where nothing was seen: a network may hold a DELETE back until another try has staged one.
+        """
+        if at:
+            await self.clear(subject.owner)
         value = await self._new_value(subject.generate)
         body = {"data": {"value": value, "key": _named(subject)}, "options": {"cas": 0}}
         await self._client.request(Call("POST", self._data(subject.owner), body, secrets=(value,)))
@@ -210,6 +237,13 @@ def _changed(subject: Subject, fields: Mapping[str, object], candidate: str) -> 
         return {subject.field: with_credentials(uri, subject.switch or None, candidate)}
     named = {subject.user_field: subject.switch} if subject.switch else {}
     return {subject.field: candidate, **named}
+
+
+def _subject(answer: Answer) -> str:
+    """Return the key and field that a candidate is marked as made for; empty where a crash came before the mark."""
+    marks = answer.data.get("custom_metadata")
+    found = marks.get(FOR_KEY) if isinstance(marks, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def _time(answer: Answer, path: str) -> datetime:
