@@ -30,6 +30,7 @@ from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.candidate_sweep import CandidateSweep
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.gaps import LookBack
+from airwarden.reconcile.job_sweep import JobSweep
 from airwarden.reconcile.job_watch import JobWatch
 from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
@@ -145,9 +146,7 @@ async def run(settings: Settings) -> None:
     register_login(registry, kubeconfig)
 
     account_sweep = AccountSweep(settings.cluster, probe_tools.sweeps, Accounts(api))
-    candidate_sweep = CandidateSweep(
-        settings.cluster, probe_tools.backends, rotations.rotators, reader.has_rotation, _now
-    )
+    candidate_sweep = CandidateSweep(settings.cluster, probe_tools.backends, rotations.rotators, reader.rotation, _now)
     over = asyncio.Event()
     background = Background(over)
 
@@ -158,7 +157,9 @@ async def run(settings: Settings) -> None:
         background.start("sweep accounts", account_sweep.run())
         background.start("sweep candidates", candidate_sweep.run())
         if settings.rotation_namespace:
-            background.start("watch jobs", JobWatch(Jobs(api, settings.rotation_namespace), rotations).run())
+            made = Jobs(api, settings.rotation_namespace)
+            background.start("watch jobs", JobWatch(made, rotations).run())
+            background.start("sweep jobs", JobSweep(made, reader.rotation, _now).run())
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:

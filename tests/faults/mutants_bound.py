@@ -57,7 +57,7 @@ BOUND_ROTATIONS: tuple[Mutant, ...] = (
     Mutant(
         "a rotation that may not run stops others",
         "reconcile/rotation_access.py",
-        "return not isinstance(self._judge(spec, entry.key[0], view), Refused)",
+        "return not isinstance(self._judge(spec, entry.key[0], view, templates_of(spec.job, None)), Refused)",
         "return True",
         ("tests/unit/reconcile/test_rotations.py",),
     ),

@@ -8,11 +8,96 @@ from __future__ import annotations
 from faults.mutant import GUARDRAILS, Mutant
 
 JOBS, SETUP = "tests/unit/reconcile/test_job_runs.py", "tests/unit/vault/test_rotation_setup.py"
+SAFETY = "tests/unit/reconcile/test_job_safety.py"
 CANDIDATES = "tests/contract/vault/test_candidates.py"
 _DECIDE, _RUN, _BODY = "domain/rotation/jobs.py", "reconcile/rotation_jobs.py", "providers/kubernetes/job_body.py"
 _JOBS, _CANDIDATES = "providers/kubernetes/jobs.py", "providers/vault/rotation/candidates.py"
 
 BY_JOB: tuple[Mutant, ...] = (
+    Mutant(
+        "verify's template is what is declared by now",
+        _DECIDE,
+        '        return at.template or (job.template if job is not None else "")\n    return at.verify',
+        '        return at.template or (job.template if job is not None else "")\n    return job.verify if job else ""',
+        (SAFETY,),
+    ),
+    Mutant(
+        "a run's templates on record are not judged",
+        _DECIDE,
+        '"Verify": (at.verify,), "VerifyFormer": (at.verify,)}',
+        "}",
+        (SAFETY,),
+    ),
+    Mutant(
+        "a value is tried although no rule permits it",
+        _DECIDE,
+        "        return Finish(unverified(run, obstacle.message))",
+        "        return Prepare(run)",
+        (SAFETY,),
+    ),
+    Mutant(
+        "a Job of another template that is held since a crash is let run",
+        _JOBS,
+        "if found.end is JobEnd.HELD and not is_made_of(made, order.template):",
+        "if False:",
+        (SAFETY,),
+    ),
+    Mutant(
+        "the name in the status says what is deleted",
+        _RUN,
+        "        jobs.job_name(rotation, run),",
+        "        jobs.state(run).job or jobs.job_name(rotation, run),",
+        (SAFETY,),
+    ),
+    Mutant(
+        "the user in the status is written whoever it is",
+        _DECIDE,
+        'unfit = at.stage == "Promote" and not _fits(at, job)',
+        "unfit = False",
+        (SAFETY,),
+    ),
+    Mutant(
+        "Job and Secret stay when their run is over",
+        _RUN,
+        "            await self._jobs.discard(_order(found.rotation, run))",
+        "            pass",
+        (SAFETY,),
+    ),
+    Mutant(
+        "a run whose strategy was changed goes on by itself",
+        "reconcile/rotations.py",
+        "            step = Start(begun(step.run))",
+        "            pass",
+        (SAFETY,),
+    ),
+    Mutant(
+        "Jobs that a run waits for are swept",
+        "reconcile/job_sweep.py",
+        "        if run is None or run.id != order.run or jobs.job_name(rotation, run) != order.name:",
+        "        if True:",
+        (SAFETY,),
+    ),
+    Mutant(
+        "Jobs of any name are swept",
+        "reconcile/job_sweep.py",
+        "    if not _OURS.fullmatch(name) or not all(told):",
+        "    if not all(told):",
+        (SAFETY,),
+    ),
+    Mutant(
+        "Jobs of others are swept",
+        "reconcile/job_sweep.py",
+        "    return order if is_of_run(body, order) else None",
+        "    return order",
+        (SAFETY,),
+    ),
+    Mutant(
+        "a Job that went unseen counts as failed",
+        _DECIDE,
+        "    if outcome.end is JobEnd.ABSENT and at.lost < MOST_LOST:",
+        "    if False:",
+        (SAFETY,),
+    ),
     Mutant(
         "what is staged is deleted before it is made anew",
         _CANDIDATES,
@@ -127,7 +212,7 @@ BY_JOB: tuple[Mutant, ...] = (
     Mutant(
         "candidates are swept while a rotation has them",
         "reconcile/candidate_sweep.py",
-        "if await self._exists(each.namespace, each.name):",
+        "if is_wanted(each, await self._rotation(each.namespace, each.name)):",
         "if False:",
         (JOBS,),
     ),

@@ -372,7 +372,7 @@ class Reason(Enum):
     )
     JOB_GONE = Explanation(
         "JobGone",
-        "The Job of a rotation was deleted before its end was seen: whether it changed the target is not known.",
+        "The Job of a rotation went before its end was seen, or the run's strategy or users were edited meanwhile.",
         "Ask for a run: it takes the same candidate, so that the target and the store come together again.",
     )
     JOB_NOT_OWNED = Explanation(
@@ -388,7 +388,7 @@ class Reason(Enum):
     CANDIDATE_TAKEN = Explanation(
         "CandidateTaken",
         "What waits under the rotation's name below airwarden-pending/ was made for another key or field.",
-        "If no target has that value, delete it there; a sweep does so a day after its rotation is gone.",
+        "If no target has that value, delete it there; a sweep does so when it is a day old.",
     )
     CANDIDATE_GONE = Explanation(
         "CandidateGone",

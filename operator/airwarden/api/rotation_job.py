@@ -85,7 +85,7 @@ class JobState(StatusModel):
     attempt: int = 1
     """Which try of the stage."""
     job: Annotated[str, Field(max_length=63)] = ""
-    """Name of its Job in the rotation namespace."""
+    """Name of its Job in the rotation namespace, for people: what is done follows from the run alone."""
     deadline: Annotated[str, Field(max_length=64)] = ""
     """When the Job that runs must have ended, RFC 3339; empty before it was let run."""
     not_before: Annotated[str, Field(max_length=64)] = ""
@@ -96,6 +96,12 @@ class JobState(StatusModel):
     """The one of two users that the Job changed, and that the promotion names in the secret."""
     user_field: Annotated[str, Field(max_length=128)] = ""
     """The rotation's job.userField when the Job was made."""
+    template: Annotated[str, Field(max_length=52)] = ""
+    """The rotation's job.template when its first Job was let run: the run uses no other."""
+    verify: Annotated[str, Field(max_length=52)] = ""
+    """The same of job.verify. A rule is asked again before each Job that is made of either."""
+    lost: int = 0
+    """How often the stage's Job was gone before its end was seen, and the try was repeated."""
     version: int = 0
     """Version of the secret that holds the candidate."""
     reason: Annotated[str, Field(max_length=64)] = ""

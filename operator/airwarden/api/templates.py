@@ -14,6 +14,8 @@ RUN: Final = f"{GROUP}/rotation-run"
 ROTATION_NAMESPACE: Final = f"{GROUP}/rotation-namespace"
 ROTATION: Final = f"{GROUP}/rotation"
 """Labels of a Job: the rotation that it is for."""
+MADE_OF: Final = f"{GROUP}/made-of"
+"""Annotation of a Job: the template."""
 VOLUME: Final = "airwarden-rotation"
 MOUNT_PATH: Final = f"/var/run/secrets/{GROUP}/rotation"
 VARIABLES: Final = ("AIRWARDEN_NAMESPACE", "AIRWARDEN_ROTATION", "AIRWARDEN_KEY", "AIRWARDEN_RUN")

@@ -1,6 +1,7 @@
-"""Removes candidates of rotations that are gone: values that no Job will bring a target to any more.
+"""Removes candidates that no rotation is for any more: values that no Job will bring a target to.
 
-Nothing is undone when a rotation is deleted, so what waits for it in the store stays until here. One for the process,
+Nothing is undone when a rotation is deleted or given another strategy, so what waits for it in the store stays until
+here, and so does what waits for one of the same name that was for another key or field. One for the process,
 started by `airwarden.operator_process`; where no rule permits rotations by Job, nothing is asked.
 """
 
@@ -13,9 +14,10 @@ from typing import Final
 import structlog
 
 from airwarden.api.backend import Operation
+from airwarden.api.rotation import Strategy
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.rotation.handover import Staged
-from airwarden.providers.kubernetes.api import Absent
+from airwarden.providers.kubernetes.api import Absent, Json
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotators import Rotators
@@ -35,13 +37,13 @@ class CandidateSweep:
         cluster: str,
         backends: Backends,
         rotators: Rotators,
-        exists: Callable[[str, str], Awaitable[bool]],
+        rotation: Callable[[str, str], Awaitable[Json | None]],
         clock: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._backends = backends
         self._rotators = rotators
-        self._exists = exists
+        self._rotation = rotation
         self._clock = clock
 
     async def run(self) -> None:
@@ -62,7 +64,7 @@ class CandidateSweep:
         gone: list[Key] = []
         for each in ripe(await candidates.staged(self._cluster), self._clock()):
             # Asked of the API server itself: what is not in memory may only not have been seen.
-            if await self._exists(each.namespace, each.name):
+            if is_wanted(each, await self._rotation(each.namespace, each.name)):
                 continue
             await candidates.clear(f"{self._cluster}/{each.namespace}/{each.name}")
             log.info("candidate swept", backend=runtime.name, namespace=each.namespace, rotation=each.name)
@@ -81,6 +83,17 @@ class CandidateSweep:
 def ripe(staged: Iterable[Staged], now: datetime) -> tuple[Staged, ...]:
     """Return the candidates that no run can be about any more, if their rotations are gone."""
     return tuple(each for each in staged if now - each.made > OLD_ENOUGH)
+
+
+def is_wanted(staged: Staged, rotation: Json | None) -> bool:
+    """Tell whether a rotation may still bring its target to the candidate; one that a run is under way for may."""
+    if rotation is None:
+        return False
+    spec = rotation.get("spec") or {}
+    if ((rotation.get("status") or {}).get("run") or {}).get("job"):
+        return True
+    subject = f"{spec.get('key')}#{spec.get('field')}"
+    return spec.get("strategy") == Strategy.JOB and staged.subject in ("", subject)
 
 
 def rotates_by_job(runtime: Runtime) -> bool:

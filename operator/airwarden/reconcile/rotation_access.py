@@ -17,6 +17,7 @@ from airwarden.domain.desired import Held
 from airwarden.domain.errors import AirwardenError, RotationNotEnabled
 from airwarden.domain.guardrails import AdmittedRotation, BackendView, Refused, RotationRequest, judge_rotation
 from airwarden.domain.role_guardrails import judge_role
+from airwarden.domain.rotation.jobs import templates_of
 from airwarden.domain.rotation.steps import Obstacle
 from airwarden.domain.rotation.targets import reads_role
 from airwarden.providers.kubernetes.objects import ObjectWriter
@@ -130,16 +131,20 @@ class Gate:
         if view.deleting:
             return Obstacle(Reason.BACKEND_INVALID, f"AirflowSecretBackend {view.name} is being deleted"), ""
         namespace = rotation.metadata.namespace
-        verdict = self._judge(rotation.spec, namespace, view)
+        run = rotation.status.run if rotation.status is not None else None
+        by_job = rotation.spec.strategy is Strategy.JOB
+        wanted = templates_of(rotation.spec.job, run) if by_job else ()
+        verdict = self._judge(rotation.spec, namespace, view, wanted)
         if verdict is None:
             return Obstacle(Reason.PENDING, f"namespace {namespace} has not been seen yet", passing=True), ""
         if isinstance(verdict, Refused):
             return Obstacle(verdict.reason, verdict.message), ""
         return None, verdict.rule
 
-    def _judge(self, spec: RotationSpec, namespace: str, view: BackendView) -> AdmittedRotation | Refused | None:
+    def _judge(
+        self, spec: RotationSpec, namespace: str, view: BackendView, templates: tuple[str, ...]
+    ) -> AdmittedRotation | Refused | None:
         seen = self._surroundings.namespaces.get(namespace)
-        templates = spec.job.templates if spec.job is not None else ()
         asked = RotationRequest(namespace, seen.labels if seen is not None else None, templates)
         operation = OPERATIONS[spec.strategy]
         if spec.database_role is not None:
@@ -156,4 +161,4 @@ class Gate:
         except ValidationError:
             return False
         view = replace(runtime.view(), name=entry.backend, allow=other.spec.allow)
-        return not isinstance(self._judge(spec, entry.key[0], view), Refused)
+        return not isinstance(self._judge(spec, entry.key[0], view, templates_of(spec.job, None)), Refused)

@@ -23,8 +23,10 @@ from airwarden.domain.errors import (
     NamespaceTerminating,
     NotRotatable,
     ObjectGone,
+    Rejected,
     TemplateMissing,
     TemplateUnfit,
+    VersionGone,
     VersionMoved,
 )
 from airwarden.domain.rotation import jobs
@@ -38,7 +40,7 @@ from airwarden.providers.kubernetes.jobs import Jobs
 from airwarden.providers.ports import Rotator
 
 log = structlog.get_logger("airwarden.rotation_jobs")
-_Step = Prepare | Watch | Promote | Restore | Finish
+_Step = Prepare | Promote | Restore | Finish
 Keep = Callable[[AirflowSecretRotation, RotationStatus], Awaitable[AirflowSecretRotation]]
 Failed = Callable[[AirwardenError, str], Awaitable[Obstacle]]
 
@@ -72,7 +74,7 @@ class JobRuns:
             )
         if not jobs.needs_templates(run):
             return None
-        wanted = job.templates if run is None else (jobs.template_of(job, run),)
+        wanted = jobs.templates_of(job, run)
         try:
             for name in wanted:
                 await self._jobs.template(name)
@@ -88,15 +90,58 @@ class JobRuns:
             run = found.status.run
             if run is None:
                 raise TypeError("only a run that is on record goes on")
-            if hands.rotator is None or found.fault is not None:
-                return found, Rest(obstacle=found.obstacle or found.fault)
             step = jobs.decide_job(found, run)
-            after = step if isinstance(step, Rest | End) else await self._attempt(step, found, hands, hands.rotator)
+            after: RunState | Rest | End
+            if isinstance(step, Watch):
+                after = await self._watched(found, run)  # the Secret goes also while the store is away
+            elif hands.rotator is None or found.fault is not None:
+                return found, Rest(obstacle=found.obstacle or found.fault)
+            elif isinstance(step, Rest | End):
+                after = step
+            else:
+                after = await self._attempt(step, found, hands, hands.rotator)
+            if isinstance(after, End) and not isinstance(step, Watch):
+                after = await self._discard(found, run) or after
             if isinstance(after, Rest | End):
                 return found, after
             found = await self._record(found, hands, after)
             if isinstance(step, Prepare):
                 return found, await self._let_run(found, after)
+
+    async def abandon(self, found: Situation, hands: Hands) -> tuple[Situation, Rest | End]:
+        """End a run whose rotation is no longer by Job: its Job and Secret go, and nothing is promoted."""
+        run = found.status.run
+        if run is None:
+            raise TypeError("only a run that is on record is abandoned")
+        if (stuck := await self._discard(found, run)) is not None:
+            return found, stuck
+        if not jobs.state(run).version:
+            return found, jobs.abandoned(run)
+        # The store has the candidate already: it is nobody's any more.
+        if hands.rotator is None or found.fault is not None:
+            return found, Rest(obstacle=found.obstacle or found.fault)
+        try:
+            await hands.rotator.candidates.clear(found.owner)
+        except AirwardenError as error:
+            return found, Rest(obstacle=await hands.failed(error, "removing a candidate"))
+        seen = jobs.unverified(run, "the strategy was changed") if jobs.may_have_job(run) else run
+        return found, jobs.finished(seen)
+
+    async def _discard(self, found: Situation, run: RunState) -> Rest | None:
+        """Take away what the cluster may have of a run that ends; return why it cannot be done."""
+        if self._jobs is None or not jobs.may_have_job(run):
+            return None
+        try:
+            await self._jobs.discard(_order(found.rotation, run))
+        except ClusterForbidden as error:
+            return Rest(obstacle=jobs.stuck(error.message))
+        return None
+
+    async def _watched(self, found: Situation, run: RunState) -> RunState | Rest | End:
+        try:
+            return await self._watch(found, run)
+        except (ClusterForbidden, JobNotOwned) as error:
+            return Rest(obstacle=_in_cluster(error))
 
     async def _attempt(self, step: _Step, found: Situation, hands: Hands, rotator: Rotator) -> RunState | Rest | End:
         """Do one step; return what is to be recorded, or what the run comes to. Raises when the cluster fails."""
@@ -106,34 +151,34 @@ class JobRuns:
             return Rest(obstacle=_in_cluster(error))
         except NotRotatable as error:
             return End(step.run, Result.FAILED, error.reason, error.message)
-        except VersionMoved:
-            return jobs.superseded(step.run)
+        except VersionMoved as error:
+            return jobs.moved(step.run, gone=isinstance(error, VersionGone))
         except (ClusterFailed, NamespaceTerminating, ObjectGone):
             raise
         except AirwardenError as error:
+            if isinstance(error, Rejected) and isinstance(step, Promote | Restore):
+                return jobs.refused(step.run, error.message)
             return Rest(obstacle=await hands.failed(error, "staging or promoting a candidate"))
 
     async def _do(self, step: _Step, found: Situation, rotator: Rotator) -> RunState | Rest | End:
-        run, job = step.run, _job(found)
+        run = step.run
         subject = subject_of(found.rotation, found.owner, run)
         match step:
             case Prepare():
                 return await self._prepare(found, run, subject, rotator)
-            case Watch():
-                return await self._watch(found, run)
             case Promote():
                 version = await rotator.candidates.promote(subject)
                 await self._mark(found, run, rotator)
-                return jobs.promoted(run, version, job)
+                return jobs.promoted(run, version)
             case Restore():
-                return await self._restore(run, subject, rotator)
+                return jobs.restored(run, await rotator.candidates.restore(subject, jobs.state(run).version))
             case Finish():
                 await rotator.candidates.clear(subject.owner)
-                return jobs.finished(run, job)
+                return jobs.finished(run)
 
     async def _prepare(self, found: Situation, run: RunState, subject: Subject, rotator: Rotator) -> RunState:
-        made, order = self._made(), self._order(found, run)
-        template = await made.template(jobs.template_of(_job(found), run))
+        made, order = self._made(), _order(found.rotation, run)
+        template = await made.template(order.template)
         values = await self._values(run, subject, rotator)
         outcome = await made.make(template, order)
         if outcome.end is JobEnd.HELD:
@@ -148,7 +193,7 @@ class JobRuns:
 
     async def _let_run(self, found: Situation, run: RunState) -> Rest:
         """Let the Job run that is on record as running."""
-        order = self._order(found, run)
+        order = _order(found.rotation, run)
         outcome = await self._made().look(order)
         if outcome.end is JobEnd.HELD:
             log.info("job runs", **_named(found.rotation), run=run.id, job=order.name, stage=jobs.state(run).stage)
@@ -156,7 +201,7 @@ class JobRuns:
         return Rest()
 
     async def _watch(self, found: Situation, run: RunState) -> RunState | Rest | End:
-        made, order, now = self._made(), self._order(found, run), self._clock()
+        made, order, now = self._made(), _order(found.rotation, run), self._clock()
         outcome = await made.look(order)
         if outcome.end is JobEnd.HELD and not jobs.overran(run, now):
             # Recorded as running, and killed before it was let run.
@@ -171,13 +216,6 @@ class JobRuns:
         log.info("job ended", **_named(found.rotation), run=run.id, job=order.name, end=outcome.end.value)
         return jobs.watched(run, outcome, _job(found), now)
 
-    async def _restore(self, run: RunState, subject: Subject, rotator: Rotator) -> RunState:
-        try:
-            version = await rotator.candidates.restore(subject, jobs.state(run).version)
-        except VersionMoved:
-            version = 0
-        return jobs.restored(run, version)
-
     async def _mark(self, found: Situation, run: RunState, rotator: Rotator) -> None:
         spec, mark = found.rotation.spec, RunMark(found.owner, run.id, moment_text(self._clock()))
         try:
@@ -191,21 +229,23 @@ class JobRuns:
         status = reports.started(found, run)
         return replace(found, rotation=await hands.keep(found.rotation, status))
 
-    def _order(self, found: Situation, run: RunState) -> JobOrder:
-        metadata, job = found.rotation.metadata, _job(found)
-        return JobOrder(
-            jobs.state(run).job,
-            metadata.namespace,
-            metadata.name,
-            found.rotation.spec.key or "",
-            run.id,
-            seconds(job.timeout),
-        )
-
     def _made(self) -> Jobs:
         if self._jobs is None:
             raise ClusterForbidden("the operator has no rotation namespace any more")
         return self._jobs
+
+
+def _order(rotation: AirflowSecretRotation, run: RunState) -> JobOrder:
+    metadata, job = rotation.metadata, rotation.spec.job
+    return JobOrder(
+        jobs.job_name(rotation, run),
+        metadata.namespace,
+        metadata.name,
+        rotation.spec.key or "",
+        run.id,
+        seconds(job.timeout) if job is not None else 0,
+        jobs.template_of(job, run),
+    )
 
 
 def _in_cluster(error: AirwardenError) -> Obstacle:

@@ -29,7 +29,7 @@ from airwarden.domain.rotation import report as reports
 from airwarden.domain.rotation import roles
 from airwarden.domain.rotation.decide import decide, hindrance, timetable_of, written
 from airwarden.domain.rotation.facts import Facts, RunMark
-from airwarden.domain.rotation.jobs import abandoned
+from airwarden.domain.rotation.jobs import begun
 from airwarden.domain.rotation.schedule import InvalidSchedule
 from airwarden.domain.rotation.steps import (
     Adjust,
@@ -167,11 +167,13 @@ class RotationReconciler:
         """Take steps until there is nothing more to do; return what they came to."""
         under_way = found.status.run
         if under_way is not None and under_way.job is not None and not _by_job(found):
-            return found, abandoned(under_way)
+            return await self._tools.jobs.abandon(found, self._hands(found.rotation, access))
         step = decide(found)
         if isinstance(step, Start | Write) and (used := await self._gate.in_use_now(found.rotation)) is not None:
             return replace(found, obstacle=used), Rest(obstacle=used)
         fresh = isinstance(step, Start)
+        if isinstance(step, Start) and _by_job(found):
+            step = Start(begun(step.run))
         if isinstance(step, Start):
             log.info("run begins", **_named(found.rotation), run=step.run.id, cause=step.run.cause)
             rotation = await self._keep(found.rotation, reports.started(found, step.run))
@@ -360,7 +362,9 @@ class RotationReconciler:
         key = (rotation.metadata.namespace, rotation.metadata.name)
         turn = reports.turns(rotation, rotation.status or RotationStatus(), found.now)
         following = Following("check", _INTERVAL, turn=turn)
-        if isinstance(step, End) and not isinstance(decide(replace(found, obstacle=access.obstacle)), Rest):
+        # What a run by Job was judged by may not be what is declared by now: that is said in another pass.
+        by_job = isinstance(step, End) and step.run.job is not None
+        if by_job or (isinstance(step, End) and not isinstance(decide(replace(found, obstacle=access.obstacle)), Rest)):
             return replace(following, kind="again", after=0.0)
         if access.runtime is not None:
             following = replace(following, after=access.runtime.drift_interval)

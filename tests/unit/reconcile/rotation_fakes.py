@@ -10,7 +10,7 @@ from typing import Any
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.rotation import REQUEST, Generate, Part
-from airwarden.domain.errors import CandidateGone, FieldMissing, RotationNotEnabled, VersionMoved
+from airwarden.domain.errors import CandidateGone, FieldMissing, RotationNotEnabled, VersionGone, VersionMoved
 from airwarden.domain.rotation.facts import RunMark, SecretFacts, SecretState
 from airwarden.domain.rotation.handover import Handover, Staged, Subject
 from airwarden.providers.kubernetes.api import Json
@@ -112,6 +112,10 @@ class FakeCandidates:
         self.made = 0
         self.waiting: dict[str, str] = {}
         self.values = {1: "first"}
+        self.refuses: Exception | None = None
+        """What a write of a version meets."""
+        self.subject = ""
+        """Key and field that are marked on what waits."""
         self._rotator = rotator
         self._journal = journal
 
@@ -124,10 +128,14 @@ class FakeCandidates:
         return Handover(self.values[subject.base], self.waiting[subject.owner], "billing")
 
     async def stored(self, subject: Subject, version: int) -> Handover:
-        return Handover(self.values[subject.base], self.values[version], "billing")
+        if version not in self.values:
+            raise VersionGone("no such version")
+        return Handover(self.values.get(subject.base, ""), self.values[version], "billing")
 
     async def promote(self, subject: Subject) -> int:
         self._journal.begin("promote")
+        if self.refuses is not None:
+            raise self.refuses
         if subject.owner not in self.waiting:
             raise CandidateGone("no candidate")
         value = self.waiting[subject.owner]
@@ -138,6 +146,8 @@ class FakeCandidates:
 
     async def restore(self, subject: Subject, version: int) -> int:
         self._journal.begin("restore")
+        if self.refuses is not None:
+            raise self.refuses
         if self.values.get(version + 1) != self.values[subject.base]:
             self.values[self._rotator.put(subject.key, version)] = self.values[subject.base]
         self._journal.end()
@@ -150,7 +160,7 @@ class FakeCandidates:
 
     async def staged(self, cluster: str) -> tuple[Staged, ...]:
         owners = [each.split("/") for each in self.waiting if each.startswith(f"{cluster}/")]
-        return tuple(Staged(namespace, name, BORN) for _, namespace, name in owners)
+        return tuple(Staged(namespace, name, BORN, self.subject) for _, namespace, name in owners)
 
 
 class RotationBench:

@@ -9,13 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from airwarden.api.templates import MOUNT_PATH, ROTATION, ROTATION_NAMESPACE, RUN, TEMPLATE, VARIABLES, VOLUME
+from airwarden.api.templates import (
+    MADE_OF,
+    MOUNT_PATH,
+    ROTATION,
+    ROTATION_NAMESPACE,
+    RUN,
+    TEMPLATE,
+    VARIABLES,
+    VOLUME,
+)
 from airwarden.domain.errors import TemplateUnfit
 from airwarden.domain.rotation.handover import Handover
 
 Json = dict[str, Any]
-_KEPT_SECONDS: Final = 3600
-"""How long an ended Job stays, for people who read its log."""
+KEPT_SECONDS: Final = 3600
+"""How long an ended Job stays for people who read its log, once its end is on record."""
+_UNSEEN_SECONDS: Final = 7 * 24 * 3600
+"""How long one stays whose end nobody recorded: what says that the target changed must outlast an outage."""
 _MANAGED: Final = {"app.kubernetes.io/managed-by": "airwarden"}
 
 
@@ -31,6 +42,8 @@ class JobOrder:
     run: str
     timeout: int
     """Seconds."""
+    template: str
+    """Name of what it is made of."""
 
 
 def check_template(body: Mapping[str, Any], where: str) -> None:
@@ -66,14 +79,14 @@ def job_body(template: Mapping[str, Any], order: JobOrder) -> Json:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": order.name, "labels": labels},
+        "metadata": {"name": order.name, "labels": labels, "annotations": {MADE_OF: order.template}},
         "spec": {
             "suspend": True,
             "parallelism": 1,
             "completions": 1,
             "backoffLimit": 0,
             "activeDeadlineSeconds": order.timeout,
-            "ttlSecondsAfterFinished": _KEPT_SECONDS,
+            "ttlSecondsAfterFinished": _UNSEEN_SECONDS,
             # It fails at the first pod either way; so the cluster also says with which exit code.
             "podFailurePolicy": {
                 "rules": [{"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [0]}}],
@@ -100,6 +113,12 @@ def secret_body(order: JobOrder, uid: str, values: Handover) -> Json:
         "immutable": True,
         "stringData": {"old": values.old, "new": values.new, "user": values.user},
     }
+
+
+def is_made_of(body: Mapping[str, Any], template: str) -> bool:
+    """Tell whether a Job was made of the template."""
+    annotations = (body.get("metadata") or {}).get("annotations") or {}
+    return annotations.get(MADE_OF) == template
 
 
 def is_of_run(body: Mapping[str, Any], order: JobOrder) -> bool:

@@ -4,6 +4,7 @@ The operator makes and deletes Secrets there and can read none. Called by `airwa
 `airwarden.reconcile.job_watch`.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -12,7 +13,15 @@ from airwarden.domain.errors import JobNotOwned, ObjectGone, TemplateMissing
 from airwarden.domain.rotation.handover import Handover
 from airwarden.domain.rotation.jobs import JobEnd, Outcome
 from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
-from airwarden.providers.kubernetes.job_body import JobOrder, check_template, is_of_run, job_body, secret_body
+from airwarden.providers.kubernetes.job_body import (
+    KEPT_SECONDS,
+    JobOrder,
+    check_template,
+    is_made_of,
+    is_of_run,
+    job_body,
+    secret_body,
+)
 
 _DEADLINE: Final = "DeadlineExceeded"
 _LONGEST: Final = 300
@@ -44,11 +53,15 @@ class Jobs:
         try:
             made = await self._api.post(self._path("jobs"), job_body(template, order))
         except Conflict:
-            found = await self.look(order)
-            if found.end is JobEnd.ABSENT:
-                raise ObjectGone(f"Job {order.name} went while it was made") from None
-            return found
-        return _outcome(made)
+            made = await self._found(order)
+        if not made:
+            raise ObjectGone(f"Job {order.name} went while it was made")
+        found = outcome_of(made)
+        if found.end is JobEnd.HELD and not is_made_of(made, order.template):
+            # Of an earlier try that a crash cut off, and of what was declared then: no rule was asked of that now.
+            await self.end(order.name, found.uid)
+            raise ObjectGone(f"Job {order.name} was of another template, and was deleted")
+        return found
 
     async def hand_over(self, order: JobOrder, uid: str, values: Handover) -> None:
         """Give the Job its Secret. One of that name is replaced: what is in it cannot be read, so it is not trusted."""
@@ -80,13 +93,8 @@ class Jobs:
 
     async def look(self, order: JobOrder) -> Outcome:
         """Return how the Job stands. Raises JobNotOwned when another one has its name."""
-        try:
-            found = await self._api.get(self._path("jobs", order.name))
-        except Absent:
-            return _NO_OUTCOME
-        if not is_of_run(found, order):
-            raise JobNotOwned(f"Job {self.namespace}/{order.name} is not of run {order.run}: delete it")
-        return _outcome(found)
+        found = await self._found(order)
+        return outcome_of(found) if found else _NO_OUTCOME
 
     async def withdraw(self, name: str) -> None:
         """Take the Job's Secret away, if it is there."""
@@ -95,6 +103,39 @@ class Jobs:
     async def end(self, name: str, uid: str) -> None:
         """End the Job of that uid, and what belongs to it."""
         await self._api.delete(self._path("jobs", name), uid=uid)
+
+    async def discard(self, order: JobOrder) -> None:
+        """End the Job that nobody waits for any more, if it is there, and take its Secret away."""
+        try:
+            found = await self.look(order)
+        except JobNotOwned:
+            return
+        if found.end in (JobEnd.HELD, JobEnd.RUNNING):
+            await self.end(order.name, found.uid)
+        await self.withdraw(order.name)
+
+    async def keep(self, name: str, uid: str) -> None:
+        """Let an ended Job go an hour after its end. Nothing happens to one that is gone, or another."""
+        operations: list[Json] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/spec/ttlSecondsAfterFinished", "value": KEPT_SECONDS},
+        ]
+        with contextlib.suppress(Absent, Conflict):
+            await self._api.patch(self._path("jobs", name), operations)
+
+    def all(self) -> AsyncIterator[Json]:
+        """Yield each Job that is labelled as a rotation's."""
+        return self._api.pages(self._path("jobs"), RUN)
+
+    async def _found(self, order: JobOrder) -> Json:
+        """Return the Job, empty when there is none. Raises JobNotOwned when another one has its name."""
+        try:
+            found = await self._api.get(self._path("jobs", order.name))
+        except Absent:
+            return {}
+        if not is_of_run(found, order):
+            raise JobNotOwned(f"Job {self.namespace}/{order.name} is not of run {order.run}: delete it")
+        return found
 
     def ended(self) -> AsyncIterator[tuple[str, Json]]:
         """Yield each change of a Job of a rotation, whatever it is."""
@@ -113,10 +154,11 @@ class Jobs:
 
 def has_ended(body: Mapping[str, Any]) -> bool:
     """Tell whether a Job as the API server shows it is over."""
-    return _outcome(body).end not in (JobEnd.HELD, JobEnd.RUNNING)
+    return outcome_of(body).end not in (JobEnd.HELD, JobEnd.RUNNING)
 
 
-def _outcome(body: Mapping[str, Any]) -> Outcome:
+def outcome_of(body: Mapping[str, Any]) -> Outcome:
+    """Return how a Job as the API server shows it stands."""
     uid = str((body.get("metadata") or {}).get("uid", ""))
     true = {
         each.get("type"): each

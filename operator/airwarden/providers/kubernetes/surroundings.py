@@ -36,11 +36,11 @@ class SurroundingsReader:
         """Yield all AirflowSecretRotations."""
         return self._api.pages(f"/apis/{API_VERSION}/{ROTATIONS}")
 
-    async def has_rotation(self, namespace: str, name: str) -> bool:
-        """Tell whether there is such a rotation, asked for by its name. A kind that is not served raises Absent."""
+    async def rotation(self, namespace: str, name: str) -> Json | None:
+        """Return the rotation of that name; None when there is none. A kind that is not served raises Absent."""
         where = f"/apis/{API_VERSION}/namespaces/{namespace}/{ROTATIONS}"
         found = await self._api.get(f"{where}?fieldSelector=metadata.name%3D{name}")
-        return bool(found.get("items"))
+        return next(iter(found.get("items") or ()), None)
 
     async def has_binding(self, namespace: str, name: str) -> bool:
         """Tell whether there is such a binding, asked for by its name. A kind that is not served raises Absent."""
