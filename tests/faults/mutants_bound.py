@@ -56,8 +56,8 @@ BOUND_ROTATIONS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a rotation that may not run stops others",
-        "reconcile/rotation_access.py",
-        "return not isinstance(self._judge(spec, entry.key[0], view, templates_of(spec.job, None)), Refused)",
+        "reconcile/rotation_verdicts.py",
+        "return not isinstance(self.judge(spec, entry.key[0], view, templates_of(spec.job, None)), Refused)",
         "return True",
         ("tests/unit/reconcile/test_rotations.py",),
     ),

@@ -11,10 +11,12 @@ ROLE_GUARDRAILS = "tests/unit/domain/test_role_guardrails.py"
 RUNS_OF_ROLES = "tests/unit/reconcile/test_role_rotations.py"
 ROLE_SETUP = "tests/unit/vault/test_role_setup.py"
 SCHEDULES = "tests/unit/domain/rotation/test_roles.py"
+VERDICTS = "tests/unit/reconcile/test_rotation_verdicts.py"
 DATABASE_ROLES = "tests/unit/vault/test_database_roles.py"
 CONTRACT = "tests/contract/vault/test_database_roles.py"
 _JUDGE, _ROLES = "domain/role_guardrails.py", "domain/rotation/roles.py"
 _RIVALS, _RELEASE = "reconcile/rotation_rivals.py", "reconcile/rotation_release.py"
+_VERDICTS = "reconcile/rotation_verdicts.py"
 _SETUP = "providers/vault/rotation/role_setup.py"
 
 ROLE_MUTANTS: tuple[Mutant, ...] = (
@@ -122,6 +124,34 @@ ROLE_MUTANTS: tuple[Mutant, ...] = (
         "return [each for each in found if admitted(each)]",
         "return list(found)",
         (RUNS_OF_ROLES,),
+    ),
+    Mutant(
+        "whoever names a secret has all rotations of it judged anew in each pass",
+        _VERDICTS,
+        "if kept is None or kept.rules is not rules or",
+        "if kept is None or True or",
+        (VERDICTS,),
+    ),
+    Mutant(
+        "a verdict outlives the rules that it was given by",
+        _VERDICTS,
+        "if kept is None or kept.rules is not rules or",
+        "if kept is None or",
+        (VERDICTS,),
+    ),
+    Mutant(
+        "a verdict outlives the labels of its namespace",
+        _VERDICTS,
+        " or kept.labels != labels:",
+        ":",
+        (VERDICTS,),
+    ),
+    Mutant(
+        "whoever names a secret wakes all rotations of it",
+        "reconcile/rotation_engine.py",
+        "if not verdicts.admitted_or_was(entry):",
+        "if False:",
+        (VERDICTS,),
     ),
     Mutant(
         "a role that is somebody else's is removed",

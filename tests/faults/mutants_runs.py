@@ -43,8 +43,8 @@ RUNS: tuple[Mutant, ...] = (
     Mutant(
         "two rotations of one secret both run",
         "reconcile/rotation_access.py",
-        "obstacle = unreadable or obstacle or conflict_of(rotation, self._cache, self._backends, admitted)",
-        "obstacle = unreadable or obstacle",
+        "obstacle = unreadable or refused or conflict_of(rotation, self._cache, self._backends, self.verdicts.admits)",
+        "obstacle = unreadable or refused",
         (RECONCILE,),
     ),
     Mutant(

@@ -27,7 +27,7 @@ from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Runtime
-from airwarden.reconcile.rotation_access import OPERATIONS
+from airwarden.reconcile.rotation_verdicts import OPERATIONS
 
 _VERBS: Final = {Action.CREATE: "create", Action.UPDATE: "change", Action.DELETE: "remove"}
 CONFLICT: Final = "conflict"

@@ -3,20 +3,14 @@
 Called by `airwarden.reconcile.rotations` at each pass.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
-from pydantic import ValidationError
-
-from airwarden.api.backend import AirflowSecretBackend, Operation
 from airwarden.api.reasons import Reason
-from airwarden.api.rotation import AirflowSecretRotation, RotationSpec, Strategy
+from airwarden.api.rotation import AirflowSecretRotation, Strategy
 from airwarden.domain.desired import Held
 from airwarden.domain.errors import AirwardenError, RotationNotEnabled
-from airwarden.domain.guardrails import AdmittedRotation, BackendView, Refused, RotationRequest, judge_rotation
-from airwarden.domain.role_guardrails import judge_role
+from airwarden.domain.guardrails import Refused
 from airwarden.domain.rotation.jobs import templates_of
 from airwarden.domain.rotation.steps import Obstacle
 from airwarden.domain.rotation.targets import reads_role
@@ -24,7 +18,7 @@ from airwarden.providers.kubernetes.objects import ObjectWriter
 from airwarden.providers.ports import Rotator
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache
-from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
+from airwarden.reconcile.rotation_cache import RotationCache
 from airwarden.reconcile.rotation_rivals import (
     conflict_of,
     revoked_role,
@@ -33,15 +27,9 @@ from airwarden.reconcile.rotation_rivals import (
     unsafe_to_revoke,
     users_seen,
 )
+from airwarden.reconcile.rotation_verdicts import Verdicts
 from airwarden.reconcile.rotators import Rotators
 
-OPERATIONS: Final[Mapping[Strategy, Operation]] = {
-    Strategy.GENERATE: Operation.ROTATE_GENERATE,
-    Strategy.NATIVE: Operation.ROTATE_NATIVE,
-    Strategy.JOB: Operation.ROTATE_JOB,
-    Strategy.REVOKE: Operation.ROTATE_REVOKE,
-}
-"""What an allow rule must permit for each strategy."""
 _LASTING: Final = frozenset({Reason.BACKEND_INVALID, Reason.STORE_CHANGED, Reason.CLUSTER_ID_CONFLICT})
 """Reasons to hold a backend back that are told at once; the others are an outage, which may pass before it matters."""
 
@@ -52,6 +40,8 @@ class Access:
 
     obstacle: Obstacle | None = None
     fault: Obstacle | None = None
+    admitted: bool = False
+    """Whether the rules admit it, whatever else stands against it."""
     rule: str = ""
     runtime: Runtime | None = None
     rotator: Rotator | None = None
@@ -69,7 +59,7 @@ class Gate:
         rotators: Rotators,
         writer: ObjectWriter,
     ) -> None:
-        self._cluster = cluster
+        self.verdicts = Verdicts(cluster, surroundings, backends)
         self._cache = cache
         self._surroundings = surroundings
         self._backends = backends
@@ -86,11 +76,10 @@ class Gate:
         if isinstance(found, Held):
             held = Obstacle(found.reason, found.message, passing=found.reason is not Reason.BACKEND_INVALID)
             return Access(held) if found.reason in _LASTING else Access(unreadable, held)
-        obstacle, rule = self._verdict(rotation, found)
-        admitted = partial(self._is_admitted, runtime=found)
-        obstacle = unreadable or obstacle or conflict_of(rotation, self._cache, self._backends, admitted)
+        refused, rule = self._verdict(rotation, found)
+        obstacle = unreadable or refused or conflict_of(rotation, self._cache, self._backends, self.verdicts.admits)
         obstacle = obstacle or await self._in_use(rotation)
-        access = Access(obstacle, rule=rule, runtime=found)
+        access = Access(obstacle, admitted=refused is None, rule=rule, runtime=found)
         under_way = rotation.status is not None and rotation.status.run is not None
         if obstacle is not None and (not under_way or (unreadable is not None and rotation.spec.declared)):
             return access  # a declared role whose schedule cannot be read has no settings to go on with
@@ -119,11 +108,14 @@ class Gate:
         users = [name async for name, spec in self._writer.bindings() if reads_role(spec, near, role.engine, role.name)]
         return unsafe_to_revoke(rotation, role, sorted(users))
 
-    def rivals(self, rotation: AirflowSecretRotation, runtime: Runtime | None) -> frozenset[str]:
-        """Return the other rotations of the secret in any backend; all of them while the rules cannot be asked."""
-        if runtime is None:
-            return rivals(rotation, self._cache, lambda _: True)
-        return rivals(rotation, self._cache, partial(self._is_admitted, runtime=runtime))
+    def rivals(self, rotation: AirflowSecretRotation, access: Access) -> frozenset[str]:
+        """Return the other rotations of the secret, in any backend, that the rules admit.
+
+        One that may not begin and has no run to end has none: anybody can make a thousand such of one secret.
+        """
+        if not access.admitted and (rotation.status is None or rotation.status.run is None):
+            return frozenset()
+        return rivals(rotation, self._cache, self.verdicts.admits)
 
     def _verdict(self, rotation: AirflowSecretRotation, runtime: Runtime) -> tuple[Obstacle | None, str]:
         """Return what the guardrails say: an obstacle, or the rule that admits the rotation."""
@@ -134,31 +126,9 @@ class Gate:
         run = rotation.status.run if rotation.status is not None else None
         by_job = rotation.spec.strategy is Strategy.JOB
         wanted = templates_of(rotation.spec.job, run) if by_job else ()
-        verdict = self._judge(rotation.spec, namespace, view, wanted)
+        verdict = self.verdicts.judge(rotation.spec, namespace, view, wanted)
         if verdict is None:
             return Obstacle(Reason.PENDING, f"namespace {namespace} has not been seen yet", passing=True), ""
         if isinstance(verdict, Refused):
             return Obstacle(verdict.reason, verdict.message), ""
         return None, verdict.rule
-
-    def _judge(
-        self, spec: RotationSpec, namespace: str, view: BackendView, templates: tuple[str, ...]
-    ) -> AdmittedRotation | Refused | None:
-        seen = self._surroundings.namespaces.get(namespace)
-        asked = RotationRequest(namespace, seen.labels if seen is not None else None, templates)
-        operation = OPERATIONS[spec.strategy]
-        if spec.database_role is not None:
-            return judge_role(spec.database_role, operation, self._cluster, asked, view)
-        return judge_rotation(spec.key or "", operation, asked, view)
-
-    def _is_admitted(self, entry: RotationEntry, *, runtime: Runtime) -> bool:
-        """Tell whether the rules admit another rotation of the same store, or will once its namespace is seen."""
-        other = self._backends.known(entry.backend)
-        if not isinstance(other, AirflowSecretBackend):
-            return False
-        try:
-            spec = RotationSpec.model_validate(entry.load()["spec"])
-        except ValidationError:
-            return False
-        view = replace(runtime.view(), name=entry.backend, allow=other.spec.allow)
-        return not isinstance(self._judge(spec, entry.key[0], view, templates_of(spec.job, None)), Refused)

@@ -138,8 +138,12 @@ class RotationEngine:
             self._queue(key, Urgency.CHANGE)
 
     def _wake_rivals(self, entry: RotationEntry) -> None:
-        rivals = (each.key for claim in entry.claims for each in self._cache.of_secret(claim))
-        self._wake({key for key in rivals if key != entry.key})
+        """Wake those that the rotation stops, or no longer does; one that is refused neither stops nor is stopped."""
+        verdicts = self._reconciler.verdicts
+        if not verdicts.admitted_or_was(entry):
+            return
+        rivals = (each for claim in entry.claims for each in self._cache.of_secret(claim) if each.key != entry.key)
+        self._wake({each.key for each in rivals if verdicts.admitted_or_was(each)})
 
     def _wake(self, keys: Iterable[Key]) -> None:
         for key in tuple(keys):
@@ -251,4 +255,5 @@ class RotationEngine:
             asleep.discard(key)
         self._metrics.gone(key)
         self._wake_rivals(lost)
+        self._reconciler.verdicts.forget(key)
         self._told(lost)

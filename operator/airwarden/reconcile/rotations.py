@@ -54,6 +54,7 @@ from airwarden.reconcile.rotation_jobs import Hands, JobRuns
 from airwarden.reconcile.rotation_metrics import RotationMetrics
 from airwarden.reconcile.rotation_release import Blocked, RotationRelease
 from airwarden.reconcile.rotation_roles import adjust_role, looked_at, rotate_role
+from airwarden.reconcile.rotation_verdicts import Verdicts
 from airwarden.reconcile.rotators import Rotators
 from airwarden.reconcile.wording import complaints
 
@@ -109,6 +110,11 @@ class RotationReconciler:
         self._written: dict[Key, RotationEntry] = {}
         """The rotation as the last write of the pass under way left it."""
 
+    @property
+    def verdicts(self) -> Verdicts:
+        """What the rules say of rotations."""
+        return self._gate.verdicts
+
     async def reconcile(self, key: Key) -> Following:
         """Do one pass. Raises AirwardenError when the cluster itself fails, so that the pass is repeated."""
         entry = self._tools.cache.rotations.get(key)
@@ -147,7 +153,7 @@ class RotationReconciler:
             access.obstacle,
             facts,
             fault,
-            self._gate.rivals(rotation, access.runtime),
+            self._gate.rivals(rotation, access),
             reports_drift=access.runtime is not None and access.runtime.reports_drift,
         )
         found = await self._hold(found)

@@ -18,7 +18,7 @@ from airwarden.domain.role_guardrails import judge_role
 from airwarden.domain.rotation import roles
 from airwarden.domain.rotation.decide import timetable_of
 from airwarden.domain.rotation.sugar import wanted
-from airwarden.reconcile.rotation_access import OPERATIONS
+from airwarden.reconcile.rotation_verdicts import OPERATIONS
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from unit.domain.making import view
