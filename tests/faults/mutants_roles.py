@@ -107,8 +107,8 @@ ROLE_MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "leases of others end too",
         _RIVALS,
-        'if len(users) == 1 and users[0].startswith(f"{namespace}/"):',
-        "if users:",
+        "if len(own) == 1 and not others:",
+        "if len(own) == 1:",
         (RUNS_OF_ROLES,),
     ),
     Mutant(
@@ -152,6 +152,41 @@ ROLE_MUTANTS: tuple[Mutant, ...] = (
         "if not verdicts.admitted_or_was(entry):",
         "if False:",
         (VERDICTS,),
+    ),
+    Mutant(
+        "whoever asks for a role keeps its leases from being ended",
+        "domain/rotation/targets.py",
+        "if backend in admitting or (",
+        "if backend in near or (",
+        (RUNS_OF_ROLES,),
+    ),
+    Mutant(
+        "leases that are granted still are ended once the rules do not admit them",
+        "domain/rotation/targets.py",
+        'if each.get("state") == SecretState.GRANTED)',
+        'if each.get("state") == "nothing")',
+        (RUNS_OF_ROLES,),
+    ),
+    Mutant(
+        "leases are ended of a namespace that is not seen yet",
+        "domain/guardrails.py",
+        "(request.labels is None and rule.namespaces.selector is not None)",
+        "False",
+        (RUNS_OF_ROLES,),
+    ),
+    Mutant(
+        "a refused rotation keeps a role in the store",
+        _RELEASE,
+        "other.declares and self._verdicts.admits(other):",
+        "other.declares:",
+        (RUNS_OF_ROLES,),
+    ),
+    Mutant(
+        "a rotation that declares nothing keeps a role in the store",
+        _RELEASE,
+        "other.declares and self._verdicts.admits(other):",
+        "self._verdicts.admits(other):",
+        (RUNS_OF_ROLES,),
     ),
     Mutant(
         "a role that is somebody else's is removed",

@@ -4,7 +4,7 @@ The boundary of design section 2; admission repeats it earlier, but only this de
 Called by `airwarden.domain.desired`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -153,6 +153,19 @@ def judge_rotation(
     return Refused(Reason.ROTATION_NOT_ALLOWED, _rotation_message(key, operation, request, backend, speaking))
 
 
+def may_read_role(engine: str, role: str, request: RotationRequest, allow: Iterable[AllowRule]) -> bool:
+    """Tell whether some rule lets the namespace read leases of a role, whatever account or session it asks for.
+
+    Until the namespace has been seen, every rule that selects by label counts as one that speaks of it.
+    """
+    return any(
+        Operation.READ in rule.operations
+        and _covers_role(rule, engine, role, request.namespace)
+        and (speaks_of(rule, request) or (request.labels is None and rule.namespaces.selector is not None))
+        for rule in allow
+    )
+
+
 def expired(not_after: datetime) -> Refused:
     """Return the refusal of everything after the end of the access."""
     return Refused(
@@ -181,12 +194,12 @@ def _admits_place(rule: AllowRule, item: SecretItem, request: Request) -> bool:
         return False
     if item.key is not None:
         return item.key.startswith(tuple(_prefixes(rule.key_prefixes, request.namespace)))
-    if item.dynamic is None:
-        return False
-    wanted = item.dynamic
+    return item.dynamic is not None and _covers_role(rule, item.dynamic.engine, item.dynamic.role, request.namespace)
+
+
+def _covers_role(rule: AllowRule, engine: str, role: str, namespace: str) -> bool:
     return any(
-        each.engine == wanted.engine
-        and wanted.role.startswith(tuple(role_prefixes(each.role_prefixes, request.namespace)))
+        each.engine == engine and role.startswith(tuple(role_prefixes(each.role_prefixes, namespace)))
         for each in rule.dynamic
     )
 

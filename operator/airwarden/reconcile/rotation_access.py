@@ -13,20 +13,13 @@ from airwarden.domain.errors import AirwardenError, RotationNotEnabled
 from airwarden.domain.guardrails import Refused
 from airwarden.domain.rotation.jobs import templates_of
 from airwarden.domain.rotation.steps import Obstacle
-from airwarden.domain.rotation.targets import reads_role
 from airwarden.providers.kubernetes.objects import ObjectWriter
 from airwarden.providers.ports import Rotator
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.role_users import RoleUsers
 from airwarden.reconcile.rotation_cache import RotationCache
-from airwarden.reconcile.rotation_rivals import (
-    conflict_of,
-    revoked_role,
-    rivals,
-    same_store,
-    unsafe_to_revoke,
-    users_seen,
-)
+from airwarden.reconcile.rotation_rivals import conflict_of, revoked_role, rivals, unsafe_to_revoke
 from airwarden.reconcile.rotation_verdicts import Verdicts
 from airwarden.reconcile.rotators import Rotators
 
@@ -61,10 +54,9 @@ class Gate:
     ) -> None:
         self.verdicts = Verdicts(cluster, surroundings, backends)
         self._cache = cache
-        self._surroundings = surroundings
         self._backends = backends
         self._rotators = rotators
-        self._writer = writer
+        self._users = RoleUsers(surroundings, backends, writer)
 
     async def access(self, rotation: AirflowSecretRotation, unreadable: Obstacle | None) -> Access:
         """Return whether the rotation is admitted, and its store's rotating side when there is use for it."""
@@ -97,16 +89,15 @@ class Gate:
         """
         if (role := revoked_role(rotation)) is None:
             return None
-        users = users_seen(role, same_store(rotation.spec.backend_ref.name, self._backends), self._surroundings)
+        users = self._users.seen(role, rotation.spec.backend_ref.name)
         return unsafe_to_revoke(rotation, role, users) if users else await self.in_use_now(rotation)
 
     async def in_use_now(self, rotation: AirflowSecretRotation) -> Obstacle | None:
         """Return the same, of what the cluster says now. Asked right before leases end: that cannot be taken back."""
         if (role := revoked_role(rotation)) is None:
             return None
-        near = same_store(rotation.spec.backend_ref.name, self._backends)
-        users = [name async for name, spec in self._writer.bindings() if reads_role(spec, near, role.engine, role.name)]
-        return unsafe_to_revoke(rotation, role, sorted(users))
+        users = await self._users.now(role, rotation.spec.backend_ref.name)
+        return unsafe_to_revoke(rotation, role, users)
 
     def rivals(self, rotation: AirflowSecretRotation, access: Access) -> frozenset[str]:
         """Return the other rotations of the secret, in any backend, that the rules admit.

@@ -49,6 +49,11 @@ class RotationEntry:
     """The status says whether it is ready."""
     text: bytes
 
+    @property
+    def declares(self) -> bool:
+        """Whether it declares the database role that it is for, and with it the role's user."""
+        return len(self.claims) > 1
+
     def load(self) -> dict[str, Any]:
         """Return metadata, spec and status as the API server sent them."""
         found = json.loads(self.text)

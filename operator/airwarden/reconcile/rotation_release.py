@@ -20,6 +20,7 @@ from airwarden.providers.ports import RoleRotator
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
 from airwarden.reconcile.rotation_rivals import same_store
+from airwarden.reconcile.rotation_verdicts import Verdicts
 from airwarden.reconcile.rotators import Rotators
 
 log = structlog.get_logger("airwarden.rotations")
@@ -33,11 +34,14 @@ class Blocked(Exception):
 class RotationRelease:
     """Removes what a rotation declared."""
 
-    def __init__(self, cluster: str, cache: RotationCache, backends: Backends, rotators: Rotators) -> None:
+    def __init__(
+        self, cluster: str, cache: RotationCache, backends: Backends, rotators: Rotators, verdicts: Verdicts
+    ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._backends = backends
         self._rotators = rotators
+        self._verdicts = verdicts
 
     async def remove(self, entry: RotationEntry) -> str:
         """Remove the declared role if it is ours; return what there is to tell. Raises Blocked."""
@@ -48,9 +52,11 @@ class RotationRelease:
         backend = (raw["spec"].get("backendRef") or {}).get("name", "")
         near = same_store(backend, self._backends)
         target = claims(raw["spec"])[0]
-        others = [each for each in self._cache.of_secret(target) if each.key != entry.key and each.backend in near]
-        if others:
-            return f"{named(role)} stays: rotation {'/'.join(others[0].key)} declares it too"
+        # Only their own namespace can declare it, and no refused rotation may keep a role that nobody rotates then.
+        others = (each for each in self._cache.of_secret(target) if each.key != entry.key and each.backend in near)
+        for other in others:
+            if other.key[0] == entry.key[0] and other.declares and self._verdicts.admits(other):
+                return f"{named(role)} stays: rotation {'/'.join(other.key)} declares it too"
         return await self._remove(role, backend)
 
     async def _remove(self, role: DatabaseRole, backend: str) -> str:

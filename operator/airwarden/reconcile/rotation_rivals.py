@@ -10,9 +10,9 @@ from airwarden.api.database_role import DatabaseKind, DatabaseRole
 from airwarden.api.reasons import Reason
 from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.domain.rotation.steps import Obstacle, conflict
-from airwarden.domain.rotation.targets import claims, reads_role
+from airwarden.domain.rotation.targets import claims
 from airwarden.reconcile.backends import Backends
-from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotation_cache import RotationCache, RotationEntry
 
 
@@ -64,24 +64,23 @@ def revoked_role(rotation: AirflowSecretRotation) -> DatabaseRole | None:
     return role if role is not None and role.kind is DatabaseKind.DYNAMIC else None
 
 
-def users_seen(role: DatabaseRole, near: frozenset[str], surroundings: Cache) -> tuple[str, ...]:
-    """Return the bindings, as ``namespace/name``, that use a role through these backends, as far as they are known."""
-    keys = {key for name in near for key in surroundings.using_backend(name)}
-    users = (key for key in keys if reads_role(surroundings.bindings[key].load()["spec"], near, role.engine, role.name))
-    return tuple(sorted("/".join(each) for each in users))
+def unsafe_to_revoke(rotation: AirflowSecretRotation, role: DatabaseRole, users: Sequence[Key]) -> Obstacle | None:
+    """Return why leases of a dynamic role may not be ended: somebody else's would end with them.
 
-
-def unsafe_to_revoke(rotation: AirflowSecretRotation, role: DatabaseRole, users: Sequence[str]) -> Obstacle | None:
-    """Return why leases of a dynamic role may not be ended: somebody else's would end with them."""
+    Not passing: each look may list all bindings, so that it is looked again only as often as at one that is ready.
+    """
     namespace = rotation.metadata.namespace
-    if len(users) == 1 and users[0].startswith(f"{namespace}/"):
+    own = sorted(name for each, name in users if each == namespace)
+    others = len(users) - len(own)
+    if len(own) == 1 and not others:
         return None
-    listed = ", ".join(users[:8]) + (", …" if len(users) > 8 else "")
+    listed = [f"{namespace}/{each}" for each in own[:8]] + (["…"] if len(own) > 8 else [])
+    if others:
+        listed.append(f"{others} in other namespaces")
     return Obstacle(
         Reason.ROLE_IN_USE,
         f"leases of role {role.name} of engine {role.engine} are ended only while exactly one binding uses it, which "
-        f"is in namespace {namespace}. Used by: {listed or 'no binding'}",
-        passing=True,
+        f"is in namespace {namespace}. Used by: {', '.join(listed) or 'no binding'}",
     )
 
 

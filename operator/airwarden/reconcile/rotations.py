@@ -104,7 +104,7 @@ class RotationReconciler:
     def __init__(self, tools: RotationTools) -> None:
         self._tools = tools
         self._gate = Gate(tools.cluster, tools.cache, tools.surroundings, tools.backends, tools.rotators, tools.writer)
-        self._release = RotationRelease(tools.cluster, tools.cache, tools.backends, tools.rotators)
+        self._release = RotationRelease(tools.cluster, tools.cache, tools.backends, tools.rotators, self.verdicts)
         self._retry_after: dict[Key, float | None] = {}
         """Of the pass under way: what the store asked for when it failed."""
         self._written: dict[Key, RotationEntry] = {}

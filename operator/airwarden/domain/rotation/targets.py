@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airwarden.api.binding import DynamicKind, SecretItem
+from airwarden.api.conditions import SecretState
 from airwarden.api.database_role import DatabaseKind
 
 
@@ -21,7 +22,7 @@ def claims(spec: Mapping[str, Any]) -> tuple[str, ...]:
         return (spec.get("key", ""),)
     engine = role.get("engine", "")
     name = role.get("name", "")
-    found = [f"connection {engine} {name}" if role.get("kind") == DatabaseKind.ROOT else _role(engine, name)]
+    found = [f"connection {engine} {name}" if role.get("kind") == DatabaseKind.ROOT else role_claim(engine, name)]
     if declared := role.get("declare"):
         found.append(f"user {engine} {declared.get('connection', '')} {declared.get('username', '')}")
     return tuple(found)
@@ -30,23 +31,42 @@ def claims(spec: Mapping[str, Any]) -> tuple[str, ...]:
 def read_by(item: Mapping[str, Any]) -> str:
     """Return what a secret of a binding's spec is read from, in the words of `claims`."""
     dynamic = item.get("dynamic")
-    return _role(dynamic.get("engine", ""), dynamic.get("role", "")) if dynamic else item.get("key", "")
+    return role_claim(dynamic.get("engine", ""), dynamic.get("role", "")) if dynamic else item.get("key", "")
 
 
 def read_from(item: SecretItem) -> str:
     """Return the same of a secret that holds to its schema."""
-    return _role(item.dynamic.engine, item.dynamic.role) if item.dynamic is not None else item.key or ""
+    return role_claim(item.dynamic.engine, item.dynamic.role) if item.dynamic is not None else item.key or ""
 
 
-def reads_role(spec: Mapping[str, Any], backends: frozenset[str], engine: str, role: str) -> bool:
-    """Tell whether a binding's spec reads leases of the role through one of the backends."""
-    for item in spec.get("secrets") or ():
+def uses_role(body: Mapping[str, Any], engine: str, role: str, admitting: frozenset[str], near: frozenset[str]) -> bool:
+    """Tell whether a binding may have leases of a dynamic role: the rules admit it, or its status says that it has it.
+
+    ``near`` are the backends of the role's store, ``admitting`` those of them whose rules let the binding's namespace
+    read the role. What a binding only asks for counts for nothing: anybody may ask.
+    """
+    granted = _granted(body)
+    for item in (body.get("spec") or {}).get("secrets") or ():
         wanted = item.get("dynamic") or {}
-        asked = (wanted.get("engine"), wanted.get("role"), wanted.get("kind", DynamicKind.DYNAMIC))
-        if asked == (engine, role, DynamicKind.DYNAMIC) and (item.get("backendRef") or {}).get("name") in backends:
+        if (wanted.get("engine"), wanted.get("role")) != (engine, role):
+            continue
+        backend = (item.get("backendRef") or {}).get("name", "")
+        if wanted.get("kind", DynamicKind.DYNAMIC) != DynamicKind.DYNAMIC or backend not in near:
+            continue
+        if backend in admitting or (item.get("type"), item.get("id")) in granted:
             return True
     return False
 
 
-def _role(engine: str, name: str) -> str:
+def _granted(body: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """Return type and id of what is granted, if the status speaks of the spec as it is now."""
+    status = body.get("status") or {}
+    if status.get("observedGeneration") != body["metadata"].get("generation"):
+        return frozenset()
+    found = (each for each in status.get("secrets") or () if each.get("state") == SecretState.GRANTED)
+    return frozenset((each.get("type", ""), each.get("id", "")) for each in found)
+
+
+def role_claim(engine: str, name: str) -> str:
+    """Return a role in the words of `claims` and `read_by`."""
     return f"role {engine} {name}"

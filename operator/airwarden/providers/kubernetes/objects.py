@@ -75,10 +75,10 @@ class ObjectWriter:
             if FINALIZER in (body["metadata"].get("finalizers") or ()) and body["spec"]["backendRef"]["name"] == name
         ]
 
-    async def bindings(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
-        """Yield namespace/name and spec of every binding, read live."""
+    async def bindings(self) -> AsyncIterator[Json]:
+        """Yield every binding, read live."""
         async for body in self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}"):
-            yield f"{body['metadata']['namespace']}/{body['metadata']['name']}", body.get("spec") or {}
+            yield body
 
     async def remove_finalizer(self, path: str, metadata: Metadata) -> None:
         """Let the object go. Other finalizers stay."""
