@@ -64,6 +64,13 @@ ROTATING: tuple[Mutant, ...] = (
         (ROTATION_SETUP,),
     ),
     Mutant(
+        "a login for rotations has versions of secrets deleted",
+        _SETUP,
+        "*capabilities, parameters=parameters)",
+        "*capabilities)",
+        (ROTATION_SETUP,),
+    ),
+    Mutant(
         "rotations write below every rule",
         _SETUP,
         "if _ROTATES.isdisjoint(rule.operations):",

@@ -16,6 +16,7 @@ MINE, OTHERS = f"{NAMESPACE}/rights", "another-team/rights"
 WRITES: list[tuple[str, str, Any]] = [
     (PATCH, f"{KV}/data/{MINE}", {"data": {"password": "new"}}),
     (PATCH, f"{KV}/metadata/{MINE}", {"custom_metadata": {"x": "y"}}),
+    (PATCH, f"{KV}/metadata/{MINE}", {"custom_metadata": {"x": "y"}, "max_versions": 5}),
 ]
 READS: list[tuple[str, str, Any]] = [("GET", f"{KV}/data/{MINE}", None)]
 NAMES: list[tuple[str, str, Any]] = [
@@ -62,6 +63,9 @@ BEYOND: list[tuple[str, str, Any]] = [
     (PUT, f"{KV}/undelete/{MINE}", {"versions": [1]}),
     ("DELETE", f"{KV}/metadata/{MINE}", None),
     ("POST", f"{KV}/metadata/{MINE}", {"cas_required": False}),
+    (PATCH, f"{KV}/metadata/{MINE}", {"cas_required": True}),
+    (PATCH, f"{KV}/metadata/{MINE}", {"delete_version_after": "1s"}),
+    (PATCH, f"{KV}/metadata/{MINE}", {"custom_metadata": {"x": "y"}, "delete_version_after": "1s"}),
     ("LIST", f"{KV}/metadata/{NAMESPACE}", None),
     ("POST", f"{KV}/config", {"max_versions": 1}),
 ]

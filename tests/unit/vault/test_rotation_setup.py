@@ -79,7 +79,8 @@ def rotation(model: AirflowSecretBackend | None = None, **options: Any) -> Rotat
 
 
 def rights(text: str) -> dict[str, list[str]]:
-    blocks = re.findall(r'path "([^"]+)" \{\n  capabilities = \[([^\]]+)\]\n\}', text)
+    limit = r"(?:  allowed_parameters = \{\n(?:    [^\n]*\n)+  \}\n)?"
+    blocks = re.findall(rf'path "([^"]+)" \{{\n  capabilities = \[([^\]]+)\]\n{limit}\}}', text)
     assert len(blocks) == text.count("path ")
     return {path: re.findall(r'"([a-z]+)"', listed) for path, listed in blocks}
 
@@ -260,6 +261,19 @@ def test_rotations_by_job_read_values_and_stage_candidates_where_a_rule_has_the_
         "airflow/metadata/airwarden-pending/c1/*": ["delete", "list", "patch", "read"],
     }
     assert "airwarden-pending" not in printed(backend(*RULES, BY_JOB)).policy_text
+
+
+def test_of_metadata_only_what_a_run_notes_may_be_written() -> None:
+    # With delete_version_after or cas_required a thief could have versions deleted, or writes of others refused.
+    text = rotation(backend(*RULES, BY_JOB)).policy_text
+    limits = dict(
+        re.findall(r'path "airflow/metadata/([^"]+)" \{\n[^\n]+\n  allowed_parameters = \{\n([^}]+)  \}', text)
+    )
+    marks, versions = '    "custom_metadata" = []\n', '    "max_versions" = []\n'
+    assert limits == {
+        **{f"{prefix}*": marks + versions for prefix in (*PREFIXES, "team-j/")},
+        "airwarden-pending/c1/*": marks,
+    }
 
 
 def test_no_key_below_the_staged_area_is_one_of_the_store() -> None:

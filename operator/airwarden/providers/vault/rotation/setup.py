@@ -15,7 +15,7 @@ from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.opening import refuse_own_names, vault_settings
 from airwarden.providers.vault.policy import TOKEN_CALLS, VERSIONED, quote
 from airwarden.providers.vault.rotation.role_setup import role_rights
-from airwarden.providers.vault.rotation.setup_jobs import job_rights
+from airwarden.providers.vault.rotation.setup_jobs import METADATA, job_rights
 from airwarden.providers.vault.setup_login import OwnLogin, own_login
 
 _ROTATES: Final = frozenset({Operation.ROTATE_GENERATE})
@@ -111,7 +111,7 @@ def policy_text(
     for prefix in rotated_prefixes(backend, namespaces) if vault.kv.version == VERSIONED else ():
         values = ("patch", "read") if options.read else ("patch",)
         lines += _below(f"{mount}/data/{prefix}", *values)
-        lines += _below(f"{mount}/metadata/{prefix}", "patch", "read")
+        lines += _below(f"{mount}/metadata/{prefix}", "patch", "read", parameters=METADATA)
         lines += _below(f"{mount}/subkeys/{prefix}", "read")
     if vault.kv.version == VERSIONED:
         lines += job_rights(backend, cluster, mount, namespaces, _below)
@@ -126,14 +126,17 @@ def policy_text(
     return "\n".join(lines) + "\n"
 
 
-def _below(prefix: str, *capabilities: str) -> list[str]:
+def _below(prefix: str, *capabilities: str, parameters: tuple[str, ...] = ()) -> list[str]:
     """Return the right on everything below a path that ends with a slash."""
-    return _block(quote(prefix.removesuffix("/"))[:-1] + '/*"', *capabilities)
+    return _block(quote(prefix.removesuffix("/"))[:-1] + '/*"', *capabilities, parameters=parameters)
 
 
-def _block(quoted: str, *capabilities: str) -> list[str]:
+def _block(quoted: str, *capabilities: str, parameters: tuple[str, ...] = ()) -> list[str]:
+    """Return one right; with parameters, no other may be sent."""
     listed = ", ".join(f'"{each}"' for each in capabilities)
-    return [f"path {quoted} {{", f"  capabilities = [{listed}]", "}"]
+    allowed = [f'    "{each}" = []' for each in parameters]
+    limit = ["  allowed_parameters = {", *allowed, "  }"] if allowed else []
+    return [f"path {quoted} {{", f"  capabilities = [{listed}]", *limit, "}"]
 
 
 def mounts_of(setup: RotationSetup | None) -> Mapping[str, str]:

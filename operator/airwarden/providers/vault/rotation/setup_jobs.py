@@ -4,12 +4,15 @@ Pure; called by `airwarden.providers.vault.rotation.setup`, only where a rule ha
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend, Operation
 from airwarden.api.texts import PENDING
 from airwarden.domain.guardrails import prefixes_for
 
 Below = Callable[..., list[str]]
+METADATA: Final = ("custom_metadata", "max_versions")
+"""What a run writes of a secret's metadata. With the others a thief could have versions deleted, or writes refused."""
 
 
 def job_rights(
@@ -30,8 +33,9 @@ def job_rights(
     lines = ["# Rotations by Job: the Job gets the old value and a new one, which waits here until the target has it."]
     for prefix in sorted(found):
         lines += below(f"{mount}/data/{prefix}", "patch", "read")
-        lines += below(f"{mount}/metadata/{prefix}", "patch", "read")
+        lines += below(f"{mount}/metadata/{prefix}", "patch", "read", parameters=METADATA)
         lines += below(f"{mount}/subkeys/{prefix}", "read")
     lines += below(f"{mount}/data/{PENDING}/{cluster}/", "create", "read")
-    lines += below(f"{mount}/metadata/{PENDING}/{cluster}/", "delete", "list", "patch", "read")
+    rights = ("delete", "list", "patch", "read")
+    lines += below(f"{mount}/metadata/{PENDING}/{cluster}/", *rights, parameters=METADATA[:1])
     return lines
