@@ -146,6 +146,32 @@ def test_a_message_is_one_short_printable_line(text: str) -> None:
     assert shown.isprintable()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ALTER USER x WITH PASSWORD 'hunter2'",
+        "ALTER USER x WITH PASSWORD 'hunter2 and no end",
+        "ALTER ROLE x PASSWORD $tag$hunter2$$hunter2$tag$",
+        "ALTER USER x PASSWORD   E'it''s hunter2'",
+        "ALTER LOGIN x WITH PASSWORD = N'hunter2'",
+        "SET PASSWORD FOR x = 'hunter2'",
+        "ALTER USER x IDENTIFIED BY hunter2",
+        "syntax error at or near 'hunter2'' at line 1",
+        "cannot dial host=db password=hunter2 user=x",
+        "cannot connect to postgresql://root:hunter2@db.example:5432/main",
+    ],
+)
+@pytest.mark.parametrize("before", [0, 200, 240, 270])
+def test_a_password_is_hidden_before_a_message_is_cut(said: str, before: int) -> None:
+    # The cut would part it from the quote by which it is known.
+    assert "hunter" not in clean(f"{'x' * before} {said} {'y' * 300}")
+
+
+def test_what_a_database_says_of_users_is_told() -> None:
+    said = 'password authentication failed for user "root" (SQLSTATE 28P01)'
+    assert clean(said) == said
+
+
 def test_a_version_that_is_gone_is_absent_and_says_how() -> None:
     for metadata in ({"version": 2, "deletion_time": "2031-01-01T00:00:00Z"}, {"version": 2, "destroyed": True}):
         for data in ({"data": None, "metadata": metadata}, metadata):  # of a read, and of a patch

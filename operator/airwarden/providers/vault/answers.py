@@ -28,11 +28,23 @@ from airwarden.domain.errors import (
 from airwarden.providers.vault.role import JSONValue
 
 _LONGEST: Final = 300
+_LONGEST_HEARD: Final = 10_000
+"""Characters of which anything is looked at."""
 _LONGEST_WAIT: Final = 300.0
 _TOKENS: Final = re.compile(
     r"\b(?:hv[a-z]|[sbr])\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+)*"  # tokens of Vault, new and old
     r"|eyJ[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*"  # a JWT, or a part of one
 )
+_QUOTED: Final = r"""(?:'(?:[^'\\]|\\.|'')*(?:'|$)|"[^"]*(?:"|$)|\$(\w*)\$.*?(?:\$\1\$|$))"""
+"""A text as SQL has it. It may have no end: a database cuts what it repeats."""
+_DATABASES: Final = (
+    re.compile(rf"(?is)\b(?:password|pwd|by|replace)['\"]?\s*(?:=>|[=:,(])?\s*\(?\s*[a-z]?{_QUOTED}"),
+    re.compile(rf"(?is)\bset\s+password\b[^=]{{0,200}}=\s*[a-z]?{_QUOTED}"),
+    re.compile(r"(?is)\bnear\s+['\"$].*?(?=\s+at line \d|\s*\(SQLSTATE|$)"),
+    re.compile(r"(?i)\b(?:(?:password|pwd)\s*[=:]|identified\s+by\b)\s*[^\s'\"$;,\[]+"),
+    re.compile(r"://[^/\s@]*:[^\s]*@"),
+)
+"""What a database may repeat of a statement or an address in its errors."""
 _HIDDEN: Final = "[redacted]"
 OPERATOR_REMEDY: Final = "The operator's policy does not cover it: apply what airwarden vault-setup prints"
 _STANDBY: Final = frozenset({472, 473})
@@ -108,12 +120,15 @@ def interpret(raw: RawAnswer, asked: Asked) -> Answer:
 
 
 def clean(text: str, hidden: Sequence[str] = ()) -> str:
-    """Return a text fit to be shown: one line, at most 300 characters, nothing that looks like a token."""
+    """Return a text fit to be shown: one line, at most 300 characters, no token, no password."""
     for secret in hidden:
         if secret:
             text = text.replace(secret, _HIDDEN)
-    text = _TOKENS.sub(_HIDDEN, text)
+    text = _TOKENS.sub(_HIDDEN, text[:_LONGEST_HEARD])
+    # One space at most between words: the patterns below would look at many in cubic time.
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    for each in _DATABASES:  # before the cut, which would part a password from its end
+        text = each.sub(_HIDDEN, text)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
