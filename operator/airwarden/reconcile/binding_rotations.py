@@ -67,6 +67,9 @@ class BindingRotations:
         owner = self._owner(key)
         steps = self._without(owner, sugar.difference((), self._ours(owner), suspended=True)).steps
         _, fault = await self._take_all(owner, steps)
+        if fault is None:
+            # The binding goes: no pass of it comes that would drop the note.
+            self._deleted.pop(key, None)
         return fault
 
     def shows_what_is_so(self, binding: AirflowSecretBinding) -> bool:

@@ -17,7 +17,7 @@ from airwarden.api.backend import Operation
 from airwarden.api.rotation import Strategy
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.rotation.handover import Staged
-from airwarden.providers.kubernetes.api import Absent, Json
+from airwarden.providers.kubernetes.api import Absent, Conflict, Json
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.queue import Key
 from airwarden.reconcile.rotators import Rotators
@@ -76,6 +76,8 @@ class CandidateSweep:
             await self.sweep(runtime)
         except Absent:
             log.warning("candidates not swept", backend=runtime.name, error="the API server does not serve our kinds")
+        except Conflict as error:
+            log.warning("candidates not swept", backend=runtime.name, error=str(error))
         except AirwardenError as error:
             log.warning("candidates not swept", backend=runtime.name, reason=error.reason.word, error=error.message)
 

@@ -12,7 +12,7 @@ import structlog
 
 from airwarden.api.templates import ROTATION, ROTATION_NAMESPACE
 from airwarden.domain.errors import AirwardenError
-from airwarden.providers.kubernetes.api import Absent
+from airwarden.providers.kubernetes.api import Absent, Conflict
 from airwarden.providers.kubernetes.jobs import Jobs, has_ended
 from airwarden.reconcile.rotation_engine import RotationEngine
 
@@ -44,7 +44,7 @@ class JobWatch:
                 async for kind, body in changes():
                     see(kind, body)
                     pause = _PAUSE
-            except (AirwardenError, Absent) as error:
+            except (AirwardenError, Absent, Conflict) as error:
                 log.warning("cannot watch the rotation namespace", what=what, error=str(error), again_in=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)

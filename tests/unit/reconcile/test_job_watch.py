@@ -10,6 +10,7 @@ import pytest
 
 from airwarden.api.templates import ROTATION, ROTATION_NAMESPACE
 from airwarden.domain.errors import ClusterFailed
+from airwarden.providers.kubernetes.api import Absent, Conflict
 from airwarden.providers.kubernetes.jobs import Jobs
 from airwarden.reconcile import job_watch
 from airwarden.reconcile.job_watch import JobWatch
@@ -43,6 +44,7 @@ class Played(Jobs):
     def __init__(self, *rounds: list[tuple[str, dict[str, Any]]]) -> None:
         self.rounds = list(rounds)
         self.over = asyncio.Event()
+        self.error: Exception = ClusterFailed("the watch broke")
 
     async def ended(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         if not self.rounds:
@@ -50,15 +52,16 @@ class Played(Jobs):
             await asyncio.Event().wait()
         for each in self.rounds.pop(0):
             yield each
-        raise ClusterFailed("the watch broke")
+        raise self.error
 
     async def templates(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         yield "ADDED", {"metadata": {"name": "change"}}
         await asyncio.Event().wait()
 
 
-async def heard(*rounds: list[tuple[str, dict[str, Any]]]) -> Heard:
+async def heard(*rounds: list[tuple[str, dict[str, Any]]], error: Exception | None = None) -> Heard:
     engine, played = Heard(), Played(*rounds)
+    played.error = error or played.error
     task = asyncio.create_task(JobWatch(played, engine).run())
     await asyncio.wait_for(played.over.wait(), 30)
     task.cancel()
@@ -80,7 +83,8 @@ async def test_an_ended_job_wakes_its_rotation_and_one_under_way_does_not() -> N
     assert (await heard([("DELETED", job())])).ended == [("team", "warehouse")]
 
 
-async def test_a_watch_that_breaks_is_begun_anew_with_what_is_there() -> None:
-    found = await heard([("MODIFIED", job())], [("ADDED", job("Complete"))])
+@pytest.mark.parametrize("error", [ClusterFailed("the watch broke"), Conflict("not as assumed"), Absent("no kind")])
+async def test_a_watch_that_breaks_is_begun_anew_with_what_is_there(error: Exception) -> None:
+    found = await heard([("MODIFIED", job())], [("ADDED", job("Complete"))], error=error)
     assert found.ended == [("team", "warehouse")]
     assert found.templates == ["change"]
