@@ -154,6 +154,13 @@ ROLE_MUTANTS: tuple[Mutant, ...] = (
         (VERDICTS,),
     ),
     Mutant(
+        "a password stands in what is told of a database's error",
+        "providers/vault/answers.py",
+        "        text = each.sub(_HIDDEN, text)\n",
+        "        each.sub(_HIDDEN, text)\n",
+        ("tests/unit/vault/test_answers.py",),
+    ),
+    Mutant(
         "whoever asks for a role keeps its leases from being ended",
         "domain/rotation/targets.py",
         "if backend in admitting or (",

@@ -194,6 +194,7 @@ async def test_deleting_the_binding_removes_its_rotations_though_its_store_is_do
     bench.store.errors.clear()
     await bench.look()
     assert [path for path in bench.api.objects if "/team/" in path] == [others]
+    assert bench.reconciler._tools.rotations._deleted == {}, "nothing is kept of what is gone"
 
 
 async def test_a_rotation_of_the_name_that_is_not_ours_is_left_alone_and_told(bench: Bench) -> None:
