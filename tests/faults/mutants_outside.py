@@ -191,7 +191,7 @@ OUTSIDE: tuple[Mutant, ...] = (
     Mutant(
         "Vault's words are shown with tokens in them",
         "providers/vault/answers.py",
-        "    text = _TOKENS.sub(_HIDDEN, text)\n",
+        "    text = _TOKENS.sub(_HIDDEN, text[:_LONGEST_HEARD])\n",
         "",
         (ANSWERS,),
     ),
