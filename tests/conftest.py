@@ -30,6 +30,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group(_company(item)))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest and mostly waits: the last process would else be at it alone."""
+    items.sort(key=lambda each: not {*OWN_PLANES} & {*_company(each).split("+")})
+
+
 def _company(item: pytest.Item) -> str:
     needed = getattr(item, "fixturenames", ())
     place = item.path.relative_to(TESTS)

@@ -59,7 +59,7 @@ POINTS: Final = {
     "record the version": ("PATCH", STATUS, 4),
     "make the verifying job": ("POST", f"{JOBS}$", 2),
     "record that it verified": ("PATCH", STATUS, 6),
-    "clear": ("DELETE", METADATA + STAGED, 2),
+    "clear": ("DELETE", METADATA + STAGED, 1),
     "report": ("PATCH", STATUS, 7),
 }
 
