@@ -19,12 +19,11 @@ from typing import Final, Literal
 
 import pytest
 
-from integration.faults.placed import OWN_TREE, TEAM, Placed
+from integration.faults.placed import OWN_TREE, TEAM, Placed, stop_at_nth
 from integration.handles import Backend
 from integration.rotations import ROTATES, Rotation, make_rotation, permit_rotations, rotating
 from integration.world import eventually
 from plane.json_client import Json
-from plane.proxy import Request, Stop
 
 KILLS: Final = 100
 LEAST: Final = 5
@@ -190,7 +189,8 @@ def kill(runs: Runs, kind: Kind, word: str, *, away: bool) -> None:
     """Have one rotation run, kill the operator at one of the requests, and leave everything as it is."""
     placed = runs.placed
     target = a_settled_one(runs, away=away)
-    stop = stop_at(kind, target.handle, runs.chance.randint(1, PLACES[kind.act, kind.server]))
+    nth = runs.chance.randint(1, PLACES[kind.act, kind.server])
+    stop = stop_at_nth(target.handle.name, nth, after=kind.after)
     server = placed.vault if kind.server == "Vault" else placed.api
     if away:
         placed.operator.kill()
@@ -242,20 +242,6 @@ def a_settled_one(runs: Runs, *, away: bool) -> Ledger:
 
     eventually(f"{target.handle.name} was looked at since the start", looked_at, SETTLED)
     return target
-
-
-def stop_at(kind: Kind, made: Rotation, nth: int) -> Stop:
-    """Return a stop at the nth request of the operator that names a rotation or its secret."""
-    word = re.compile(rf"(?<![\w-]){re.escape(made.name)}(?![\w-])".encode())
-    seen: Counter[str] = Counter()
-
-    def chosen(request: Request) -> bool:
-        if word.search(request.path.encode()) is None and word.search(request.body) is None:
-            return False
-        seen["requests"] += 1
-        return seen["requests"] == nth
-
-    return Stop(chosen, after=kind.after)
 
 
 def hold_to_it(ledger: Ledger) -> None:

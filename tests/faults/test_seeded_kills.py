@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ from typing import Final, Literal
 import pytest
 
 from faults.mix import Declared, Mix, hold_cluster_to_it, hold_readers_to_it, hold_vault_to_it, hold_vault_to_the_domain
-from integration.faults.placed import Placed
+from integration.faults.placed import Placed, stop_at_nth
 from integration.world import eventually
-from plane.proxy import Request, Stop
 
 KILLS: Final = 200
 LEAST: Final = 5
@@ -131,7 +129,7 @@ def kill(mix: Mix, kind: Kind, *, away: bool) -> None:
     if not away and not placed.operator.running:
         placed.operator.start()
     nth = mix.chance.randint(1, PLACES[kind.act, kind.server])
-    stop = stop_at(kind, name, nth)
+    stop = stop_at_nth(name, nth, after=kind.after)
     marks = placed.vault.mark(), placed.api.mark()
     server = placed.vault if kind.server == "Vault" else placed.api
     if away:
@@ -185,17 +183,3 @@ def a_settled_one(mix: Mix, *, away: bool) -> Declared:
 
     eventually(f"{target.handle.name} was looked at since the start", looked_at, SETTLED)
     return target
-
-
-def stop_at(kind: Kind, name: str, nth: int) -> Stop:
-    """Return a stop at the nth request that names a binding in its path or body."""
-    word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])".encode())
-    seen: Counter[str] = Counter()
-
-    def chosen(request: Request) -> bool:
-        if word.search(request.path.encode()) is None and word.search(request.body) is None:
-            return False
-        seen["requests"] += 1
-        return seen["requests"] == nth
-
-    return Stop(chosen, after=kind.after)

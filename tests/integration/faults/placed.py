@@ -109,6 +109,19 @@ class Placed:
             self.world.delete(path)
 
 
+def stop_at_nth(name: str, nth: int, *, after: bool) -> Stop:
+    """Return a stop at the nth request that has the name as a word of its own in its path or body."""
+    word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])".encode())
+    count = itertools.count(1)
+
+    def chosen(request: Request) -> bool:
+        if word.search(request.path.encode()) is None and word.search(request.body) is None:
+            return False
+        return next(count) == nth
+
+    return Stop(chosen, after=after)
+
+
 @dataclass(frozen=True)
 class Point:
     """One request of one act: the nth whose method and path fit."""
