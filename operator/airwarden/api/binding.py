@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from airwarden.api.binding_rotation import BindingRotation
 from airwarden.api.conditions import Status
+from airwarden.api.dags import ConnectionParts, DagClaim, EnvironmentReference
 from airwarden.api.fields import (
     DURATION,
     Duration,
@@ -24,11 +25,14 @@ from airwarden.api.fields import (
 )
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME, BackendReference
-from airwarden.api.texts import AirflowID, Key, Moment, MountName, RoleName
+from airwarden.api.texts import AirflowID, FieldName, Key, Moment, MountName, RoleName
 
 MAX_SECRETS = 64
 _TTL_ORDER = "ttl must not be longer than maxTTL"
 _PLACE = "exactly one of key and dynamic must be given"
+_ONLY_CONNECTIONS = "connection may be given for type Connection only"
+_MAPPED = "environmentRef and dags must be given together: the one says which Airflow, the other which of its DAGs"
+_FIXED = "environmentRef is immutable; make a new binding instead"
 _NAME_LENGTH = (
     f"metadata.name must have at most {MAX_NAME} characters: "
     "it becomes a label value, and part of the names of policies and roles in the stores"
@@ -107,13 +111,24 @@ class SecretItem(Model):
     """
     dynamic: DynamicSecret | None = None
     """Credentials made by the store, instead of a key."""
+    field: FieldName | None = None
+    """The one field of the secret that holds the whole value. Default: a Connection takes all fields, others value."""
+    connection: ConnectionParts | None = None
+    """Of a Connection: parts that are not secret and that the store does not hold, such as the host."""
 
-    model_config = ConfigDict(json_schema_extra=schema(rule("has(self.key) != has(self.dynamic)", _PLACE)))
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule("has(self.key) != has(self.dynamic)", _PLACE),
+            rule("!has(self.connection) || self.type == 'Connection'", _ONLY_CONNECTIONS),
+        )
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.key is None) == (self.dynamic is None):
             raise ValueError(_PLACE)
+        if self.connection is not None and self.type is not SecretType.CONNECTION:
+            raise ValueError(_ONLY_CONNECTIONS)
         return self
 
 
@@ -159,6 +174,10 @@ class Access(Model):
 class BindingSpec(Model):
     """What is declared."""
 
+    environment_ref: EnvironmentReference | None = None
+    """The Airflow whose DAGs run under the account. Immutable. Default: none; the account is all that is made."""
+    dags: Annotated[tuple[DagClaim, ...], Field(max_length=16), Unique(("bundle",))] = ()
+    """Which of its DAGs. Those that two bindings claim go to neither. Given exactly with environmentRef."""
     service_account: Annotated[
         ServiceAccount,
         Field(
@@ -186,6 +205,24 @@ class BindingSpec(Model):
     """While true nothing is added. What is removed, expires or becomes less allowed still goes at once."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     """Delete takes the access away with the binding. Orphan leaves what the backend's allow rules permit to leave."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule("has(self.environmentRef) == (has(self.dags) && size(self.dags) > 0)", _MAPPED),
+            rule("has(self.environmentRef) == has(oldSelf.environmentRef)", _FIXED),
+            rule(
+                "!has(self.environmentRef) || !has(oldSelf.environmentRef)"
+                " || self.environmentRef == oldSelf.environmentRef",
+                _FIXED,
+            ),
+        )
+    )
+
+    @model_validator(mode="after")
+    def _mapped_whole(self) -> Self:
+        if (self.environment_ref is None) != (not self.dags):
+            raise ValueError(_MAPPED)
+        return self
 
 
 class AirflowSecretBinding(Model):

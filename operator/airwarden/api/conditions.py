@@ -176,6 +176,28 @@ class RotationSeen(StatusModel):
     """When the binding removed it, RFC 3339: the rest is as it was then."""
 
 
+class ClaimInForce(StatusModel):
+    """DAGs of one bundle that run under the binding's account."""
+
+    bundle: Annotated[str, Field(max_length=200)]
+    """The DAG bundle."""
+    ids: Annotated[tuple[Annotated[str, Field(max_length=250)], ...], Field(max_length=64)] = ()
+    """DAG ids, exact or with a * at the end."""
+
+
+class Identity(StatusModel):
+    """The DAGs that run under the binding's account, and who may make their pods. Admission policies read it."""
+
+    model_config = ConfigDict(json_schema_extra=schema(map_type="atomic"))
+
+    environment: Annotated[str, Field(max_length=127)]
+    """The AirflowEnvironment, as namespace/name."""
+    pod_creator: Annotated[str, Field(max_length=512)]
+    """User of the API server that alone makes pods under the account: the environment's scheduler."""
+    dags: Annotated[tuple[ClaimInForce, ...], Field(max_length=16, json_schema_extra=schema(list_type="atomic"))] = ()
+    """The claims that are in force."""
+
+
 class Status(StatusModel):
     """What Airwarden last saw and did."""
 
@@ -189,6 +211,8 @@ class Status(StatusModel):
     """What holds after the guardrails."""
     summary: Summary = Summary()
     """Counts for the printer columns."""
+    identity: Identity | None = None
+    """The DAGs that run under the account; absent while none do."""
     secrets: Annotated[
         tuple[SecretStatus, ...],
         Field(max_length=128, json_schema_extra=schema(list_type="atomic")),

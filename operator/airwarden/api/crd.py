@@ -11,9 +11,10 @@ from typing import Final, Literal
 import yaml
 from pydantic import BaseModel
 
-from airwarden.api import BACKENDS, BINDINGS, GROUP, ROTATIONS, VERSION, generated
+from airwarden.api import BACKENDS, BINDINGS, ENVIRONMENTS, GROUP, ROTATIONS, VERSION, generated
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.environment import AirflowEnvironment
 from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.api.schema import Json, Node, structural
 
@@ -119,6 +120,25 @@ KINDS: Final = (
             _MESSAGE,
         ),
         selectable=(".spec.backendRef.name", ".spec.key"),
+    ),
+    Kind(
+        model=AirflowEnvironment,
+        plural=ENVIRONMENTS,
+        short="afe",
+        scope="Namespaced",
+        columns=(
+            Column("Ready", f"{_READY}.status"),
+            Column("Reason", f"{_READY}.reason"),
+            Column("Executor", ".spec.executor"),
+            Column("Bindings", ".status.bindings.total", "integer"),
+            Column("Mapped", ".status.bindings.mapped", "integer"),
+            Column("Enforced", '.status.conditions[?(@.type=="IdentityEnforced")].status'),
+            _AGE,
+            Column("Isolated", '.status.conditions[?(@.type=="Isolated")].status', wide=True),
+            Column("Scheduler", ".spec.components.scheduler.serviceAccountName", wide=True),
+            _MESSAGE,
+        ),
+        selectable=(".spec.executor",),
     ),
 )
 

@@ -147,7 +147,8 @@ class Unique:
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Tell the API server, which also merges such lists by item."""
-        kind = schema(list_type="map", list_map_keys=list(self.keys)) if self.keys else schema(list_type="set")
+        keys = [to_camel(key) for key in self.keys]
+        kind = schema(list_type="map", list_map_keys=keys) if keys else schema(list_type="set")
         return {**handler(core), **kind}
 
     def _check(self, items: tuple[object, ...]) -> tuple[object, ...]:

@@ -185,6 +185,26 @@ class Reason(Enum):
         "Another store than before answers for the backend: its id differs. Nothing is written to it or removed.",
         "Set the address right, or annotate the backend with airwarden.dev/accept-store=ID, as the message says.",
     )
+    ENVIRONMENT_NOT_FOUND = Explanation(
+        "EnvironmentNotFound",
+        "The binding names an AirflowEnvironment that does not exist, so none of its DAGs run under its account.",
+        "Correct environmentRef by making a new binding, or apply the environment.",
+    )
+    NAMESPACE_NOT_A_WORKER = Explanation(
+        "NamespaceNotAWorker",
+        "The environment runs no tasks in the binding's namespace.",
+        "Bind in a namespace among the environment's workerNamespaces, or have the platform team add this one.",
+    )
+    BUNDLE_NOT_CLAIMABLE = Explanation(
+        "BundleNotClaimable",
+        "The environment does not let the binding's namespace claim DAGs of the bundle.",
+        "Correct dags[].bundle, or have the platform team name the namespace under bundles of the environment.",
+    )
+    DAG_CONFLICT = Explanation(
+        "DagConflict",
+        "Two bindings claim the same DAGs of one bundle. Neither gets any of its DAGs until one gives way.",
+        "Narrow dags[].ids of one of the two bindings that the messages name.",
+    )
     CLUSTER_ID_CONFLICT = Explanation(
         "ClusterIDConflict",
         "Another cluster has this cluster's name in the store. Nothing is written to it or removed.",

@@ -77,6 +77,11 @@ KeyPrefix = Annotated[
     excludes(DOT_SEGMENT, _NO_DOTS),
     excludes(_PENDING_TREE, _NOT_PENDING),
 ]
+FieldName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128),
+    matches(r"^[A-Za-z0-9_.-]+$", "must be the name of a field: letters, digits, underscores, dots and dashes"),
+]
 RolePrefix = Annotated[
     str,
     StringConstraints(max_length=256),

@@ -1,0 +1,132 @@
+"""Whose a DAG is: claims of bindings in one environment."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airwarden.api.dags import DagClaim
+from airwarden.api.environment import EnvironmentSpec
+from airwarden.api.reasons import Reason
+from airwarden.domain.environment.claims import Claimant, Key, decide
+
+SPEC: Final = EnvironmentSpec.model_validate(
+    {
+        "workerNamespaces": ["prod", "staging", "lab"],
+        "bundles": [
+            {"name": "billing", "namespaces": ["prod", "staging"]},
+            {"name": "reports", "namespaces": ["prod"]},
+        ],
+        "components": {"scheduler": {"serviceAccountName": "airflow-scheduler"}},
+        "unbound": {"namespace": "prod", "serviceAccountName": "airflow-unbound"},
+    }
+)
+
+
+def claimant(name: str, *ids: str, namespace: str = "prod", bundle: str = "billing") -> Claimant:
+    return Claimant((namespace, name), name, (DagClaim(bundle=bundle, ids=ids),))
+
+
+def reasons(spec: EnvironmentSpec, *claimants: Claimant) -> dict[str, list[Reason]]:
+    return {key[1]: [each.reason for each in found.complaints] for key, found in decide(spec, claimants).items()}
+
+
+def test_claims_that_lie_apart_are_in_force() -> None:
+    first, second = claimant("a", "billing_*"), claimant("b", "reporting_*", "billing")
+    found = decide(SPEC, [first, second])
+    assert found[first.key].claims == first.claims
+    assert found[second.key].claims == second.claims
+    assert all(each.mapped for each in found.values())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("x", "x"), ("x*", "x*"), ("x*", "x"), ("x*", "xy*"), ("*", "anything"), ("a_*", "a_b_*"), ("a.b*", "a.b.c")],
+)
+def test_dags_that_two_bindings_claim_go_to_neither(one: str, other: str) -> None:
+    found = decide(SPEC, [claimant("a", one), claimant("b", other), claimant("c", "elsewhere")])
+    assert found["prod", "a"].claims == found["prod", "b"].claims == ()
+    assert [each.reason for each in found["prod", "a"].complaints] == [Reason.DAG_CONFLICT]
+    assert "prod/b" in found["prod", "a"].complaints[0].message
+    assert "prod/a" in found["prod", "b"].complaints[0].message
+    assert found["prod", "c"].mapped == (one != "*")
+
+
+def test_a_conflict_takes_all_claims_of_the_binding() -> None:
+    wide = Claimant(
+        ("prod", "wide"),
+        "wide",
+        (DagClaim(bundle="billing", ids=("x",)), DagClaim(bundle="reports", ids=("only_mine",))),
+    )
+    found = decide(SPEC, [wide, claimant("other", "x")])
+    assert found[wide.key].claims == ()
+
+
+def test_the_same_ids_of_two_bundles_are_two_sets_of_dags() -> None:
+    assert reasons(SPEC, claimant("a", "x*"), claimant("b", "x*", bundle="reports")) == {"a": [], "b": []}
+
+
+def test_one_binding_may_say_the_same_twice() -> None:
+    assert reasons(SPEC, claimant("a", "x*", "xy", "x")) == {"a": []}
+
+
+def test_a_namespace_that_the_bundle_does_not_name_claims_nothing_and_hinders_nobody() -> None:
+    found = reasons(SPEC, claimant("mine", "x"), claimant("thief", "*", namespace="lab"))
+    assert found == {"mine": [], "thief": [Reason.BUNDLE_NOT_CLAIMABLE]}
+
+
+def test_a_bundle_that_the_environment_does_not_know_is_nobody_s() -> None:
+    assert reasons(SPEC, claimant("a", "x", bundle="unknown")) == {"a": [Reason.BUNDLE_NOT_CLAIMABLE]}
+
+
+def test_a_namespace_without_workers_gets_no_dags() -> None:
+    assert reasons(SPEC, claimant("a", "x", namespace="elsewhere")) == {"a": [Reason.NAMESPACE_NOT_A_WORKER]}
+
+
+def test_a_message_names_the_claims_of_both() -> None:
+    message = decide(SPEC, [claimant("a", "x*"), claimant("b", "xy")])["prod", "b"].complaints[0].message
+    assert "the DAGs xy of bundle billing" in message
+    assert "(x*)" in message
+
+
+IDS = st.from_regex(r"[ab]{1,3}\*?|\*", fullmatch=True)
+CLAIMANTS = st.lists(
+    st.tuples(st.sampled_from("pqrst"), st.lists(IDS, min_size=1, max_size=3, unique=True)),
+    max_size=5,
+    unique_by=lambda each: each[0],
+)
+
+
+def covers(one: str, other: str) -> bool:
+    """Whether two ids name a common DAG, by the definition."""
+    if one.endswith("*") and other.endswith("*"):
+        short, long = sorted((one[:-1], other[:-1]), key=len)
+        return long.startswith(short)
+    if one.endswith("*"):
+        return other.startswith(one[:-1])
+    return covers(other, one) if other.endswith("*") else one == other
+
+
+@given(CLAIMANTS)
+def test_exactly_those_whose_claims_overlap_with_another_s_conflict(drawn: list[tuple[str, list[str]]]) -> None:
+    found = decide(SPEC, [claimant(name, *ids) for name, ids in drawn])
+    expected: dict[Key, bool] = {
+        ("prod", name): any(
+            covers(one, other) for rival, others in drawn if rival != name for one in ids for other in others
+        )
+        for name, ids in drawn
+    }
+    assert {key: not verdict.mapped for key, verdict in found.items()} == expected
+
+
+@given(CLAIMANTS)
+def test_each_conflict_names_a_rival_that_is_in_conflict_too(drawn: list[tuple[str, list[str]]]) -> None:
+    found = decide(SPEC, [claimant(name, *ids) for name, ids in drawn])
+    for (_, name), verdict in found.items():
+        for complaint in verdict.complaints:
+            named = complaint.message.split("binding prod/")[1][0]
+            assert named != name
+            assert not found["prod", named].mapped
