@@ -8,6 +8,7 @@ def get_provider_info() -> dict[str, object]:
     return {
         "package-name": "airflow-provider-airwarden",
         "name": "Airwarden",
-        "description": "Reads the secrets that Airwarden bound to the task's own identity, and no others.",
+        "description": "Gives each task the identity of its DAG's binding, and reads what is bound to that, no more.",
+        "executors": ["airflow_airwarden.executor.AirwardenKubernetesExecutor"],
         "secrets-backends": ["airflow_airwarden.backend.AirwardenBackend"],
     }

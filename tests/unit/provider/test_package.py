@@ -50,7 +50,11 @@ def test_the_wheel_names_its_entry_point_its_extra_and_its_license(tmp_path: Pat
         metadata = Parser().parsestr(wheel.read(f"{info}/METADATA").decode())
         entry_points = wheel.read(f"{info}/entry_points.txt").decode()
     assert {name.partition("/")[0] for name in names} == {"airflow_airwarden", info}
-    assert metadata.get_all("Requires-Dist") == ["apache-airflow>=3.3", "httpx<1,>=0.27; extra == 'vault'"]
+    assert metadata.get_all("Requires-Dist") == [
+        "apache-airflow>=3.3",
+        "apache-airflow-providers-cncf-kubernetes<10.26,>=10.25; extra == 'executor'",
+        "httpx<1,>=0.27; extra == 'vault'",
+    ]
     assert metadata.get_all("License-Expression") == ["Apache-2.0"]
     assert any(name.endswith("/LICENSE") for name in names)
     assert {"airflow_airwarden/py.typed", "airflow_airwarden/binding_map.schema.json"} <= set(names)

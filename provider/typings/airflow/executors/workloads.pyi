@@ -1,0 +1,15 @@
+from typing import Any
+
+class BundleInfo:
+    name: str
+
+class TaskInstanceDTO:
+    dag_id: str
+    task_id: str
+
+class ExecuteTask:
+    ti: TaskInstanceDTO
+    bundle_info: BundleInfo
+
+class ExecuteCallback:
+    key: Any

@@ -1,0 +1,3 @@
+from kubernetes.client import CoreV1Api
+
+def _get_executor_kube_client(team_name: str | None = None) -> CoreV1Api: ...
