@@ -90,7 +90,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """How a task logs in to Vault; the methods Kubernetes and JWT are the same call, on mounts of two types."""
+    """How a task logs in to Vault with a projected token: Kubernetes and JWT are one call, on mounts of two types."""
 
     mount: str
     role: str
@@ -99,12 +99,21 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class AppRoleLogin:
+    """How a workload without a projected token logs in; both files are read again at each login."""
+
+    mount: str
+    role_id_file: str
+    secret_id_file: str
+
+
+@dataclass(frozen=True, slots=True)
 class VaultStore:
     """A Vault, at one address or at several that are tried in order."""
 
     name: str
     addresses: tuple[str, ...]
-    login: Login
+    login: Login | AppRoleLogin
     namespace: str = ""
     ca_file: str = ""
     server_name: str = ""

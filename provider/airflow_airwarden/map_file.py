@@ -15,6 +15,7 @@ from typing import NoReturn, TypeVar
 
 from airflow_airwarden.binding_map import (
     VERSION,
+    AppRoleLogin,
     BindingMap,
     Dynamic,
     DynamicKind,
@@ -199,20 +200,13 @@ def _vault(name: str, part: _Part) -> VaultStore:
     if not addresses or not all(isinstance(each, str) and _ADDRESS.fullmatch(each) for each in addresses):
         part.wrong("addresses", "each must be http:// or https://, a host and perhaps a port, and one is needed")
     tls, kv, login = part.part("tls"), part.part("kv"), part.part("login")
-    method = login.take("method", str, "Kubernetes")
-    if method not in {"Kubernetes", "JWT"}:
-        login.wrong("method", "it is neither Kubernetes nor JWT")
     version = kv.take("version", int, 2)
     if version not in {1, 2}:
         kv.wrong("version", "it is neither 1 nor 2")
     store = VaultStore(
         name,
         tuple(str(each) for each in addresses),
-        Login(
-            login.text("mount", _PATH, "kubernetes" if method == "Kubernetes" else "jwt"),
-            login.text("role", _PATH),
-            login.file("tokenFile"),
-        ),
+        _login(login),
         namespace=part.text("namespace", _PATH, ""),
         ca_file=tls.file("caFile", ""),
         server_name=tls.text("serverName", re.compile(r"[A-Za-z0-9.-]+"), ""),
@@ -222,6 +216,16 @@ def _vault(name: str, part: _Part) -> VaultStore:
     for each in (tls, kv, login):
         each.end()
     return store
+
+
+def _login(part: _Part) -> Login | AppRoleLogin:
+    method = part.take("method", str, "Kubernetes")
+    if method not in {"Kubernetes", "JWT", "AppRole"}:
+        part.wrong("method", "it is none of Kubernetes, JWT and AppRole")
+    mount = part.text("mount", _PATH, method.lower())
+    if method == "AppRole":
+        return AppRoleLogin(mount, part.file("roleIDFile"), part.file("secretIDFile"))
+    return Login(mount, part.text("role", _PATH), part.file("tokenFile"))
 
 
 def _secret(part: _Part, stores: Mapping[str, Store]) -> Secret:

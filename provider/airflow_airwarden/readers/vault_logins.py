@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_airwarden.binding_map import VaultStore
+from airflow_airwarden.binding_map import AppRoleLogin, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.ports import Ended
 from airflow_airwarden.readers.vault_http import Answer, Unavailable, VaultConnection
@@ -137,15 +137,14 @@ class Logins:
         return [_end(self._store.name, each) for each in sessions if each.life.ends > now]
 
     def _log_in(self, connection: VaultConnection) -> VaultLogin:
-        login = self._store.login
-        jwt = _token_file(self._store)
+        body = _proof(self._store)
         self.made += 1
-        answer = connection.send("POST", f"auth/{login.mount}/login", body={"role": login.role, "jwt": jwt})
+        answer = connection.send("POST", f"auth/{self._store.login.mount}/login", body=body)
         auth = answer.part("auth")
         token = auth.get("client_token")
         if answer.status != 200 or not isinstance(token, str) or not token:
             raise LoginRefused(self._store, answer)
-        self.identity = _identity(jwt, auth)
+        self.identity = _identity(body.get("jwt", ""), auth)
         now = time.monotonic()
         life = Life.of(_number(auth.get("lease_duration")), renewable=auth.get("renewable") is True, now=now)
         return VaultLogin(connection, token, life, batch=auth.get("token_type") == "batch", made=now)
@@ -156,11 +155,22 @@ class LoginRefused(LookupRefused):
 
     def __init__(self, store: VaultStore, answer: Answer) -> None:
         login = store.login
+        if isinstance(login, AppRoleLogin):
+            whose = f"with the role id in {login.role_id_file}"
+            step = (
+                f"The secret-id in {login.secret_id_file} may have ended or be used up, or was never unwrapped: "
+                "have airwarden secret-id make another one"
+            )
+        else:
+            whose = f"under role {login.role}"
+            step = (
+                "The pod must run under the binding's own account, with a token of the audience that the role asks for"
+            )
         super().__init__(
             Reason.LOGIN_REFUSED,
-            f"Vault refuses the login under role {login.role} at auth/{login.mount} "
+            f"Vault refuses the login {whose} at auth/{login.mount} "
             f"(status {answer.status}: {answer.errors or 'no token came back'})",
-            "The pod must run under the binding's own account, with a token of the audience that the role asks for",
+            step,
         )
 
 
@@ -198,19 +208,29 @@ def _end(store: str, session: VaultLogin) -> Ended:
     return Ended(store, leases, outcome)
 
 
-def _token_file(store: VaultStore) -> str:
-    path = store.login.token_file
+def _proof(store: VaultStore) -> Mapping[str, str]:
+    """Return what a login sends, read from its files anew: kubelet and people replace what is in them."""
+    login = store.login
+    if isinstance(login, AppRoleLogin):
+        step = "Mount the file that the map names; airwarden secret-id says both, and how to unwrap the secret-id"
+        return {
+            "role_id": _file(store, login.role_id_file, "role id", step),
+            "secret_id": _file(store, login.secret_id_file, "secret-id", step),
+        }
+    step = "Run the task in a pod that Airwarden's executor made, or project a token of that audience there"
+    return {"role": login.role, "jwt": _file(store, login.token_file, "projected token", step)}
+
+
+def _file(store: VaultStore, path: str, what: str, step: str) -> str:
     try:
-        jwt = Path(path).read_text(encoding="ascii").strip()
+        found = Path(path).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        jwt = ""
-    if not jwt:
+        found = ""
+    if not found:
         raise LookupRefused(
-            Reason.TOKEN_FILE_MISSING,
-            f"the projected token for store {store.name} is not at {path}, or empty",
-            "Run the task in a pod that Airwarden's executor made, or project a token of that audience there",
+            Reason.TOKEN_FILE_MISSING, f"the {what} for store {store.name} is not at {path}, or empty", step
         )
-    return jwt
+    return found
 
 
 def _identity(jwt: str, auth: Mapping[str, object]) -> Mapping[str, str]:

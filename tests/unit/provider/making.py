@@ -20,6 +20,7 @@ VAULT: dict[str, Any] = {
     "kv": {"mount": "airflow", "version": 2},
     "login": {"method": "Kubernetes", "mount": "kubernetes", "role": "billing", "tokenFile": "/var/run/token"},
 }
+APP_ROLE: dict[str, Any] = {"method": "AppRole", "roleIDFile": "/run/role-id", "secretIDFile": "/run/secret-id"}
 WAREHOUSE: dict[str, Any] = {
     "type": "Connection",
     "id": "warehouse",
@@ -119,6 +120,8 @@ WHOLE: list[dict[str, Any]] = [
     map_body(secrets=[{**WAREHOUSE, "field": "uri", "connection": {"host": "db", "port": 5432}}]),
     map_body(secrets=[{**WAREHOUSE, "connectionFields": {"login": "user"}}]),
     map_body(stores={"vault": {**VAULT, "namespace": "team/airflow", "tls": {"caFile": "/ca.crt", "serverName": "v"}}}),
+    map_body(stores={"vault": {**VAULT, "login": APP_ROLE}}),
+    map_body(stores={"vault": {**VAULT, "login": {**APP_ROLE, "mount": "tasks-approle"}}}),
     map_body(
         secrets=[
             {"type": "Connection", "id": "a", "store": "vault", "dynamic": {"engine": "db", "role": "ns.r"}},
@@ -168,7 +171,11 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("stores.vault.addresses", [], "stores.vault.addresses: each must be"),
     ("stores.vault.addresses", ["https://user@vault"], "stores.vault.addresses: each must be"),
     ("stores.vault.addresses", ["https://vault/path"], "stores.vault.addresses: each must be"),
-    ("stores.vault.login.method", "Token", "stores.vault.login.method: it is neither Kubernetes nor JWT"),
+    ("stores.vault.login.method", "Token", "stores.vault.login.method: it is none of Kubernetes, JWT and AppRole"),
+    ("stores.vault.login", {**APP_ROLE, "role": "r"}, "stores.vault.login.role: this version of the provider does not"),
+    ("stores.vault.login", {**APP_ROLE, "secretIDFile": "secret-id"}, "stores.vault.login.secretIDFile: it is no abs"),
+    ("stores.vault.login", {"method": "AppRole", "roleIDFile": "/r"}, "stores.vault.login.secretIDFile: it is missing"),
+    ("stores.vault.login.secretIDFile", "/s", "stores.vault.login.secretIDFile: this version of the provider does not"),
     ("stores.vault.login.tokenFile", "token", "stores.vault.login.tokenFile: it is no absolute path"),
     ("stores.vault.login.role", ..., "stores.vault.login.role: it is missing"),
     ("stores.vault.kv.version", 3, "stores.vault.kv.version: it is neither 1 nor 2"),

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_airwarden.binding_map import Key, UnboundIDs, VaultStore
+from airflow_airwarden.binding_map import AppRoleLogin, Key, Login, UnboundIDs, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.map_file import LARGEST, MapFile, parse_map
-from unit.provider.making import FAULTS, VAULT, WAREHOUSE, change, map_body, write_map
+from unit.provider.making import APP_ROLE, FAULTS, VAULT, WAREHOUSE, change, map_body, write_map
 
 
 def parsed(body: object) -> Any:
@@ -34,11 +34,17 @@ def test_a_whole_map_says_where_each_id_lies() -> None:
     assert (warehouse.store, warehouse.place) == ("vault", Key("airflow-prod/connections/warehouse"))
     store = found.stores["vault"]
     assert isinstance(store, VaultStore)
+    assert isinstance(store.login, Login)
     assert (store.addresses, store.kv_mount, store.login.role) == (
         ("https://vault.example:8200",),
         "airflow",
         "billing",
     )
+
+
+def test_a_workload_without_a_projected_token_has_two_files() -> None:
+    store = parsed(map_body(stores={"vault": {**VAULT, "login": APP_ROLE}})).stores["vault"]
+    assert store.login == AppRoleLogin("approle", "/run/role-id", "/run/secret-id")
 
 
 def test_dynamic_places_name_the_call() -> None:
