@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from plane.control_plane import ControlPlane, Plane
 from plane.postgres_server import PostgresServer
+from stand_ins.azure.stand_in import AzureStandIn
 
 # No deadlines: a busy machine is no failure. A breakage need not be shown in its smallest form.
 settings.register_profile("airwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,4 +54,11 @@ def plane() -> Iterator[Plane]:
 def postgres() -> Iterator[PostgresServer]:
     """Run one PostgreSQL for the whole session. Tests share it: each makes users of its own."""
     with PostgresServer() as running:
+        yield running
+
+
+@pytest.fixture
+def azure() -> Iterator[AzureStandIn]:
+    """Run a stand-in for Azure with one empty subscription. It starts in a tenth of a second: each test has its own."""
+    with AzureStandIn() as running:
         yield running
