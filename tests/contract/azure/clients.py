@@ -9,16 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from azure.identity import ClientSecretCredential, WorkloadIdentityCredential
+import requests
+from azure.identity import ClientSecretCredential, ManagedIdentityCredential, WorkloadIdentityCredential
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.authorization.aio import AuthorizationManagementClient as AsyncAuthorizationManagementClient
+from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 from azure.mgmt.msi import ManagedServiceIdentityClient
 
 from stand_ins.azure.roles import OWNER
 from stand_ins.azure.stand_in import AzureStandIn
+from stand_ins.azure.world import Identity
 
 
 def common(azure: AzureStandIn) -> dict[str, Any]:
@@ -111,3 +114,20 @@ def secrets(azure: AzureStandIn, vault: str, credential: Any) -> SecretClient:
         verify_challenge_resource=False,  # the vault is on localhost, and the challenge names vault.azure.net
         retry_total=0,
     )
+
+
+def machine(identity: Identity) -> ManagedIdentityCredential:
+    """Return the login of a machine that has this identity; the environment says where its metadata endpoint is."""
+    return ManagedIdentityCredential(client_id=identity.client_id, retry_total=0)
+
+
+def assignment(role: str, principal: str, **more: Any) -> RoleAssignmentCreateParameters:
+    """Return the body of a role assignment for a service principal."""
+    kind = "ServicePrincipal"
+    return RoleAssignmentCreateParameters(role_definition_id=role, principal_id=principal, principal_type=kind, **more)
+
+
+def get(azure: AzureStandIn, url: str, token: str) -> requests.Response:
+    """Send one request with no client of Azure's between."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return requests.get(url, headers=headers, timeout=30, verify=str(azure.ca_pem))
