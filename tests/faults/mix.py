@@ -17,6 +17,7 @@ from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.domain.desired import Surroundings, plan
 from airwarden.domain.guardrails import BackendView
+from airwarden.domain.sessions import PER_BINDING
 from airwarden.providers.vault import policy, role
 from airwarden.providers.vault.identity import marker_name
 from airwarden.providers.vault.store import key_grammar
@@ -196,7 +197,7 @@ def hold_vault_to_the_domain(mix: Mix) -> None:
 
 def _view(backend: Backend) -> BackendView:
     model = AirflowSecretBackend.model_validate({key: backend.body()[key] for key in ("metadata", "spec")})
-    return BackendView(backend.name, model.spec.allow, key_grammar(2), enforces_session_ttl=True)
+    return BackendView(backend.name, model.spec.allow, key_grammar(2), sessions=PER_BINDING)
 
 
 def hold_cluster_to_it(mix: Mix) -> None:

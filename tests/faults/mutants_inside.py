@@ -58,8 +58,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "the session is not looked at",
         "domain/guardrails.py",
-        "return asked_seconds(session) <= seconds(rule.session.max_ttl)",
-        "return True",
+        "    return asked <= permitted",
+        "    return True",
         (GUARDRAILS,),
     ),
     Mutant(
@@ -130,7 +130,7 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "beside something foreign new things are made",
         "domain/diff.py",
-        "if address in refused or (refused and found.absent):",
+        "if address in refused or (barring and found.absent):",
         "if address in refused:",
         (DIFF,),
     ),
@@ -144,8 +144,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "a forged record counts",
         "domain/record.py",
-        "if address.name in _derived(address, owner, account)}",
-        "if _derived(address, owner, account) != frozenset('')}",
+        "if _is_derived(address, owner, account)}",
+        "if address}",
         (ATTACKS,),
     ),
     Mutant(

@@ -88,7 +88,7 @@ SWEEPING: tuple[Mutant, ...] = (
     Mutant(
         "what another mode left takes the present access with it",
         "reconcile/parts.py",
-        "addresses = holding.former or runtime.store.addresses(owner)",
+        "addresses = holding.former or holding.present or runtime.store.addresses(owner)",
         "addresses = runtime.store.addresses(owner)",
         (SWEEP,),
     ),

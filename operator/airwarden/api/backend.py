@@ -336,6 +336,13 @@ class BackendSpec(Model):
             raise ValueError(_VAULT_MISSING)
         return self
 
+    @property
+    def store(self) -> VaultBackend:
+        """The settings of the store, whichever type it has."""
+        if self.vault is None:
+            raise ValueError(_VAULT_MISSING)
+        return self.vault
+
     @model_validator(mode="after")
     def _rotation_apart(self) -> Self:
         if self.vault is not None and self.rotation is not None:

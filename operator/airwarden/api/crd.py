@@ -258,10 +258,18 @@ _LONGEST_WORD: Final = 40
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists of words on a line, never anchors, and as a block what would need quotes around its own quotes."""
+    """Writes lists of words on a line, never anchors, and as a block what would need quotes around its own quotes.
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's names
-        super().increase_indent(flow, indentless=False)
+    And with as few blanks as YAML permits: a third of such a file would be indentation.
+    """
+
+    sequence_context: bool
+    """PyYAML's: whether what is written now stands in a list."""
+
+    def expect_block_mapping(self) -> None:
+        # Behind the dash of a list the first key stands two columns in, and so must the others.
+        self.best_indent = 2 if self.sequence_context else 1
+        super().expect_block_mapping()
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's names
         return True

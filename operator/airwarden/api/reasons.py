@@ -30,6 +30,16 @@ class Reason(Enum):
         "The change is recorded and is being written.",
         "Wait some seconds. If it stays, look at the operator's log and at the backend's conditions.",
     )
+    PROPAGATING = Explanation(
+        "Propagating",
+        "The grant is written and was read back, and the store may take some minutes to act on it.",
+        "Wait until the time in the message. A task that is refused before tries again, or is started again later.",
+    )
+    EFFECTIVE = Explanation(
+        "Effective",
+        "The store has had the time that it may take to act on what was written last.",
+        "Nothing to do.",
+    )
     DRIFT_CORRECTED = Explanation(
         "DriftCorrected",
         "Something in the store or the cluster had been changed or removed by hand and was set right.",
@@ -82,8 +92,8 @@ class Reason(Enum):
     )
     SESSION_TTL_NOT_ENFORCED = Explanation(
         "SessionTTLNotEnforced",
-        "In mode Fenced all tasks log in with one role, whose lifetimes the Vault admin chose.",
-        "Nothing to do. Where sessions must be held, set session.required in the rule, or use mode Roles.",
+        "The store, not the binding, decides how long a login lasts: the one role of a Vault in mode Fenced, or Entra.",
+        "Nothing to do. Where sessions must be held, set session.required in the rule, or use a Vault in mode Roles.",
     )
     LEFT_BEHIND = Explanation(
         "LeftBehind",

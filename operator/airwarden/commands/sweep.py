@@ -160,7 +160,7 @@ async def _show(runtime: Runtime, judged: Judged, recorded: dict[str, str], foun
     """Add a row for everything that an orphan really has in the store."""
     for holding in judged.since:
         owner = holding.owner
-        addresses = holding.former or runtime.store.addresses(owner)
+        addresses = holding.former or holding.present or runtime.store.addresses(owner)
         seen = await runtime.store.observe(owner, addresses, known=True)
         there = [each for each in seen.values() if not each.absent]
         for each in there:

@@ -16,6 +16,7 @@ from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request,
 from airwarden.domain.lifetime import Turn, ends, has_ended, session_at, soonest
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
+from airwarden.domain.sessions import SessionRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Plan:
     """The access has ended: nothing is granted, whatever is known of the backends."""
     suspended: bool = False
     """Nothing is added: of a grant only that counts which the store gives already."""
+    sessions: Mapping[str, SessionRange | None] = field(default_factory=dict)
+    """How long logins last in each of the backends; None where the store ends none in time."""
+    lags: Mapping[str, float] = field(default_factory=dict)
+    """Seconds after which what was written acts, for those of the backends where that is not at once."""
     account_mode: AccountMode = AccountMode.MANAGED
     """Whose the account is: an External one is only looked at."""
 
@@ -101,6 +106,8 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     fences = {
         name: each.fence for name, each in around.backends.items() if isinstance(each, BackendView) and each.fence
     }
+    views = {name: each for name, each in around.backends.items() if isinstance(each, BackendView)}
+    ranges = {name: each.sessions for name, each in views.items()}
     judged = [(item, _verdict(item, request, around)) for item in binding.spec.secrets]
     pairs = _confined(judged, owner.namespace, fences, around.recorded)
     decisions = tuple(
@@ -113,8 +120,8 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         if (whole := _grant(name, owner, binding, pairs)) is not None:
             session, turn = session_at(around.now, request.not_after, whole.session)
             grants[name] = replace(whole, session=session)
-            # A fenced store holds no sessions, so nothing changes there before the end.
-            turns.append(None if name in fences else turn)
+            # Where the store ends no session in time, nothing changes before the end.
+            turns.append(turn if ranges.get(name) is not None else None)
     over = has_ended(around.now, request.not_after)
     if request.not_after is not None and not over:
         turns.append(Turn(request.not_after, tightens=True))
@@ -128,6 +135,8 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         soonest(*turns),
         expired=over,
         suspended=binding.spec.suspend,
+        sessions=ranges,
+        lags={name: each.effect_lag for name, each in views.items() if each.effect_lag},
         account_mode=account.mode,
     )
 

@@ -39,6 +39,8 @@ class Terms:
     """Recorded as adopted: ours by their mark alone. Who takes that off takes the object back."""
     confirmed: Recorded = field(default_factory=dict)
     """Digests that this process itself has seen or made true; unlike a status, nobody can forge them."""
+    alone: frozenset[str] = frozenset()
+    """Kinds of which each object stands by itself: one that is not ours keeps no other from being made."""
 
 
 _STRICT: Final = Terms()
@@ -69,13 +71,14 @@ def diff(
     )
     gone = frozenset(address for address in removal_order if address not in wanted and observed[address].absent)
     refused = {conflict.address for conflict in conflicts}
+    barring = any(each.kind not in terms.alone for each in refused)
     writes: list[Operation] = []
     drifted: set[Address] = set()
     reported: dict[Address, str] = {}
     present: dict[Address, Observed] = {}
     for address, resource in wanted.items():
         found = observed[address]
-        if address in refused or (refused and found.absent):
+        if address in refused or (barring and found.absent):
             # Beside something foreign nothing new is made: a role must not carry a policy of others.
             continue
         if found.fields is not None and dict(found.fields) == dict(resource.fields):
@@ -195,6 +198,8 @@ def _conflict(resource: Resource, found: Observed, terms: Terms) -> Conflict:
     address = resource.address
     where = f"{address.kind} {address.name}" + (f" in backend {address.backend}" if address.backend else "")
     exits = "remove it, or name the binding differently"
+    if found.held_by:
+        return Conflict(address, f"{where} was not touched: {found.held_by}")
     if found.claim is Claim.FOREIGN or found.fields is None:
         return Conflict(address, f"{where} carries the mark of another owner and was not touched: {exits}")
     if _identical(resource, found):

@@ -16,6 +16,7 @@ from airwarden.domain.fence import Fence
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.lifetime import has_ended
 from airwarden.domain.owner import PREFIX
+from airwarden.domain.sessions import SessionRange
 
 _LONGEST_MESSAGE = 1000
 _NAMESPACE = "{namespace}"
@@ -30,10 +31,13 @@ class BackendView:
     name: str
     allow: tuple[AllowRule, ...]
     grammar: KeyGrammar
-    enforces_session_ttl: bool
+    sessions: SessionRange | None
+    """How long the store itself lets logins last; None where it ends none in time."""
     deleting: bool = False
     fence: Fence | None = None
     """What a binding can hold there at all; None where nothing but the rules limits it."""
+    effect_lag: float = 0.0
+    """Seconds that the store may take to act on what it has acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +209,10 @@ def _covers_role(rule: AllowRule, engine: str, role: str, namespace: str) -> boo
 
 
 def _admits_session(rule: AllowRule, session: Session, backend: BackendView) -> bool:
-    if rule.session.required and not backend.enforces_session_ttl:
+    asked, permitted = asked_seconds(session), seconds(rule.session.max_ttl)
+    if rule.session.required and (backend.sessions is None or not backend.sessions.keeps(asked, permitted)):
         return False
-    return asked_seconds(session) <= seconds(rule.session.max_ttl)
+    return asked <= permitted
 
 
 def _admits_lifetime(rule: AllowRule, request: Request) -> bool:
@@ -307,8 +312,14 @@ def _mode_message(placed: list[AllowRule], mode: AccountMode, backend: BackendVi
 
 
 def _session_message(placed: list[AllowRule], session: Session, backend: BackendView) -> str:
-    if not backend.enforces_session_ttl and all(rule.session.required for rule in placed):
+    required = all(rule.session.required for rule in placed)
+    if required and backend.sessions is None:
         return f"backend {backend.name} cannot end a session in time, and rule {placed[0].name} requires it"
+    if required and backend.sessions is not None and backend.sessions.shortest > 1:
+        return (
+            f"every session in backend {backend.name} lasts {duration_text(backend.sessions.shortest)}, longer than "
+            f"asked for or permitted, and rule {placed[0].name} requires it to be kept"
+        )
     longest = max(placed, key=lambda rule: seconds(rule.session.max_ttl))
     return (
         f"a session of {duration_text(asked_seconds(session))} is longer than backend {backend.name} permits: "

@@ -32,6 +32,8 @@ class Holding:
     """The account that the owner's own field leaves out of comparisons; empty where no name or mark tells it."""
     former: tuple[Address, ...] = ()
     """Where it is, if another mode of the store left it, in the order of removal; empty for the present mode's."""
+    present: tuple[Address, ...] = ()
+    """Where it is, in the order of removal, in a store in which that does not follow from the owner alone."""
 
     @classmethod
     def of(cls, owner: Owner, former: tuple[Address, ...] = ()) -> "Holding":

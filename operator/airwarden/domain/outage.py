@@ -10,6 +10,7 @@ from typing import Final
 
 from airwarden.api.conditions import Condition, SecretState, SecretStatus, Status
 from airwarden.api.reasons import Reason
+from airwarden.domain import alone
 from airwarden.domain.desired import Plan
 from airwarden.domain.progress import Fault, Progress
 
@@ -36,7 +37,7 @@ def steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dic
 
 def _reworded(part: Progress, said: Condition | SecretStatus) -> Progress:
     fault = part.fault
-    if fault is None or not fault.retryable or not same_outage(fault.reason, said.reason):
+    if fault is None or not fault.retryable or alone.only_alone(part) or not same_outage(fault.reason, said.reason):
         return part
     same = replace(fault, reason=_reason(said.reason), message=said.message)
     return replace(part, fault=same, failed=dict.fromkeys(part.failed, same))

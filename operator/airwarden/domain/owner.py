@@ -3,6 +3,8 @@
 Used by the planner, by each store's provider for its marks, and by the sweep.
 """
 
+import base64
+import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
@@ -51,6 +53,12 @@ class Owner:
         if not self.backend:
             raise ValueError(f"{self} has no name in a store without a backend")
         return f"{PREFIX}.{self.cluster}.{self.namespace}.{self.binding}.{self.backend}"
+
+    @property
+    def short_name_in_store(self) -> str:
+        """The same for stores whose names are short or take no dot: ``airwarden-`` and 26 characters of a hash."""
+        digest = hashlib.sha256(self.mark.encode()).digest()
+        return f"{PREFIX}-{base64.b32encode(digest).decode().lower()[:26]}"
 
     @property
     def account_in_store(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import AirwardenError
-from airwarden.domain.resources import Address, Changes, Grant, Operation
+from airwarden.domain.resources import Address, Changes, Grant, Operation, Readable
 
 CLUSTER = ""
 """The backend name that stands for the Kubernetes cluster itself."""
@@ -50,7 +50,11 @@ class Progress:
     done: tuple[Done, ...] = ()
     failed: Mapping[Address, Fault] = field(default_factory=dict)
     fault: Fault | None = None
-    """The first failure, if any: it ended this store's part."""
+    """The first failure, if any: it ended this store's part, but for what stands by itself."""
+    alone: frozenset[Address] = frozenset()
+    """What stands by itself in the store: when its write fails the others are still done."""
+    opens: Mapping[Address, Readable] = field(default_factory=dict)
+    """The one secret that each of those opens, where it opens one."""
     withheld: bool = False
     """Nothing was looked at or changed, since it is not known what is allowed."""
     unverified: bool = False

@@ -108,16 +108,19 @@ def recorded_id(status: Status | None, address: Address) -> str:
 
 def derived(found: Mapping[Address, str], owner: Owner, account: str) -> dict[Address, str]:
     """Leave out what stands in a status under a name that the binding does not derive: it was not written by us."""
-    return {address: digest for address, digest in found.items() if address.name in _derived(address, owner, account)}
+    return {address: digest for address, digest in found.items() if _is_derived(address, owner, account)}
 
 
-def _derived(address: Address, owner: Owner, account: str) -> frozenset[str]:
+def _is_derived(address: Address, owner: Owner, account: str) -> bool:
+    """Tell whether the binding derives the name; that of an object for one secret begins with its short name."""
     if address.backend == CLUSTER:
-        return frozenset({account})
+        return address.name == account
     try:
-        return frozenset({owner.at(address.backend).name_in_store, f"{owner.namespace}/{account}"})
+        here = owner.at(address.backend)
+        long, short = here.name_in_store, here.short_name_in_store
     except ValueError:  # not even the name of a backend: forged
-        return frozenset()
+        return False
+    return address.name in {long, short, f"{owner.namespace}/{account}"} or address.name.startswith(f"{short}/")
 
 
 def adopted(status: Status | None) -> frozenset[Address]:

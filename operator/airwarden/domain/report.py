@@ -22,7 +22,7 @@ from airwarden.api.conditions import (
 )
 from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
-from airwarden.domain import drift
+from airwarden.domain import alone, drift, effect, sessions
 from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
@@ -127,9 +127,13 @@ def report(
     secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets)
     rotations = bound.told(binding, previous, secrets, rotated)
+    kept = annotated(targets(previous.targets, parts, now), plan.fences)
+    kept = sessions.annotated(kept, sessions.unenforced(plan.sessions))
+    acts = effect.condition(binding, previous, kept, plan.lags, now)
     return Status(
         observed_generation=binding.metadata.generation,
-        conditions=binding_conditions(binding, verdict, now, _rotations_healthy(binding, rotations, now)),
+        conditions=binding_conditions(binding, verdict, now, _rotations_healthy(binding, rotations, now))
+        + ((acts,) if acts is not None else ()),
         effective=_effective(plan, parts, previous.effective, binding.spec.access.not_after),
         summary=Summary(
             secrets=f"{sum(each.state is SecretState.GRANTED for each in secrets)}/{len(secrets)}",
@@ -140,7 +144,7 @@ def report(
         ),
         secrets=secrets,
         rotations=rotations.rotations,
-        targets=annotated(targets(previous.targets, parts, now), plan.fences),
+        targets=kept,
     )
 
 
@@ -231,12 +235,12 @@ def _effective(plan: Plan, parts: Mapping[str, Progress], previous: Effective, n
     if not grants:
         return Effective()
     # Where the store ends no session, none is promised.
-    sessions = [each.session for name, each in grants.items() if name not in plan.fences]
+    kept = [each.session for name, each in grants.items() if name not in sessions.unenforced(plan.sessions)]
     rules = {f"{each.backend}/{each.verdict.rule}" for each in plan.decisions if isinstance(each.verdict, Admitted)}
     roles = [_login_role(grants[name], plan, parts.get(name), previous.roles) for name in sorted(grants)]
     return Effective(
-        session_ttl=duration_text(max(each.ttl for each in sessions)) if sessions else "",
-        session_max_ttl=duration_text(max(each.max_ttl for each in sessions)) if sessions else "",
+        session_ttl=duration_text(max(each.ttl for each in kept)) if kept else "",
+        session_max_ttl=duration_text(max(each.max_ttl for each in kept)) if kept else "",
         not_after=not_after or "",
         rules=tuple(sorted(rules)),
         roles=tuple(role for role in roles if role),
@@ -279,7 +283,7 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
             message=verdict.message,
         )
     part = parts.get(decision.backend)
-    fault = _obstacle(parts.get(CLUSTER)) or (None if _only_former_stays(part) else _obstacle(part))
+    fault = _obstacle(parts.get(CLUSTER)) or (None if _only_former_stays(part) else _trouble(part, decision))
     if fault is not None:
         return SecretStatus(
             type=decision.type,
@@ -319,6 +323,12 @@ def _actual(plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Grant]:
     looked = {name for name, part in parts.items() if plan.suspended and part.changes is not None}
     kept = {name: grant for name in looked if (grant := parts[name].kept) is not None}
     return {name: grant for name, grant in plan.grants.items() if name not in looked} | kept
+
+
+def _trouble(part: Progress | None, decision: Decision) -> Fault | None:
+    if part is not None and alone.only_alone(part):
+        return alone.of_secret(part, decision.readable)
+    return _obstacle(part)
 
 
 def _obstacle(part: Progress | None) -> Fault | None:

@@ -74,6 +74,8 @@ class Resource:
     fields: Mapping[str, FieldValue]
     scope: str = ""
     """Fingerprint of the secrets that it opens, noted in the store when an object is adopted."""
+    opens: Readable | None = None
+    """The one secret that it opens, where the store has an object for each."""
 
     @property
     def digest(self) -> str:
@@ -117,6 +119,8 @@ class Observed:
     """What an unmarked object would be with our mark on it; None when that cannot be said."""
     own_writing: bool = False
     """Whether it reads, whole, as something that we once wrote for this owner."""
+    held_by: str = ""
+    """What stands in the way of an object that is not ours, where the store can say more than its mark does."""
 
     @property
     def absent(self) -> bool:

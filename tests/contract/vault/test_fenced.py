@@ -46,7 +46,7 @@ def bench(fenced: FencedBench) -> FencedBench:
 async def store(bench: FencedBench) -> AsyncIterator[FencedStore]:
     opened = bench.open()
     as_reconciled: Store = opened  # the type checker holds it to the contract
-    assert not as_reconciled.enforces_session_ttl
+    assert as_reconciled.sessions is None
     yield opened
     await opened.close()
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from airwarden.api.backend import AllowRule
 from airwarden.api.binding import AccountMode, AirflowSecretBinding, SecretItem, Session
 from airwarden.domain.guardrails import BackendView, Request
+from airwarden.domain.sessions import PER_BINDING
 from airwarden.providers.vault.store import key_grammar
 
 GRAMMAR = key_grammar(2)
@@ -66,7 +67,7 @@ def rule(name: str = "own", *, names: tuple[str, ...] = (NAMESPACE,), **more: An
 
 def view(*rules: AllowRule, name: str = "vault", enforces: bool = True, deleting: bool = False) -> BackendView:
     """Return a backend with these rules and no other."""
-    return BackendView(name, rules, GRAMMAR, enforces, deleting)
+    return BackendView(name, rules, GRAMMAR, PER_BINDING if enforces else None, deleting)
 
 
 def request(namespace: str = NAMESPACE, labels: Mapping[str, str] | None = None, **session: str) -> Request:

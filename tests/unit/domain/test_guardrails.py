@@ -61,7 +61,7 @@ def truly_admits(
         return False
     if each.max_lifetime is not None:
         return False  # the access asked for has no end
-    if each.session.required and not backend.enforces_session_ttl:
+    if each.session.required and backend.sessions is None:
         return False
     asked = [seconds(text) for text in (session.ttl, session.max_ttl) if text]
     if any(one > seconds(each.session.max_ttl) for one in asked):
@@ -101,7 +101,7 @@ def test_taking_a_rule_away_never_admits_more(
     secret: SecretItem, backend: BackendView, namespace: str, labels: dict[str, str], data: st.DataObject
 ) -> None:
     kept = tuple(each for each in backend.allow if data.draw(st.booleans()))
-    fewer = view(*kept, enforces=backend.enforces_session_ttl)
+    fewer = view(*kept, enforces=backend.sessions is not None)
     if isinstance(judge(secret, request(namespace, labels), fewer), Admitted):
         assert isinstance(judge(secret, request(namespace, labels), backend), Admitted)
 

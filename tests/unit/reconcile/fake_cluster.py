@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from airwarden.providers.kubernetes.accounts import CARRIER
 from airwarden.providers.kubernetes.api import FIELD_MANAGER, Absent, Conflict, Json, KubernetesApi
 
 
@@ -120,7 +121,7 @@ class FakeApi(KubernetesApi):
         self._journal.end()
         return kept
 
-    async def apply(self, path: str, body: Json) -> Json:
+    async def apply(self, path: str, body: Json, *, manager: str = FIELD_MANAGER) -> Json:
         self._journal.begin(f"APPLY {path}")
         before = self.objects.get(path)
         uid = body["metadata"].get("uid")
@@ -129,7 +130,7 @@ class FakeApi(KubernetesApi):
         merged = copy.deepcopy(before) if before is not None else {"metadata": {}}
         merged["metadata"] |= {key: value for key, value in body["metadata"].items() if key != "labels"}
         merged["metadata"]["labels"] = {**merged["metadata"].get("labels", {}), **body["metadata"].get("labels", {})}
-        merged["metadata"]["managedFields"] = _MANAGED
+        merged["metadata"]["managedFields"] = [*_MANAGED, *_carrying(merged, manager)]
         merged |= {key: value for key, value in body.items() if key != "metadata"}
         kept = self.put(path, merged)
         self._journal.end()
@@ -161,6 +162,15 @@ class FakeApi(KubernetesApi):
         if body["metadata"].get("deletionTimestamp") and not body["metadata"].get("finalizers"):
             del self.objects[path]
         return copy.deepcopy(body)
+
+
+def _carrying(body: Json, manager: str) -> list[Json]:
+    """Return what the API server remembers of annotations that another manager of ours applied."""
+    before = [each for each in body["metadata"].get("managedFields", ()) if each["manager"] == CARRIER]
+    if manager != CARRIER:
+        return before
+    fields: Json = {f"f:{key}": {} for key in body["metadata"].get("annotations", {})}
+    return [{"manager": CARRIER, "operation": "Apply", "fieldsV1": {"f:metadata": {"f:annotations": fields}}}]
 
 
 _MANAGED = [{"manager": FIELD_MANAGER, "operation": "Apply"}]

@@ -18,6 +18,7 @@ from typing import Any
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -37,6 +38,7 @@ from airwarden.domain.resources import (
     Session,
     StaticSecret,
 )
+from airwarden.domain.sessions import PER_BINDING, SessionRange
 from airwarden.providers.kubernetes.accounts import SELECTOR, Account, Accounts
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.events import EventPoster
@@ -65,7 +67,9 @@ class FakeStore:
     grammar = GRAMMAR
     settings: object = "as declared"
     drift_interval: float = 600.0
-    enforces_session_ttl = True
+    sessions: SessionRange | None = PER_BINDING
+    alone: frozenset[str] = frozenset()
+    effect_lag = 0.0
     fence: Fence | None = None
 
     def __init__(self, name: str, journal: Journal, api: FakeApi) -> None:
@@ -81,6 +85,7 @@ class FakeStore:
         """By step: observe, or action and kind, as in ``Delete Policy``."""
         self.warnings: tuple[str, ...] = ()
         self.closed = False
+        self.carrying = NOTHING
         self._journal = journal
         self._api = api
 
@@ -107,7 +112,7 @@ class FakeStore:
         session = Session(min(grant.session.ttl, int(str(ttls[0])), longest), longest)
         return replace(grant, readable=readable, session=session) if readable else None
 
-    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
         return tuple(Address(self.name, kind, owner.at(self.name).name_in_store) for kind in ("Policy", "Role"))
 
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
@@ -148,6 +153,9 @@ class FakeStore:
                     self.unmarked.discard(address)
         self._journal.end()
         return Written(warnings=self.warnings)
+
+    def carried(self, owner: Owner) -> Carried:
+        return self.carrying
 
     def expect(self, expected: Expected) -> None:
         self.expected = expected

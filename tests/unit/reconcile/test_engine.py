@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -332,7 +332,7 @@ async def test_a_binding_that_went_without_our_leave_leaves_nothing(seat: Seat, 
     assert not any("PATCH" in line and "finalizer off" in line for line in seat.bench.journal.lines)
 
 
-def by_account(store: FakeStore, owner: Owner) -> tuple[Address, ...]:
+def by_account(store: FakeStore, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
     """Return the addresses of a store in which things have the account's name, as in a fenced one."""
     name = owner.at(store.name).name_in_store
     return tuple(Address(store.name, f"{kind} of {owner.account}", name) for kind in ("Policy", "Role"))

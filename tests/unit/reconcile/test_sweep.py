@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -174,7 +175,7 @@ async def test_a_binding_moved_to_another_backend_with_its_status_wiped_leaves_n
 class SlotStore(FakeStore):
     """A store that keeps one thing for each account, under the account's name, with the binding's mark in it."""
 
-    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
         return (Address(self.name, "Slots", owner.account_in_store),)
 
     async def holdings(self) -> frozenset[Holding]:

@@ -6,7 +6,7 @@ Ours are known from a label-selected watch, so that looking at one costs no requ
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from airwarden.api import GROUP
@@ -29,6 +29,8 @@ BINDING: Final = f"{GROUP}/binding"
 CLUSTER_LABEL: Final = f"{GROUP}/cluster"
 ADOPTED: Final = f"{GROUP}/adopted"
 """Annotation of an account that was there before its binding."""
+CARRIER: Final = f"{FIELD_MANAGER}-stores"
+"""Field manager of what an account carries for its stores: what it no longer applies goes."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 ALLOW: Final = f"{GROUP}/allow-binding"
 """Names the binding that may use the account: set by the owner of an External account, and by us on ours."""
@@ -50,6 +52,8 @@ class Account:
     """Whether the API server remembers a write by our field manager."""
     adopted: bool = False
     """Whether it was there before its binding."""
+    carried: Mapping[str, str] = field(default_factory=dict)
+    """Annotations that it carries for the binding's stores."""
 
     @classmethod
     def read(cls, body: Mapping[str, object]) -> "Account":
@@ -70,6 +74,7 @@ class Account:
             },
             automount=automount if isinstance(automount, bool) else None,
             adopted=(metadata.get("annotations") or {}).get(ADOPTED) == "true",
+            carried=_carried(metadata),
             written_by_us=any(each.get("manager") == FIELD_MANAGER for each in metadata.get("managedFields") or ()),
         )
 
@@ -142,6 +147,21 @@ class Accounts:
         else:
             made = await self._correct(owner, name, operation.observed.id)
         return Written(made.uid), made
+
+    async def carry(self, account: Account, annotations: Mapping[str, str]) -> Account:
+        """Have the very account that was seen carry these annotations for its stores, and none that it did before.
+
+        Raises NotOwned when it was made anew meanwhile.
+        """
+        metadata: Json = {"name": account.name, "namespace": account.namespace, "uid": account.uid}
+        body: Json = {"apiVersion": "v1", "kind": KIND, "metadata": {**metadata, "annotations": dict(annotations)}}
+        where = _path(account.namespace, account.name)
+        try:
+            return Account.read(await self._api.apply(where, body, manager=CARRIER))
+        except Conflict:
+            raise NotOwned(
+                f"service account {account.namespace}/{account.name} was made anew by somebody else"
+            ) from None
 
     async def _create(self, owner: Owner, name: str, recorded_uid: str) -> Account:
         try:
@@ -267,6 +287,18 @@ def is_allowed(found: Account | None, owner: Owner, name: str) -> bool:
 def labels_of(owner: Owner) -> dict[str, str]:
     """Return the labels by which an account is known as the binding's."""
     return {MANAGED_BY: "airwarden", BINDING: owner.binding, CLUSTER_LABEL: owner.cluster, ALLOW: owner.binding}
+
+
+def _carried(metadata: Mapping[str, object]) -> dict[str, str]:
+    """Return the annotations that the API server remembers as written for the stores, and by nobody else since."""
+    annotations, fields = metadata.get("annotations"), metadata.get("managedFields")
+    if not isinstance(annotations, Mapping) or not isinstance(fields, list):
+        return {}
+    ours: set[str] = set()
+    for each in fields:
+        if each.get("manager") == CARRIER:
+            ours |= set(((each.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:annotations") or {})
+    return {key: value for key, value in annotations.items() if f"f:{key}" in ours}
 
 
 def _manifest(owner: Owner, name: str) -> Json:

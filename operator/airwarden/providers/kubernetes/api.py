@@ -133,9 +133,9 @@ class KubernetesApi:
         url = f"{path}?fieldManager={FIELD_MANAGER}"
         return await self._request("PATCH", url, list(operations), _JSON_PATCH)
 
-    async def apply(self, path: str, body: Json) -> Json:
-        """Server-side apply with our field manager: only the fields in the body are ours."""
-        return await self._request("PATCH", f"{path}?fieldManager={FIELD_MANAGER}&force=true", body, _APPLY)
+    async def apply(self, path: str, body: Json, *, manager: str = FIELD_MANAGER) -> Json:
+        """Server-side apply with our field manager, or another of ours: only the fields in the body are its."""
+        return await self._request("PATCH", f"{path}?fieldManager={manager}&force=true", body, _APPLY)
 
     async def watch(self, path: str, selector: str) -> AsyncIterator[tuple[str, Json]]:
         """Yield kind and object of each change of a collection, after each object that is there, until the API ends it.

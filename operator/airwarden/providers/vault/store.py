@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from airwarden.api.texts import PENDING
+from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.errors import StoreFailed
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -32,6 +33,7 @@ from airwarden.domain.resources import (
     Session,
     StaticSecret,
 )
+from airwarden.domain.sessions import PER_BINDING, SessionRange
 from airwarden.providers.ports import Health, Written
 from airwarden.providers.vault import marks, policy, role
 from airwarden.providers.vault.checking import check_vault
@@ -68,7 +70,9 @@ class VaultStore:
     """The policies and roles of one cluster's bindings in one Vault."""
 
     drift_interval: float = 600.0
-    enforces_session_ttl: bool = True
+    sessions: SessionRange | None = PER_BINDING
+    alone: frozenset[str] = frozenset()
+    effect_lag: float = 0.0
     fence: Fence | None = None
 
     def __init__(
@@ -125,7 +129,7 @@ class VaultStore:
                 )
         return replace(grant, readable=readable, session=session) if readable else None
 
-    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:  # noqa: ARG002 - two follow from the owner
         """Return the policy's address, whose removal cuts live tokens at once, then the role's."""
         kinds = (POLICY, self.layout.form.kind)
         return tuple(Address(self.layout.backend, kind, owner.name_in_store) for kind in kinds)
@@ -197,6 +201,10 @@ class VaultStore:
         body = dict(fields) if address.kind == POLICY else self.layout.form.body(fields)
         answer = await self.client.request(Call("POST", path, body))
         return Written(warnings=answer.warnings)
+
+    def carried(self, owner: Owner) -> Carried:  # noqa: ARG002 - nothing, whoever it is
+        """Return nothing: a projected token is all that a login at Vault needs."""
+        return NOTHING
 
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster has here as a policy or a role, also of other backends.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -26,6 +27,7 @@ from airwarden.domain.resources import (
     Readable,
     Resource,
 )
+from airwarden.domain.sessions import SessionRange
 from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health, Written
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
@@ -42,7 +44,9 @@ class FencedStore:
     """The filled slots of one cluster's bindings in one Vault."""
 
     drift_interval: float = 600.0
-    enforces_session_ttl: bool = False
+    sessions: SessionRange | None = None
+    alone: frozenset[str] = frozenset()
+    effect_lag: float = 0.0
 
     def __init__(
         self,
@@ -69,7 +73,7 @@ class FencedStore:
         address = Address(self.layout.backend, ALIAS, f"{grant.owner.namespace}/{grant.account}")
         return (Resource(address, fields),)
 
-    def addresses(self, owner: Owner) -> tuple[Address, ...]:
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:  # noqa: ARG002 - one follows from the owner
         """Return the address of the owner's alias. Raises ValueError when its account is not known."""
         return (self._aliases.address(owner),)
 
@@ -105,6 +109,10 @@ class FencedStore:
                 await self._take_back(operation)
                 raise
         return await self._aliases.apply(operation)
+
+    def carried(self, owner: Owner) -> Carried:  # noqa: ARG002 - nothing, whoever it is
+        """Return nothing: a projected token is all that a login at Vault needs."""
+        return NOTHING
 
     def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
         """Return what the observed alias, and what mode Roles left, let the account read."""
