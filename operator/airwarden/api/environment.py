@@ -148,7 +148,7 @@ class EnvironmentSpec(Model):
     """How tasks run. Kubernetes gives each DAG the identity of its binding; Celery and Local share one."""
     worker_namespaces: Annotated[tuple[Namespace, ...], Field(min_length=1, max_length=64), Unique()]
     """Namespaces in which tasks may run. Bindings of others get no DAGs."""
-    bundles: Annotated[tuple[Bundle, ...], Field(max_length=64), Unique(("name",))] = ()
+    bundles: Annotated[tuple[Bundle, ...], Field(min_length=1, max_length=64), Unique(("name",))]
     """The DAG bundles, and which namespaces may claim their DAGs. Who is not named claims nothing."""
     components: Components
     """Airflow's processes and their accounts."""

@@ -12,9 +12,11 @@ from typing import Any
 
 from airwarden.api import FINALIZER
 from airwarden.api.binding import AccountMode
+from airwarden.domain.environment.asked import Asked
 from airwarden.domain.rotation.targets import read_by
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.providers.kubernetes.objects import backends_of
+from airwarden.reconcile.environment_views import EnvironmentViews
 from airwarden.reconcile.queue import Key, Lane
 
 Body = Mapping[str, Any]
@@ -44,6 +46,8 @@ class Entry:
     """The object is gone, though we had not let it go: what it gave is still to be taken away."""
     external: bool = False
     """The account is not ours: it is never written or deleted."""
+    asked: Asked | None = None
+    """What it asks of an environment; nothing when it names none, or goes."""
 
     def load(self) -> dict[str, Any]:
         """Return metadata, spec and status as the API server sent them."""
@@ -75,6 +79,7 @@ class Entry:
             text=f'{{"metadata":{_compact(metadata)},"spec":{_compact(spec)},"status":{status_text}}}'.encode(),
             recorded=bool(status.get("targets")),
             external=(spec.get("serviceAccount") or {}).get("mode") == AccountMode.EXTERNAL,
+            asked=Asked.read(body),
         )
 
 
@@ -97,6 +102,7 @@ class Cache:
         self.bindings: dict[Key, Entry] = {}
         self.namespaces: dict[str, NamespaceView] = {}
         self.accounts: dict[Key, Account] = {}
+        self.environments = EnvironmentViews()
         self._by_backend: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._by_account: defaultdict[Key, set[Key]] = defaultdict(set)
@@ -118,6 +124,7 @@ class Cache:
             for index, values in self._links(entry):
                 for value in values:
                     index[value].add(entry.key)
+            self.environments.take(entry.key, known.asked if known is not None else None, entry.asked)
         return entry
 
     def release_binding(self, entry: Entry) -> None:
@@ -142,8 +149,10 @@ class Cache:
             self.forget_binding(key, metadata.get("uid", ""))
             return None
         version = max(known.version, int(metadata.get("resourceVersion", 0)))
-        self.bindings[key] = lost = replace(known, version=version, deleting=True, finalized=True, lost=True)
-        return lost
+        gone = replace(known, version=version, deleting=True, finalized=True, lost=True, asked=None)
+        self.bindings[key] = gone
+        self.environments.take(key, known.asked, None)
+        return gone
 
     def superseded(self, key: Key) -> tuple[Entry, ...]:
         """Return what went without our leave before another binding of its name came, and is still to be taken away."""
@@ -172,6 +181,7 @@ class Cache:
             return False
         self._unlink(known)
         del self.bindings[key]
+        self.environments.take(key, known.asked, None)
         return True
 
     def _links(self, entry: Entry) -> tuple[tuple[defaultdict[Any, set[Key]], Iterable[Any]], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from airwarden.api.dags import DagClaim
 from airwarden.api.environment import EnvironmentSpec
 from airwarden.api.reasons import Reason
-from airwarden.domain.environment.claims import Claimant, Key, decide
+from airwarden.domain.environment.claims import Claimant, Claims, Key, decide
 
 SPEC: Final = EnvironmentSpec.model_validate(
     {
@@ -130,3 +131,38 @@ def test_each_conflict_names_a_rival_that_is_in_conflict_too(drawn: list[tuple[s
             named = complaint.message.split("binding prod/")[1][0]
             assert named != name
             assert not found["prod", named].mapped
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("pqrst"), st.lists(IDS, max_size=3, unique=True)),  # nothing: the binding goes
+    max_size=12,
+)
+
+
+@given(STEPS)
+def test_kept_up_to_date_claims_are_judged_as_all_at_once(steps: list[tuple[str, list[str]]]) -> None:
+    claims, now = Claims(SPEC), dict[str, Claimant]()
+    for name, ids in steps:
+        before = {key: each.mapped for key, each in claims.verdicts().items()}
+        if ids:
+            now[name] = claimant(name, *ids)
+            told = claims.put(now[name])
+        else:
+            now.pop(name, None)
+            told = claims.drop(("prod", name))
+        found = claims.verdicts()
+        assert found == decide(SPEC, reversed(now.values()))
+        after = {key: each.mapped for key, each in found.items()}
+        assert told == {key for key in after if key[1] != name and before[key] != after[key]}
+
+
+def test_a_claim_among_five_thousand_is_judged_without_looking_at_all_of_them() -> None:
+    claims = Claims(SPEC)
+    begun = time.perf_counter()
+    for number in range(5000):
+        claims.put(claimant(f"b{number}", f"dag_{number:05}_*", f"one_{number:05}"))
+        assert claims.verdict(("prod", f"b{number}")).mapped
+    for number in range(5000):
+        assert claims.drop(("prod", f"b{number}")) == frozenset()
+    # Each looking at all others takes minutes; this takes a fraction of a second.
+    assert time.perf_counter() - begun < 10
