@@ -153,3 +153,5 @@ class BindingMap:
     stores: Mapping[str, Store] = field(default_factory=dict)
     secrets: Mapping[tuple[str, str], Secret] = field(default_factory=dict)
     """By type and id."""
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Why the binding does not give what it names, by type and id: bound all the same, so no other source is asked."""

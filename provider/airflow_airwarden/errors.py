@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NOT_FOR_PRODUCTION = "NotForProduction"
     UPDATE_NOT_ALLOWED = "UpdateNotAllowed"
     NOT_BOUND = "NotBound"
+    NOT_GRANTED = "NotGranted"
     TOKEN_FILE_MISSING = "TokenFileMissing"  # noqa: S105 - a reason, no token
     LOGIN_REFUSED = "LoginRefused"
     ACCESS_DENIED = "AccessDenied"

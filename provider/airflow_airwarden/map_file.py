@@ -40,6 +40,7 @@ _SEGMENT = r"[A-Za-z0-9._~@:=,-]+"
 _PATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_WORD = re.compile(r"[A-Za-z]{1,64}")
 _CONNECTION_TEXTS = frozenset({"conn_type", "host", "schema", "login", "description", "extra"})
 _CONNECTION_FIELDS = _CONNECTION_TEXTS | {"password", "port"}
 
@@ -165,6 +166,7 @@ def _map(part: _Part) -> BindingMap:
         if (found.type, found.id) in secrets:
             part.wrong(f"secrets[{index}]", "its type and id stand there twice")
         secrets[found.type, found.id] = found
+    refused = _refused(part, secrets)
     cache_ttl = part.take("cacheTTLSeconds", int, 60)
     if not 0 <= cache_ttl <= 3600:
         part.wrong("cacheTTLSeconds", "it is not between 0 and 3600")
@@ -175,9 +177,24 @@ def _map(part: _Part) -> BindingMap:
         cache_ttl=float(cache_ttl),
         stores=stores,
         secrets=secrets,
+        refused=refused,
     )
     part.end()
     return found_map
+
+
+def _refused(part: _Part, secrets: Mapping[tuple[str, str], Secret]) -> dict[tuple[str, str], str]:
+    refused: dict[tuple[str, str], str] = {}
+    for index, body in enumerate(part.take("refused", list, [])):
+        if not isinstance(body, dict):
+            part.wrong(f"refused[{index}]", "it is no object")
+        each = _Part(body, f"refused[{index}].")
+        found = (str(SecretType(each.choice("type", SecretType))), each.text("id", _ID))
+        if found in secrets or found in refused:
+            part.wrong(f"refused[{index}]", "its type and id stand there twice")
+        refused[found] = each.text("reason", _WORD)
+        each.end()
+    return refused
 
 
 def _store(name: str, part: _Part) -> Store:

@@ -78,6 +78,7 @@ class Session:
             self._binding = (binding_map.binding, binding_map.environment)
             access.secret = binding_map.secrets.get((kind, wanted))
             if access.secret is None:
+                _check_granted(binding_map, access)
                 outcome = Reason.NOT_BOUND
                 _check_unbound(binding_map, access)
                 return None
@@ -192,4 +193,15 @@ def _check_unbound(binding_map: BindingMap, access: _Access) -> None:
             Reason.NOT_BOUND,
             f"{access.type} {access.id[:250]!r} is not in the binding's map",
             "Add it to the binding, or correct the id; unboundIDs of the environment keeps it from other sources",
+        )
+
+
+def _check_granted(binding_map: BindingMap, access: _Access) -> None:
+    """Refuse an id that is bound and not given: what another source holds under its name is not what was bound."""
+    reason = binding_map.refused.get((access.type, access.id))
+    if reason is not None:
+        raise LookupRefused(
+            Reason.NOT_GRANTED,
+            f"the binding names {access.type} {access.id[:250]!r}, which it is not given ({reason})",
+            "status.secrets of the binding says why; the secret is not looked for anywhere else",
         )

@@ -139,6 +139,7 @@ WHOLE: list[dict[str, Any]] = [
             },
         ]
     ),
+    map_body(refused=[{"type": "Connection", "id": "ledger", "reason": "KeyNotAllowed"}]),
     map_body(
         stores={"vault": {"type": "File", "path": "/x.json"}, "env": {"type": "Environment", "prefix": "DEV_"}},
     ),
@@ -154,6 +155,13 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("secrets", ..., "secrets: it is missing"),
     ("secrets", ["x"], "secrets[0]: it is no object"),
     ("secrets", [WAREHOUSE, WAREHOUSE], "secrets[1]: its type and id stand there twice"),
+    ("refused", [{"type": "Variable", "id": "x"}], "refused[0].reason: it is missing"),
+    ("refused", [{"type": "Variable", "id": "x", "reason": "a b"}], "refused[0].reason: it has characters"),
+    ("refused", [{"type": "Variable", "id": "x/y", "reason": "A"}], "refused[0].id: it has characters"),
+    ("refused", [{"type": "Secret", "id": "x", "reason": "A"}], "refused[0].type: it is none of the known ones"),
+    ("refused", ["x"], "refused[0]: it is no object"),
+    ("refused", [{"type": "Connection", "id": "warehouse", "reason": "A"}], "refused[0]: its type and id stand there"),
+    ("refused", [{"type": "Config", "id": "x", "reason": "A", "y": 1}], "refused[0].y: this version of the provider"),
     ("secrets.0.type", "Secret", "secrets[0].type: it is none of the known ones"),
     ("secrets.0.id", "a/b", "secrets[0].id: it has characters"),
     ("secrets.0.id", "..", "secrets[0].id: it has characters"),

@@ -73,6 +73,19 @@ def test_an_id_that_is_not_bound_is_refused_where_the_environment_says_so(
     assert (line["outcome"], line["id"]) == ("NotBound", "other")
 
 
+def test_an_id_that_is_bound_and_not_given_is_refused_whatever_becomes_of_unbound_ones(
+    opening: Opening, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    session, reader = opening(refused=[{"type": "Variable", "id": "ledger", "reason": "KeyNotAllowed"}])
+    with pytest.raises(LookupRefused, match=r"NotGranted: the binding names Variable 'ledger'.*\(KeyNotAllowed\)"):
+        session.look_up("Variable", "ledger")
+    assert session.look_up("Connection", "ledger") is None, "another type is another id"
+    assert reader.reads == []
+    [line] = audit_lines(caplog)
+    assert (line["outcome"], line["id"]) == ("NotGranted", "ledger")
+
+
 def test_a_second_lookup_is_answered_from_memory(opening: Opening) -> None:
     session, reader = opening()
     first, second = session.look_up("Connection", "warehouse"), session.look_up("Connection", "warehouse")
