@@ -200,6 +200,16 @@ class Reason(Enum):
         "The binding names an AirflowEnvironment that does not exist, so none of its DAGs run under its account.",
         "Correct environmentRef by making a new binding, or apply the environment.",
     )
+    ENVIRONMENT_INVALID = Explanation(
+        "EnvironmentInvalid",
+        "The AirflowEnvironment that the binding names does not hold to its schema. All stays as it was.",
+        "Correct the environment as the message says; an older operator may not know a newer field.",
+    )
+    NO_LOGIN_FOR_TASKS = Explanation(
+        "NoLoginForTasks",
+        "Tasks cannot log in to the store by themselves: its workloadLogin is AppRole, and no pod gets a secret-id.",
+        "Have the platform team set workloadLogin Kubernetes or JWT for DAGs, in a backend of their own.",
+    )
     NAMESPACE_NOT_A_WORKER = Explanation(
         "NamespaceNotAWorker",
         "The environment runs no tasks in the binding's namespace.",

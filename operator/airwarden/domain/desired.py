@@ -4,13 +4,14 @@ Pure and cheap, so that it is made anew at every look. Called by `airwarden.reco
 `airwarden.reconcile.engine` to tell how urgent a change of a backend is for a binding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPolicy, SecretItem
 from airwarden.api.fields import seconds
 from airwarden.api.reasons import Reason
+from airwarden.domain.environment.mapping import DagMapping, EnvironmentView, mapping_of
 from airwarden.domain.fence import Asked, Fence, confine
 from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, expired, judge
 from airwarden.domain.lifetime import Turn, ends, has_ended, session_at, soonest
@@ -37,6 +38,8 @@ class Decision:
     verdict: Admitted | Refused | Held
     readable: Readable
     """What is read, as a grant has it."""
+    common: bool = False
+    """The binding's environment declares it, for all who name that environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,15 @@ class Plan:
     """Seconds after which what was written acts, for those of the backends where that is not at once."""
     account_mode: AccountMode = AccountMode.MANAGED
     """Whose the account is: an External one is only looked at."""
+    mapping: DagMapping | None = None
+    """Which DAGs its environment gives it; None when it names none."""
+    environment_held: Held | None = None
+    """Why it is not known what the environment declares."""
 
     def why_held(self, backend: str) -> Held:
         """Return why nothing may be changed on a backend. Raises StopIteration for one that is not held."""
-        return next(
-            each.verdict for each in self.decisions if each.backend == backend and isinstance(each.verdict, Held)
-        )
+        found = (each.verdict for each in self.decisions if each.backend == backend and isinstance(each.verdict, Held))
+        return self.environment_held or next(found)
 
     @property
     def backends(self) -> frozenset[str]:
@@ -86,6 +92,8 @@ class Surroundings:
     namespace_labels: Mapping[str, str] | None
     recorded: frozenset[str] = frozenset()
     """Backends in which the binding already has something."""
+    environment: EnvironmentView | Held | None = None
+    """The environment that the binding names; None when it names none or there is none, Held for an unreadable one."""
     now: datetime = field(kw_only=True)
     """The operator's clock: it decides when access ends."""
 
@@ -108,12 +116,18 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     }
     views = {name: each for name, each in around.backends.items() if isinstance(each, BackendView)}
     ranges = {name: each.sessions for name, each in views.items()}
+    own = len(binding.spec.secrets)
     judged = [(item, _verdict(item, request, around)) for item in binding.spec.secrets]
+    judged += [(item, _verdict(item, asked, around)) for item, asked in _common(binding, request, around)]
     pairs = _confined(judged, owner.namespace, fences, around.recorded)
     decisions = tuple(
-        Decision(item.type.value, item.id, item.backend_ref.name, verdict, _readable(item)) for item, verdict in pairs
+        Decision(item.type.value, item.id, item.backend_ref.name, verdict, _readable(item), common=number >= own)
+        for number, (item, verdict) in enumerate(pairs)
     )
     held = frozenset(each.backend for each in decisions if isinstance(each.verdict, Held))
+    environment_held = around.environment if isinstance(around.environment, Held) else None
+    if environment_held is not None:
+        held |= around.recorded  # what it declares for all may lie in any of them
     grants: dict[str, Grant] = {}
     turns = [_admission_turn(verdict) for _, verdict in pairs]
     for name in sorted({each.backend for each in decisions} - held):
@@ -138,7 +152,33 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         sessions=ranges,
         lags={name: each.effect_lag for name, each in views.items() if each.effect_lag},
         account_mode=account.mode,
+        mapping=mapping_of(
+            binding,
+            around.environment if isinstance(around.environment, EnvironmentView) else None,
+            unreadable=environment_held is not None,
+            ended=over,
+        ),
+        environment_held=environment_held,
     )
+
+
+def common_items(binding: AirflowSecretBinding, environment: EnvironmentView | Held | None) -> tuple[SecretItem, ...]:
+    """Return what the environment adds to the binding's own secrets. An own one of the same type and id wins."""
+    if not isinstance(environment, EnvironmentView):
+        return ()
+    own = {(each.type, each.id) for each in binding.spec.secrets}
+    return tuple(each for each in environment.spec.common_secrets if (each.type, each.id) not in own)
+
+
+def _common(
+    binding: AirflowSecretBinding, request: Request, around: Surroundings
+) -> Sequence[tuple[SecretItem, Request]]:
+    """Return the environment's secrets, each with who asks for it: the environment's namespace, for this account."""
+    found = around.environment
+    if not isinstance(found, EnvironmentView):
+        return ()
+    asked = replace(request, namespace=found.namespace, labels=found.labels)
+    return [(item, asked) for item in common_items(binding, found)]
 
 
 def _confined(
@@ -170,21 +210,27 @@ def _admission_turn(verdict: Admitted | Refused | Held) -> Turn | None:
 def _verdict(item: SecretItem, request: Request, around: Surroundings) -> Admitted | Refused | Held:
     if request.not_after is not None and has_ended(request.now, request.not_after):
         return expired(request.not_after)
-    name = item.backend_ref.name
+    backend = _backend(item.backend_ref.name, around)
+    if isinstance(backend, Held):
+        return backend
+    verdict = judge(item, request, backend)
+    if verdict is None:
+        return Held(Reason.PENDING, f"namespace {request.namespace} has not been seen yet, so its labels are not known")
+    return verdict
+
+
+def _backend(name: str, around: Surroundings) -> BackendView | Held:
+    if isinstance(around.environment, Held):
+        return around.environment
     backend = around.backends.get(name)
     if backend is None:
         return Held(
             Reason.BACKEND_NOT_FOUND,
             f"there is no AirflowSecretBackend {name}: correct backendRef.name, or apply the backend",
         )
-    if isinstance(backend, Held):
-        return backend
-    if backend.deleting and name not in around.recorded:
+    if isinstance(backend, BackendView) and backend.deleting and name not in around.recorded:
         return Held(Reason.BACKEND_INVALID, f"AirflowSecretBackend {name} is being deleted, so nothing is added to it")
-    verdict = judge(item, request, backend)
-    if verdict is None:
-        return Held(Reason.PENDING, f"namespace {request.namespace} has not been seen yet, so its labels are not known")
-    return verdict
+    return backend
 
 
 def _grant(

@@ -23,6 +23,7 @@ from airwarden.domain.resources import Address, Grant, Observed, Operation, Read
 from airwarden.domain.rotation.facts import RoleFacts, RoleSettings, RunMark, SecretFacts
 from airwarden.domain.rotation.handover import Handover, Staged, Subject
 from airwarden.domain.sessions import SessionRange
+from airwarden.domain.task_access import TaskAccess
 
 FOREIGN_ROLE_SCAN: Final = "ForeignRoleScan"
 """The capability of a store whose admin lets the operator read logins beside ours."""
@@ -112,6 +113,9 @@ class Store(Protocol):
 
     def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
         """Return what the observed objects let the binding read. Pure."""
+
+    def task_access(self, owner: Owner) -> TaskAccess:
+        """Return how tasks of the owner read here: the store's part of their map, and what their pod needs. Pure."""
 
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
         """Return the part of the grant that the observed objects give already; None when they give none of it.

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from airwarden.api.backend import AllowRule
 from airwarden.api.binding import AccountMode, AirflowSecretBinding, SecretItem, Session
+from airwarden.api.environment import EnvironmentSpec
+from airwarden.domain.environment.claims import Claimant, decide
+from airwarden.domain.environment.mapping import EnvironmentView
 from airwarden.domain.guardrails import BackendView, Request
 from airwarden.domain.sessions import PER_BINDING
 from airwarden.providers.vault.store import key_grammar
@@ -43,6 +46,8 @@ def binding(
     not_after: str | None = None,
     suspend: bool = False,
     namespace: str = NAMESPACE,
+    status: Mapping[str, Any] | None = None,
+    dags: Mapping[str, tuple[str, ...]] | None = None,
     **metadata: Any,
 ) -> AirflowSecretBinding:
     """Return a binding of the given secrets."""
@@ -54,9 +59,43 @@ def binding(
                 "secrets": [each.model_dump(by_alias=True, exclude_none=True) for each in items or (item(),)],
                 "access": {"session": dict(session or {}), "notAfter": not_after},
                 "suspend": suspend,
+                **mapped_spec(dags),
             },
+            "status": status,
         }
     )
+
+
+def mapped_spec(dags: Mapping[str, tuple[str, ...]] | None) -> dict[str, Any]:
+    """Return the part of a spec that claims DAGs, by bundle, of the environment airflow/main."""
+    if dags is None:
+        return {}
+    claims = [{"bundle": bundle, "ids": list(ids)} for bundle, ids in dags.items()]
+    return {"environmentRef": {"name": "main", "namespace": "airflow"}, "dags": claims}
+
+
+def environment_spec(*common: SecretItem, **more: Any) -> EnvironmentSpec:
+    """Return an environment that runs tasks in the namespace team and gives it the bundle git."""
+    return EnvironmentSpec.model_validate(
+        {
+            "workerNamespaces": [NAMESPACE],
+            "bundles": [{"name": "git", "namespaces": [NAMESPACE]}],
+            "components": {"scheduler": {"serviceAccountName": "airflow-scheduler"}},
+            "unbound": {"namespace": NAMESPACE, "serviceAccountName": "airflow-unbound"},
+            "commonSecrets": [each.model_dump(by_alias=True, exclude_none=True) for each in common],
+            **more,
+        }
+    )
+
+
+def environment(
+    asking: AirflowSecretBinding, *others: AirflowSecretBinding, spec: EnvironmentSpec | None = None
+) -> EnvironmentView:
+    """Return the environment airflow/main as one binding sees it, beside others that ask of it."""
+    declared = spec or environment_spec()
+    verdicts = decide(declared, [Claimant.of(each) for each in (asking, *others)])
+    key = (asking.metadata.namespace, asking.metadata.name)
+    return EnvironmentView("airflow", "main", declared, {}, verdicts[key])
 
 
 def rule(name: str = "own", *, names: tuple[str, ...] = (NAMESPACE,), **more: Any) -> AllowRule:

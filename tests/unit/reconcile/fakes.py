@@ -39,6 +39,7 @@ from airwarden.domain.resources import (
     StaticSecret,
 )
 from airwarden.domain.sessions import PER_BINDING, SessionRange
+from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes.accounts import SELECTOR, Account, Accounts
 from airwarden.providers.kubernetes.api import Json
 from airwarden.providers.kubernetes.events import EventPoster
@@ -84,6 +85,7 @@ class FakeStore:
         self.errors: dict[str, Exception] = {}
         """By step: observe, or action and kind, as in ``Delete Policy``."""
         self.warnings: tuple[str, ...] = ()
+        self.ca_pem = ""
         self.closed = False
         self.carrying = NOTHING
         self._journal = journal
@@ -111,6 +113,10 @@ class FakeStore:
         longest = min(grant.session.max_ttl, int(str(ttls[1])))
         session = Session(min(grant.session.ttl, int(str(ttls[0])), longest), longest)
         return replace(grant, readable=readable, session=session) if readable else None
+
+    def task_access(self, owner: Owner) -> TaskAccess:
+        login = {"role": owner.name_in_store, "tokenFile": f"/var/run/secrets/airwarden/{self.name}/token"}
+        return TaskAccess({"type": "Vault", "addresses": ["https://vault.test:8200"], "login": login}, self.ca_pem)
 
     def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
         return tuple(Address(self.name, kind, owner.at(self.name).name_in_store) for kind in ("Policy", "Role"))

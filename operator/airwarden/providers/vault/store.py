@@ -34,6 +34,7 @@ from airwarden.domain.resources import (
     StaticSecret,
 )
 from airwarden.domain.sessions import PER_BINDING, SessionRange
+from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.ports import Health, Written
 from airwarden.providers.vault import marks, policy, role
 from airwarden.providers.vault.checking import check_vault
@@ -45,6 +46,7 @@ from airwarden.providers.vault.foreign import read_foreign_logins
 from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.listing import SharedListing
 from airwarden.providers.vault.role_forms import KubernetesForm, RoleForm
+from airwarden.providers.vault.task_access import task_access
 from airwarden.providers.vault.transport import Call
 
 POLICY: Final = "VaultPolicy"
@@ -110,6 +112,12 @@ class VaultStore:
             Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}, scope),
             Resource(Address(self.layout.backend, self.layout.form.kind, name), self.layout.form.desired(grant), scope),
         )
+
+    def task_access(self, owner: Owner) -> TaskAccess:
+        """Return how tasks of the owner read here: under the role that its grant makes."""
+        layout = self.layout
+        kv = (layout.kv_mount, layout.kv_version)
+        return task_access(self.client.connection, layout.form, layout.auth_mount, owner.name_in_store, kv)
 
     def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
         """Return the part of the grant that policy and role, or what mode Fenced left, give already.

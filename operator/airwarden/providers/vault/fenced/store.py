@@ -28,6 +28,7 @@ from airwarden.domain.resources import (
     Resource,
 )
 from airwarden.domain.sessions import SessionRange
+from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health, Written
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
@@ -38,6 +39,7 @@ from airwarden.providers.vault.fenced.aliases import ALIAS, LIST, Aliases
 from airwarden.providers.vault.foreign import probe_path, read_foreign_logins
 from airwarden.providers.vault.identity import Identity
 from airwarden.providers.vault.store import Layout, VaultStore, key_grammar
+from airwarden.providers.vault.task_access import task_access
 
 
 class FencedStore:
@@ -72,6 +74,13 @@ class FencedStore:
         fields: dict[str, FieldValue] = dict(slots.metadata(grant, self._slots))
         address = Address(self.layout.backend, ALIAS, f"{grant.owner.namespace}/{grant.account}")
         return (Resource(address, fields),)
+
+    def task_access(self, owner: Owner) -> TaskAccess:
+        """Return how tasks read here: all under the admin's one role. Who they are, their account says."""
+        del owner
+        layout = self.layout
+        kv = (layout.kv_mount, layout.kv_version)
+        return task_access(self.client.connection, layout.form, layout.auth_mount, self._slots.role, kv)
 
     def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:  # noqa: ARG002 - one follows from the owner
         """Return the address of the owner's alias. Raises ValueError when its account is not known."""
