@@ -19,6 +19,7 @@ from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.access import access
 from airwarden.commands.adopt import adopt
 from airwarden.commands.doctor.command import doctor
+from airwarden.commands.importing.command import import_
 from airwarden.commands.plan import plan
 from airwarden.commands.rotate import rotate
 from airwarden.commands.rotations import rotations
@@ -54,6 +55,7 @@ app.command("sweep")(sweep)
 app.command()(plan)
 app.command()(access)
 app.command()(doctor)
+app.command("import")(import_)
 app.command()(rotate)
 app.command()(rotations)
 

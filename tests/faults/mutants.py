@@ -10,6 +10,7 @@ from __future__ import annotations
 from faults.mutant import Mutant
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_fenced import FENCED_MUTANTS
+from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
 from faults.mutants_jobs import BY_JOB
 from faults.mutants_outside import OUTSIDE
@@ -30,4 +31,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *BY_JOB,
     *SWEEPING,
     *READING,
+    *IMPORTING,
 )

@@ -219,6 +219,11 @@ def vault_token(environment: Mapping[str, str], home: Path) -> str:
     return token
 
 
+def process_environment() -> Mapping[str, str]:
+    """Return the variables of this process."""
+    return os.environ
+
+
 def kubeconfig_of(given: Path | None, environment: Mapping[str, str], home: Path) -> str | None:
     """Return the kubeconfig that kubectl would use; None for the pod's own account."""
     if given is not None:
