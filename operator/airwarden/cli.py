@@ -21,6 +21,7 @@ from airwarden.commands.adopt import adopt
 from airwarden.commands.doctor.command import doctor
 from airwarden.commands.importing.command import import_
 from airwarden.commands.plan import plan
+from airwarden.commands.roles import render, roles
 from airwarden.commands.rotate import rotate
 from airwarden.commands.rotations import rotations
 from airwarden.commands.secret_id import secret_id
@@ -56,6 +57,9 @@ app.command()(plan)
 app.command()(access)
 app.command()(doctor)
 app.command("import")(import_)
+_roles = typer.Typer(no_args_is_help=True, callback=roles)
+_roles.command()(render)
+app.add_typer(_roles, name="roles")
 app.command()(rotate)
 app.command()(rotations)
 

@@ -18,9 +18,10 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import typer
 from pydantic import ValidationError
 
-from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ROTATIONS
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ENVIRONMENTS, ROTATIONS
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.environment import AirflowEnvironment
 from airwarden.api.metadata import Metadata
 from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.domain.errors import (
@@ -154,6 +155,12 @@ class Caller:
         body = await self._one(backend_path(name), f"AirflowSecretBackend {name}")
         return _model(AirflowSecretBackend, body, f"AirflowSecretBackend {name}")
 
+    async def environment(self, namespace: str, name: str) -> AirflowEnvironment:
+        """Return one environment. Raises InvalidSettings when there is none, or when it cannot be read."""
+        path = f"/apis/{API_VERSION}/namespaces/{namespace}/{ENVIRONMENTS}/{name}"
+        body = await self._one(path, f"AirflowEnvironment {name} in namespace {namespace}")
+        return _model(AirflowEnvironment, body, f"AirflowEnvironment {namespace}/{name}")
+
     async def store(self, backend: AirflowSecretBackend) -> Store:
         """Return the backend's store, used with the caller's own token. Nothing is sent to it yet.
 
@@ -278,7 +285,7 @@ async def calling(ways: Ways, environment: Mapping[str, str], home: Path) -> Asy
         await caller.close()
 
 
-Kind = TypeVar("Kind", AirflowSecretBinding, AirflowSecretBackend, AirflowSecretRotation)
+Kind = TypeVar("Kind", AirflowSecretBinding, AirflowSecretBackend, AirflowSecretRotation, AirflowEnvironment)
 
 
 def _listing(kind: type[Kind], bodies: list[Json]) -> Listing[Kind]:

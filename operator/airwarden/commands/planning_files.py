@@ -32,7 +32,7 @@ def read_files(files: tuple[Path, ...], namespace: str) -> Declared:
 
     Raises InvalidSettings for a file that cannot be read, is not YAML, or holds an object against its schema.
     """
-    bodies = [(file, body) for file in files for body in _objects(file)]
+    bodies = [(file, body) for file in files for body in objects_in(file)]
     bindings, backends, namespaces = [], [], []
     for file, body in bodies:
         kind, metadata = body.get("kind"), body.get("metadata")
@@ -54,8 +54,8 @@ def read_files(files: tuple[Path, ...], namespace: str) -> Declared:
     return Declared(tuple(bindings), tuple(backends), tuple(namespaces))
 
 
-def _objects(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a file, also those within lists."""
+def objects_in(file: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a file, also those within lists. Raises InvalidSettings."""
     try:
         text = sys.stdin.read() if file == _STDIN else file.read_text(encoding="utf-8")
         documents = list(yaml.safe_load_all(text))
