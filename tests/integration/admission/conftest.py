@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from integration.admission.asking import BACKENDS, Asking
+from integration.admission.mapped import Airflow, airflow
 from integration.admission.people import Cluster
 from integration.objects import account_path
 from integration.schema import objects
@@ -62,4 +63,12 @@ def cluster(asking: Asking) -> Cluster:
         lambda: found.refusal("POST", account_path("accounts"), claimed, somebody),
         SOON,
     )
+    return found
+
+
+@pytest.fixture(scope="package")
+def tasks(cluster: Cluster) -> Airflow:
+    """Return an Airflow whose pods, tokens and maps the policies judge."""
+    found = airflow(cluster)
+    found.bind("first")
     return found
