@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from functools import partial
 
 import pytest
@@ -85,3 +86,19 @@ def test_tokens_of_other_accounts_are_free(tasks: Airflow, billing: str) -> None
     tasks.cluster.plane.api.create_service_account("elsewhere", billing)
     somebody = tasks.cluster.author("elsewhere", role="edit")
     assert somebody.request("POST", token_path("elsewhere", billing), asked("vault"))["status"]["token"]
+
+
+def test_a_token_in_a_secret_is_for_no_store(tasks: Airflow, billing: str) -> None:
+    name = tasks.cluster.fresh("old-way")
+    path = f"/api/v1/namespaces/{tasks.namespace}/secrets"
+    meta = {"name": name, "annotations": {"kubernetes.io/service-account.name": billing}}
+    tasks.editor.request("POST", path, {"metadata": meta, "type": "kubernetes.io/service-account-token"})
+    filled = partial(tasks.editor.request, "GET", f"{path}/{name}")
+    token = base64.b64decode(wait_for("the token is there", lambda: filled().get("data", {}).get("token"), 30)).decode()
+
+    def reviewed(**spec: list[str]) -> Json:
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token, **spec}}
+        return dict(tasks.masters.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body)["status"])
+
+    assert reviewed()["authenticated"] is True, "what was made is no token"
+    assert "authenticated" not in reviewed(audiences=["vault"])
