@@ -8,6 +8,7 @@ file, so that a change of the code that moves it away from here is noticed.
 from __future__ import annotations
 
 from faults.mutant import Mutant
+from faults.mutants_admission import ADMITTING
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
@@ -32,4 +33,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *SWEEPING,
     *READING,
     *IMPORTING,
+    *ADMITTING,
 )

@@ -154,6 +154,19 @@ def test_only_the_scheduler_marks_a_pod_as_a_task_of_its_environment(tasks: Airf
     assert "mark a task of environment airflow/main" in tasks.refusal(made_up, tasks.editor)
 
 
+def test_environments_of_one_name_do_not_share_a_namespace(tasks: Airflow, billing: str) -> None:
+    reference = {"name": ENVIRONMENT, "namespace": "airflow-b"}
+    name = tasks.declare("second", environmentRef=reference, dags=_DAGS)
+    creator = f"system:serviceaccount:{AIRFLOW}:another-scheduler"
+    tasks.map(name, {**identity({BUNDLE: ["billing_*"]}, creator), "environment": f"airflow-b/{ENVIRONMENT}"})
+    plane = tasks.cluster.plane
+    theirs = plane.api.client(token=plane.service_account_token(AIRFLOW, "another-scheduler"))
+    tasks.wait(name, lambda: "of environment airflow-b/main" in tasks.refusal(bound_pod(billing), tasks.scheduler))
+    assert "of environment airflow/main" in tasks.refusal(bound_pod(name), theirs)
+    tasks.masters.request("DELETE", binding_path(tasks.namespace, name))
+    tasks.wait(name, lambda: tasks.refusal(bound_pod(billing), tasks.scheduler) == "")
+
+
 # Bindings that have no DAGs in force.
 
 
