@@ -1,4 +1,8 @@
-"""What `airflow providers list` reads; the entry point in pyproject.toml names it."""
+"""What `airflow providers list` reads; the entry point in pyproject.toml names it.
+
+The executor is not listed: Airflow would take the commands that it inherits (`airflow kubernetes`) for a second
+definition of them, and end. It needs no listing, since `[core] executor` names it by its path.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,5 @@ def get_provider_info() -> dict[str, object]:
         "package-name": "airflow-provider-airwarden",
         "name": "Airwarden",
         "description": "Gives each task the identity of its DAG's binding, and reads what is bound to that, no more.",
-        "executors": ["airflow_airwarden.executor.AirwardenKubernetesExecutor"],
         "secrets-backends": ["airflow_airwarden.backend.AirwardenBackend"],
     }

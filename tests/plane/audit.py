@@ -90,6 +90,17 @@ class ApiAudit(_AuditLog):
             seen[event["auditID"]] = _api_request(event)
         return list(seen.values())
 
+    def created_pods(self, since: int = 0) -> list[tuple[str, dict[str, Any]]]:
+        """Return each pod that was made since a mark, in order: by whom, and the pod as the API server took it."""
+        return [
+            (event["user"]["username"], event["responseObject"])
+            for event in self._events(since)
+            if _api_request(event).resource == "pods"
+            and event["verb"] == "create"
+            and not _api_request(event).subresource
+            and event.get("responseObject", {}).get("kind") == "Pod"
+        ]
+
 
 def _vault_request(event: dict[str, Any]) -> VaultRequest:
     request, auth = event.get("request", {}), event.get("auth", {})

@@ -41,6 +41,8 @@ AUDIT_POLICY: Json = {
     "rules": [
         {"level": "None", "users": ["system:apiserver"]},
         {"level": "None", "nonResourceURLs": ["/healthz*", "/livez*", "/readyz*"]},
+        # With whose account a pod was made.
+        {"level": "RequestResponse", "verbs": ["create"], "resources": [{"group": "", "resources": ["pods"]}]},
         # What a write did can be seen before its answer is logged: so it is logged already when it comes.
         {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
         {"level": "Metadata", "omitStages": ["RequestReceived"]},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from plane.errors import PlaneError
@@ -22,8 +22,16 @@ GRACE = 10.0
 class ServerProcess:
     """A named child process that can be started again with the same command line."""
 
-    def __init__(self, name: str, command: Sequence[str], data_dir: Path, user: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        data_dir: Path,
+        user: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
+        self._environment = dict(environment or {})
         self._user = user
         self._command = list(command)
         self._data_dir = data_dir
@@ -43,6 +51,7 @@ class ServerProcess:
         home.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TMPDIR": str(home)}
+        environment |= self._environment
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 self._command,
