@@ -25,6 +25,7 @@ from integration.admission.mapped import (
 )
 from integration.admission.people import MERGE
 from integration.objects import binding_path
+from plane.errors import PlaneHTTPError
 from plane.json_client import JsonClient
 from plane.waiting import wait_for
 
@@ -220,9 +221,12 @@ def test_a_namespace_without_bindings_is_free(tasks: Airflow, billing: str) -> N
 
 
 def test_who_may_impersonate_the_scheduler_is_the_scheduler(tasks: Airflow, billing: str) -> None:
-    path = f"{pod_path(tasks.namespace)}?dryRun=All"
-    made = tasks.masters.request("POST", path, bound_pod(billing), headers={"Impersonate-User": CREATOR})
-    assert made["spec"]["serviceAccountName"] == billing
+    path, as_scheduler = f"{pod_path(tasks.namespace)}?dryRun=All", {"Impersonate-User": CREATOR}
+    for somebody in (tasks.cluster.author(AIRFLOW, role="edit"), tasks.masters):
+        made = somebody.request("POST", path, bound_pod(billing), headers=as_scheduler)
+        assert made["spec"]["serviceAccountName"] == billing
+    with pytest.raises(PlaneHTTPError, match="cannot impersonate"):
+        tasks.editor.request("POST", path, bound_pod(billing), headers=as_scheduler)
 
 
 # What the policy goes by.
