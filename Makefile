@@ -61,7 +61,9 @@ lock: $(READY) ## resolve all dependencies anew; ARGS="--upgrade" takes newer ve
 		$(LOCK) $(ARGS) --group dev --output-file requirements-dev.lock pyproject.toml -
 	@$(LOCK) $(ARGS) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 	@$(LOCK) $(ARGS) --output-file tools/airflow/requirements.lock tools/airflow/requirements.in
-	@echo "lock: wrote requirements.lock, requirements-dev.lock and tools/airflow/requirements.lock"
+	@$(LOCK) $(ARGS) --constraint tools/airflow/requirements.lock --constraint requirements-dev.lock --no-deps \
+		--output-file tools/airflow/azure.lock tools/airflow/azure.in
+	@echo "lock: wrote requirements.lock, requirements-dev.lock and tools/airflow/*.lock"
 
 $(READY): requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

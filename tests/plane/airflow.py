@@ -26,6 +26,8 @@ from plane.binaries import TOOLS, Say, cache_folder, say_on_stderr
 from plane.errors import PlaneError
 
 LOCK = TOOLS / "airflow" / "requirements.lock"
+AZURE_LOCK = TOOLS / "airflow" / "azure.lock"
+"""Installed without dependencies: `azure.in` says why."""
 READER = TOOLS / "airflow" / "read_secret.py"
 SAY_EVERY = 15.0
 READ_DEADLINE = 120.0  # a first import compiles half of Airflow on a busy machine
@@ -67,7 +69,8 @@ class Outcome:
 def airflow_folder() -> Path:
     """Return where the environment is, made or not: another lock, Python or platform is another folder."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    digest = hashlib.sha256(f"{sys.platform}/{platform.machine()}/{version}\n".encode() + LOCK.read_bytes())
+    locks = LOCK.read_bytes() + AZURE_LOCK.read_bytes()
+    digest = hashlib.sha256(f"{sys.platform}/{platform.machine()}/{version}\n".encode() + locks)
     return cache_folder(os.environ).parent / f"airflow-{digest.hexdigest()[:16]}"
 
 
@@ -85,10 +88,12 @@ def airflow_python(say: Say = say_on_stderr) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder.with_name(f"{folder.name}.lock"), say):
         if not airflow_installed():
-            say(f"plane: installing Airflow into {folder}: about a minute, 200 MB, once")
+            say(f"plane: installing Airflow into {folder}: about a minute, 300 MB, once")
             shutil.rmtree(folder, ignore_errors=True)
             _uv(say, "venv", f"--python={sys.executable}", str(folder))
-            _uv(say, "pip", "install", "--require-hashes", "--compile-bytecode", f"--python={python}", f"-r={LOCK}")
+            into = ("pip", "install", "--require-hashes", "--compile-bytecode", f"--python={python}")
+            _uv(say, *into, f"-r={LOCK}")
+            _uv(say, *into, "--no-deps", f"-r={AZURE_LOCK}")
             (folder / ".complete").touch()
     return python
 

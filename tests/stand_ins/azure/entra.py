@@ -20,6 +20,9 @@ from stand_ins.azure.world import Identity, World
 
 _BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
+_OPENID = {"openid", "offline_access", "profile", "email"}
+"""Asked for beside the resource by some clients, and without meaning to one that is no person."""
+
 
 class Entra:
     """Answers for login.microsoftonline.com and for 169.254.169.254."""
@@ -32,6 +35,8 @@ class Entra:
     def answer(self, request: Request) -> Answer:
         """Answer one request to the authority."""
         parts = request.path.strip("/").split("/")
+        if parts == ["common", "discovery", "instance"] and request.method == "GET":
+            return Answer(200, self._clouds(request))
         try:
             tenant = self._tenant(parts[0])
             rest = "/".join(parts[1:])
@@ -80,6 +85,13 @@ class Entra:
                 f"Tenant '{text}' not found. Check to make sure you have the correct tenant ID.",
             )
         return text
+
+    def _clouds(self, request: Request) -> Json:
+        """Say which hosts are one cloud, for clients that ask before they trust an authority."""
+        host = request.origin.partition("//")[2]
+        cloud = {"preferred_network": host, "preferred_cache": host, "aliases": [host]}
+        page = f"{request.origin}/{self._world.tenant}/v2.0/.well-known/openid-configuration"
+        return {"tenant_discovery_endpoint": page, "api-version": "1.1", "metadata": [cloud]}
 
     def _configuration(self, request: Request, tenant: str) -> Json:
         base = f"{request.origin}/{tenant}"
@@ -177,7 +189,7 @@ class Entra:
 
 def audience_of(scope: str, resources: Collection[str]) -> str:
     """Return the resource of a scope; Entra's refusal when it is no `/.default`, or of nobody."""
-    words = scope.split()
+    words = [each for each in scope.split() if each not in _OPENID]
     if len(words) != 1 or not words[0].endswith("/.default"):
         raise aadsts(
             1002012,

@@ -8,7 +8,6 @@ still reaches it through HTTPS_PROXY; every other host is refused, so nothing le
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import ssl
@@ -125,18 +124,24 @@ class Server:
         return int(self._proxy.sockets[0].getsockname()[1])
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        inner: asyncio.StreamWriter | None = None
+        try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, target, *_ = head.split(" ", 2)
             port = self._port_of(target.partition(":")[0].lower())
             if method != "CONNECT" or port is None:
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 await writer.drain()
-            else:
-                inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
-        writer.close()
+                return
+            inner_reader, inner = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(_pump(reader, inner), _pump(inner_reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # a client may go whenever it likes
+        finally:
+            writer.close()
+            if inner is not None:
+                inner.transport.abort()
 
     def _port_of(self, host: str) -> int | None:
         if host.endswith(VAULT_DOMAIN):
@@ -154,7 +159,8 @@ class Server:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(2):  # until the transports have said that they are closed
+            await asyncio.sleep(0)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
