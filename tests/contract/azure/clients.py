@@ -41,29 +41,31 @@ def owner(azure: AzureStandIn) -> ClientSecretCredential:
 
 def login_with(azure: AzureStandIn, role: str, condition: str = "") -> ClientSecretCredential:
     """Return the login of a new application that has this role in the subscription."""
-    client_id, secret = _application(azure, role, condition)
-    return ClientSecretCredential(
+    login, principal = application(azure)
+    azure.grant(principal, role, condition=condition)
+    return login
+
+
+def application(azure: AzureStandIn) -> tuple[ClientSecretCredential, str]:
+    """Return the login and the object id of a new application without any role."""
+    made = azure.add_application("caller")
+    login = ClientSecretCredential(
         azure.tenant,
-        client_id,
-        secret,
+        made.app_id,
+        azure.add_client_secret(made),
         authority=azure.authority,
         disable_instance_discovery=True,
         connection_verify=str(azure.ca_pem),
     )
+    return login, made.principal_id
 
 
 def async_owner(azure: AzureStandIn) -> AsyncClientSecretCredential:
     """Return the same for asyncio."""
-    client_id, secret = _application(azure, OWNER)
-    return AsyncClientSecretCredential(
-        azure.tenant, client_id, secret, authority=azure.authority, connection_verify=str(azure.ca_pem)
-    )
-
-
-def _application(azure: AzureStandIn, role: str, condition: str = "") -> tuple[str, str]:
-    application = azure.add_application("caller")
-    azure.grant(application.principal_id, role, condition=condition)
-    return application.app_id, azure.add_client_secret(application)
+    made = azure.add_application("caller")
+    azure.grant(made.principal_id, OWNER)
+    more: dict[str, Any] = {"authority": azure.authority, "connection_verify": str(azure.ca_pem)}
+    return AsyncClientSecretCredential(azure.tenant, made.app_id, azure.add_client_secret(made), **more)
 
 
 def workload(azure: AzureStandIn, client_id: str, token_file: Path) -> WorkloadIdentityCredential:
