@@ -10,7 +10,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.mgmt.authorization import AuthorizationManagementClient
 
 from contract.azure import clients
@@ -18,6 +24,7 @@ from stand_ins.azure.limits import Rate
 from stand_ins.azure.roles import (
     CONTRIBUTOR,
     DATA_ACCESS_ADMINISTRATOR,
+    OWNER,
     RBAC_ADMINISTRATOR,
     READER,
     SECRETS_OFFICER,
@@ -26,6 +33,7 @@ from stand_ins.azure.roles import (
 from stand_ins.azure.stand_in import GROUP, AzureStandIn
 from stand_ins.azure.world import Identity, Vault
 
+NO_ANSWER = (ServiceRequestError, ServiceResponseError)
 ONLY_SECRETS_USER = (
     "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})) OR "
     "(@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {ROLE} AND "
@@ -444,7 +452,31 @@ class TestTheDoor:
         azure.fail_next(409, "HashConflictOnDifferentRoleAssignmentIds", method="PUT")
         body, name = wanted(azure, identity.principal_id), guid()
         refused("HashConflictOnDifferentRoleAssignmentIds", lambda: put(client, vault.id, name, body))
+        azure.cut_next(method="PUT")
+        with pytest.raises(NO_ANSWER):
+            put(client, vault.id, name, body)
+        assert name not in [each.name for each in azure.assignments(vault.id)]
+        azure.cut_next(method="PUT", lose_answer=True)
+        with pytest.raises(NO_ANSWER):
+            put(client, vault.id, name, body)
+        assert name in [each.name for each in azure.assignments(vault.id)]
         put(client, vault.id, name, body)
+
+    def test_takes_no_token_of_another_tenant(self, azure: AzureStandIn, vault: Vault) -> None:
+        with AzureStandIn() as other:
+            token = clients.login_with(other, OWNER).get_token("https://management.azure.com/.default").token
+        answer = clients.get(azure, f"{azure.url}{vault.id}?api-version=2024-11-01", token)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "InvalidAuthenticationTokenTenant")
+
+    def test_sees_the_version_that_the_client_mixes_up_in_the_middle_of_a_list(
+        self, azure: AzureStandIn, client: Any, vault: Vault, identity: Identity
+    ) -> None:
+        azure.behave(page_size=1)
+        azure.grant(identity.principal_id, SECRETS_USER, vault.id)
+        pages = client.role_assignments.list_for_scope(vault.id)
+        next(pages)
+        assert client.role_eligibility_schedules is not None
+        refused("NoRegisteredProviderFound", lambda: next(pages))
 
 
 def _client_of(azure: AzureStandIn, role: str, condition: str = "") -> Any:

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import requests
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.secrets import SecretClient
@@ -70,3 +71,8 @@ def test_the_go_client_makes_lists_and_removes_role_assignments(azure: AzureStan
     assert set(names[:3]) < set(seen["listed"])
     assert (seen["conflict"], seen["gone"]) == ("RoleAssignmentExists", "RoleAssignmentNotFound")
     assert (seen["removed"], seen["again"]) == (names[0], False)
+
+
+def test_the_way_leads_nowhere_else(azure: AzureStandIn) -> None:
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.get("https://example.com/", proxies={"https": azure.proxy_url}, timeout=30)

@@ -73,6 +73,7 @@ class Graph:
             said = {
                 "missing": "Access token is empty.",
                 "malformed": "Access token validation failure.",
+                "tenant": "Access token validation failure. Invalid issuer.",
                 "expired": "Lifetime validation failed, the token is expired.",
                 "audience": "Access token validation failure. Invalid audience.",
             }

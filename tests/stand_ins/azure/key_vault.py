@@ -47,7 +47,7 @@ class KeyVault:
 
     def _answer(self, vault: Vault, request: Request) -> Answer:
         caller = self._caller(request)
-        self._world.buckets.take(("vault", vault.name.lower()), self.rate)
+        self._pace(vault)
         version = request.query.get("api-version", "")
         if not _VERSIONS.fullmatch(version):
             raise Refused(
@@ -84,10 +84,19 @@ class KeyVault:
             return self._list_versions(vault, caller, name)
         return self._get(vault, caller, name, path.group("version") or "")
 
+    def _pace(self, vault: Vault) -> None:
+        try:
+            self._world.buckets.take(("vault", vault.name.lower()), self.rate)
+        except Refused as refused:
+            reason = "Reason: VaultRequestTypeLimitReached"
+            words = f"Request was not processed because too many requests were received. {reason}"
+            raise Refused(429, "Throttled", words, headers=refused.headers) from None
+
     def _caller(self, request: Request) -> Caller:
         said = {
             "missing": "AKV10000: Request is missing a Bearer or PoP token.",
             "malformed": "AKV10027: Error validating token: the signature is invalid.",
+            "tenant": "AKV10032: Invalid issuer.",
             "expired": "AKV10045: Error validating token: the token has expired.",
             "audience": "AKV10022: Invalid audience. Expected https://vault.azure.net.",
         }

@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 class Vanished(Exception):
-    """There is no such host: the connection ends without an answer, as near to an unknown name as a port comes."""
+    """The connection ends without an answer: so it does for a host that is gone, as near to that as a port comes."""
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,7 @@ def _unauthenticated(why: str, tenant: str) -> Refused:
     said = {
         "missing": ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."),
         "malformed": ("InvalidAuthenticationToken", "The access token is invalid."),
+        "tenant": ("InvalidAuthenticationTokenTenant", "The access token is from the wrong issuer."),
         "expired": ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."),
         "audience": (
             "InvalidAuthenticationTokenAudience",

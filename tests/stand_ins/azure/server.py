@@ -114,7 +114,7 @@ class Server:
         except Vanished:
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            return web.Response()  # nobody hears it
         body = b"" if answer.body is None else json.dumps(answer.body).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", **answer.headers}
         return web.Response(status=answer.status, body=body, headers=headers)

@@ -26,12 +26,13 @@ from stand_ins.azure.assignments import RoleAssignments
 from stand_ins.azure.diagnostics import Diagnostics
 from stand_ins.azure.directory import Application, Principal, digest, thumbprints
 from stand_ins.azure.entra import Entra
-from stand_ins.azure.faults import Faults
+from stand_ins.azure.faults import CUT, LOST, Fault, Faults
+from stand_ins.azure.faults import answer as faulty
 from stand_ins.azure.graph import Graph
 from stand_ins.azure.identities import CREDENTIAL_PATH, Identities, concurrent
 from stand_ins.azure.key_vault import KeyVault
 from stand_ins.azure.limits import Clock, Rate
-from stand_ins.azure.messages import Answer, Json, Logged, Request
+from stand_ins.azure.messages import Answer, Json, Logged, Request, Vanished
 from stand_ins.azure.resource_manager import ResourceManager
 from stand_ins.azure.role_definitions import RoleDefinitions
 from stand_ins.azure.roles import Role
@@ -328,7 +329,12 @@ class AzureStandIn:
     ) -> None:
         """Answer the next requests of this method with this in their path with an error of Azure's."""
         with self._lock:
-            self._faults.add(status, code, message, method=method, path=path, times=times, retry_after=retry_after)
+            self._faults.add(Fault(status, code, message or code, method, path.lower(), times, retry_after))
+
+    def cut_next(self, *, method: str = "", path: str = "", times: int = 1, lose_answer: bool = False) -> None:
+        """End the connection of the next such requests: before they act, or after it and before the answer."""
+        with self._lock:
+            self._faults.add(Fault(LOST if lose_answer else CUT, "", "", method, path.lower(), times, 0))
 
     def behave(
         self,
@@ -407,8 +413,15 @@ class AzureStandIn:
                 "graph": self._graph.answer,
                 "vault": self._vaults.answer,
             }
-            answer = self._faults.instead(request) or services[request.service](request)
-            return self._logged(request, answer)
+            fault = self._faults.take(request)
+            if fault is not None and fault.status > CUT:
+                return self._logged(request, faulty(request, fault))
+            if fault is not None and fault.status == CUT:
+                raise Vanished(request.path)
+            answer = self._logged(request, services[request.service](request))
+            if fault is not None:
+                raise Vanished(request.path)
+            return answer
 
     def _logged(self, request: Request, answer: Answer) -> Answer:
         error = (answer.body or {}).get("error", answer.body or {})

@@ -7,6 +7,7 @@ them as Azure's services do: signature, audience, tenant and time, by the stand-
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import uuid
 from collections.abc import Collection
@@ -21,8 +22,14 @@ from stand_ins.azure.messages import Json
 LIFETIME = 3599
 
 
+@functools.cache
+def _key() -> rsa.RSAPrivateKey:
+    """Return the key of all stand-ins of this process: to make one takes longer than all else at their start."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class BadToken(Exception):
-    """The token will not do; `why` is missing | malformed | expired | audience."""
+    """The token will not do; `why` is missing | malformed | tenant | expired | audience."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -34,7 +41,7 @@ class Tokens:
 
     def __init__(self, clock: Clock, tenant: str) -> None:
         self._clock, self._tenant = clock, tenant
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = _key()
         self.lifetime = LIFETIME
         """Seconds that a token lives; a test shortens it."""
 
@@ -87,6 +94,8 @@ class Tokens:
             )
         except jwt.InvalidTokenError:
             raise BadToken("malformed") from None
+        if claims["tid"] != self._tenant:
+            raise BadToken("tenant")
         if claims["exp"] <= self._clock.now():
             raise BadToken("expired")
         if claims["aud"].rstrip("/").lower() not in {each.rstrip("/").lower() for each in audiences}:
