@@ -214,17 +214,25 @@ class TestABadAssignment:
         refused("InvalidRoleAssignmentId", lambda: client.role_assignments.delete(vault.id, "mine"))
 
     def test_is_for_nobody(self, azure: AzureStandIn, client: Any, vault: Vault) -> None:
-        refused("PrincipalNotFound", lambda: put(client, vault.id, guid(), wanted(azure, guid())))
+        for body in (wanted(azure, guid(), principalType=None), wanted(azure, guid(), principalType="Group")):
+            refused("PrincipalNotFound", partial(put, client, vault.id, guid(), body))
         refused("InvalidPrincipalId", lambda: put(client, vault.id, guid(), wanted(azure, "billing")))
+
+    def test_is_for_nobody_and_not_refused_when_it_says_the_type(
+        self, azure: AzureStandIn, client: Any, vault: Vault
+    ) -> None:
+        application = azure.add_application("billing")
+        made = put(client, vault.id, guid(), wanted(azure, application.app_id))
+        assert client.role_assignments.get_by_id(made.id).principal_type == "Unknown"
+        azure.behave(unknown_principals=False)
+        refused("PrincipalNotFound", lambda: put(client, vault.id, guid(), wanted(azure, guid())))
 
     def test_is_for_an_application_instead_of_its_service_principal(
         self, azure: AzureStandIn, client: Any, vault: Vault
     ) -> None:
         application = azure.add_application("billing")
-        refused(
-            "PrincipalTypeNotSupported", lambda: put(client, vault.id, guid(), wanted(azure, application.object_id))
-        )
-        refused("PrincipalNotFound", lambda: put(client, vault.id, guid(), wanted(azure, application.app_id)))
+        body = wanted(azure, application.object_id)
+        refused("PrincipalTypeNotSupported", lambda: put(client, vault.id, guid(), body))
         put(client, vault.id, guid(), wanted(azure, application.principal_id))
 
     def test_says_the_wrong_type_as_the_client_does_when_told_none(
@@ -240,6 +248,8 @@ class TestABadAssignment:
     ) -> None:
         body = wanted(azure, identity.principal_id, guid())
         refused("RoleDefinitionDoesNotExist", lambda: put(client, vault.id, guid(), body))
+        body = wanted(azure, identity.principal_id, roleDefinitionId=SECRETS_USER)
+        refused("BadRequestFormat", lambda: put(client, vault.id, guid(), body))
 
     def test_has_a_condition_that_is_none(
         self, azure: AzureStandIn, client: Any, vault: Vault, identity: Identity

@@ -187,18 +187,22 @@ class RoleAssignments:
         require(self._world, call.caller, action, call.scope, request, resource)
 
     def _require_role(self, given: str, role: str) -> None:
-        known = self._world.roles.get(role)
-        if known is None or "/providers/microsoft.authorization/roledefinitions/" not in given.lower():
+        if "/providers/microsoft.authorization/roledefinitions/" not in given.lower():
+            raise Refused(400, "BadRequestFormat", "The request was incorrectly formatted.")
+        if role not in self._world.roles:
             raise Refused(
                 400, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
             )
 
     def _require_principal(self, principal: str, kind: str | None) -> Principal:
         if not is_guid(principal):
-            raise Refused(400, "InvalidPrincipalId", "A valid principal ID must be provided for role assignment.")
+            words = f"The Principal ID '{principal}' is not valid. Principal ID must be a GUID."
+            raise Refused(400, "InvalidPrincipalId", words)
         if kind is not None and kind not in _PRINCIPAL_TYPES:
             raise Refused(400, "InvalidPrincipalType", f"The principal type '{kind}' is not valid.")
         found = self._world.directory.find(principal)
+        if found is None and kind not in {None, "Group"} and self._world.unknown_principals:
+            return Principal(principal, str(kind), "")  # who says the type is taken at their word
         if found is None:
             raise self._principal_not_found(principal)
         if found.kind == "Application":

@@ -48,12 +48,11 @@ def forbidden(caller: Caller, action: str, scope: str, *, conditioned: bool = Fa
     client = f"The client '{caller.app_id}' with object id '{caller.object_id}'"
     if conditioned:
         words = f"{client} has an authorization with ABAC condition that is not fulfilled to perform action"
-        return Refused(403, "AuthorizationFailed", f"{words} '{action}' over scope '{scope}' or the scope is invalid.")
-    words = f"{client} does not have authorization to perform action '{action}' over scope '{scope}' or the scope is"
+    else:
+        words = f"{client} does not have authorization to perform action"
+    rest = "If access was recently granted, please refresh your credentials."
     return Refused(
-        403,
-        "AuthorizationFailed",
-        f"{words} invalid. If access was recently granted, please refresh your credentials.",
+        403, "AuthorizationFailed", f"{words} '{action}' over scope '{scope}' or the scope is invalid. {rest}"
     )
 
 

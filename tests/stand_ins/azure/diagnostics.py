@@ -105,7 +105,7 @@ class Diagnostics:
                     "LinkedAuthorizationFailed",
                     f"The client '{call.caller.app_id}' has permission to perform action '{_TYPE}/write' on scope "
                     f"'{call.scope}', however, it does not have permission to perform action '{action}' on the linked "
-                    f"scope '{target}' or the linked scope is invalid.",
+                    f"scope(s) '{target}' or the linked scope(s) are invalid.",
                 ) from None
 
     def _shown(self, call: Call, properties: Json) -> Json:

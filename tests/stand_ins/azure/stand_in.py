@@ -341,6 +341,7 @@ class AzureStandIn:
         *,
         page_size: int | None = None,
         missing_secret_scopes: bool | None = None,
+        unknown_principals: bool | None = None,
         old_conflicts: bool | None = None,
         combined_login_errors: bool | None = None,
         token_lifetime: int | None = None,
@@ -351,6 +352,8 @@ class AzureStandIn:
             world.page_size = world.page_size if page_size is None else page_size
             if missing_secret_scopes is not None:
                 world.missing_secret_scopes = missing_secret_scopes
+            if unknown_principals is not None:
+                world.unknown_principals = unknown_principals
             world.old_conflicts = world.old_conflicts if old_conflicts is None else old_conflicts
             if combined_login_errors is not None:
                 self._assertions.combined_errors = combined_login_errors

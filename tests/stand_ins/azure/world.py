@@ -170,6 +170,8 @@ class World:
         self.page_size = 100
         self.missing_secret_scopes = True
         """Whether a role may be given on a secret that is not there: what Azure does is not known."""
+        self.unknown_principals = True
+        """Whether an id that the directory does not know is taken when its type is said: Azure does so, by design."""
         self.old_conflicts = False
         """Whether the conflict of two assignments leaves out which the other one is, as older replies did."""
 
