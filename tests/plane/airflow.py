@@ -88,7 +88,7 @@ def airflow_python(say: Say = say_on_stderr) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder.with_name(f"{folder.name}.lock"), say):
         if not airflow_installed():
-            say(f"plane: installing Airflow into {folder}: about a minute, 300 MB, once")
+            say(f"plane: installing Airflow into {folder}: a minute or two, 450 MB, once")
             shutil.rmtree(folder, ignore_errors=True)
             _uv(say, "venv", f"--python={sys.executable}", str(folder))
             into = ("pip", "install", "--require-hashes", "--compile-bytecode", f"--python={python}")
