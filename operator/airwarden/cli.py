@@ -109,6 +109,12 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
     sweep_grace: Annotated[
         float | None, typer.Option(help="Seconds before a leftover is removed [AIRWARDEN_SWEEP_GRACE].")
     ] = None,
+    environment_interval: Annotated[
+        float | None, typer.Option(help="Seconds between two looks [AIRWARDEN_ENVIRONMENT_INTERVAL].")
+    ] = None,
+    see_task_pods: Annotated[
+        bool | None, typer.Option(help="Look at task pods' metadata [AIRWARDEN_SEE_TASK_PODS].")
+    ] = None,
     shutdown_seconds: Annotated[
         float | None, typer.Option(help="Seconds to finish in at the end [AIRWARDEN_SHUTDOWN_SECONDS].")
     ] = None,

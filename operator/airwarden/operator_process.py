@@ -14,12 +14,14 @@ from airwarden import __version__
 from airwarden.handlers.registry import kopf_settings, register, register_login
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.api import KubernetesApi
+from airwarden.providers.kubernetes.config_maps import ConfigMaps
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.jobs import Jobs
 from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter
 from airwarden.providers.kubernetes.rotations import Rotations
 from airwarden.providers.kubernetes.surroundings import SurroundingsReader
+from airwarden.providers.kubernetes.task_pods import TaskPods
 from airwarden.providers.opening import Opening
 from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Backends
@@ -29,6 +31,8 @@ from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.candidate_sweep import CandidateSweep
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.environment_engine import EnvironmentEngine
+from airwarden.reconcile.environments import EnvironmentReconciler, EnvironmentTools
 from airwarden.reconcile.gaps import LookBack
 from airwarden.reconcile.job_sweep import JobSweep
 from airwarden.reconcile.job_watch import JobWatch
@@ -53,7 +57,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[Engine, RotationEngine, ProbeTools]:
+def assemble(
+    settings: Settings, api: KubernetesApi, metrics: Metrics
+) -> tuple[Engine, RotationEngine, EnvironmentEngine, ProbeTools]:
     """Return the engines with all their parts, not yet started, and what the probes need."""
     cache = Cache()
     opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory)
@@ -83,7 +89,23 @@ def assemble(settings: Settings, api: KubernetesApi, metrics: Metrics) -> tuple[
         rotations.backend_recovered(name)
 
     probe_tools = ProbeTools(cache, backends, writer, metrics, recovered, _now, engine.backend_barred, sweeps)
-    return engine, rotations, probe_tools
+    return engine, rotations, _environments(settings, api, tools), probe_tools
+
+
+def _environments(settings: Settings, api: KubernetesApi, shared: Tools) -> EnvironmentEngine:
+    """Return the engine of environments, which knows bindings, accounts and backends from that of bindings."""
+    tools = EnvironmentTools(
+        cluster=settings.cluster,
+        cache=shared.cache,
+        backends=shared.backends,
+        writer=shared.writer,
+        config_maps=ConfigMaps(api),
+        events=EventPoster(api),
+        task_pods=TaskPods(api) if settings.see_task_pods else None,
+        interval=settings.environment_interval,
+        clock=_now,
+    )
+    return EnvironmentEngine(shared.cache, shared.backends, EnvironmentReconciler(tools), clock=_now)
 
 
 def _rotations(
@@ -133,16 +155,16 @@ async def run(settings: Settings) -> None:
     kubeconfig = str(settings.kubeconfig) if settings.kubeconfig is not None else None
     api = await KubernetesApi.connect(kubeconfig, settings.kubernetes_timeout)
     metrics = Metrics()
-    engine, rotations, probe_tools = assemble(settings, api, metrics)
+    engine, rotations, environments, probe_tools = assemble(settings, api, metrics)
 
     def stalled_seconds() -> float:
-        return max(engine.stalled_seconds(), rotations.stalled_seconds())
+        return max(each.stalled_seconds() for each in (engine, rotations, environments))
 
     ports = Ports(metrics, lambda: engine.live, stalled_seconds)
     reader = SurroundingsReader(api)
-    look_back = LookBack(engine, rotations, reader)
+    look_back = LookBack(engine, rotations, environments, reader)
     registry = kopf.OperatorRegistry()
-    register(registry, engine, rotations, look_back.listed)
+    register(registry, engine, rotations, environments, look_back.listed)
     register_login(registry, kubeconfig)
 
     account_sweep = AccountSweep(settings.cluster, probe_tools.sweeps, Accounts(api))
@@ -153,6 +175,7 @@ async def run(settings: Settings) -> None:
     @kopf.on.startup(registry=registry, id="start")
     async def start(**_: Any) -> None:
         engine.start(probe_tools)
+        environments.go_live()
         background.start("look back", look_back.run())
         background.start("sweep accounts", account_sweep.run())
         background.start("sweep candidates", candidate_sweep.run())
@@ -164,14 +187,14 @@ async def run(settings: Settings) -> None:
     @kopf.on.cleanup(registry=registry, id="stop")
     async def stop(**_: Any) -> None:
         background.cancel()
-        await asyncio.gather(engine.stop(settings.shutdown_seconds), rotations.stop(settings.shutdown_seconds))
+        await asyncio.gather(*(each.stop(settings.shutdown_seconds) for each in (engine, rotations, environments)))
         log.info("stopped")
 
     try:
         # Before the cluster is listed: an API server that is down at the start must not fail the liveness probe.
         port = await ports.start(settings)
         log.info("started", version=__version__, cluster=settings.cluster, namespace=settings.namespace, port=port)
-        await prime(engine, rotations, reader)
+        await prime(engine, rotations, environments, reader)
         await kopf.operator(
             registry=registry, settings=kopf_settings(), standalone=True, clusterwide=True, stop_flag=over
         )

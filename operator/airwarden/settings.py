@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     """Seconds between two searches of a store, and of the cluster, for what no binding owns; spread by a tenth."""
     sweep_grace: Annotated[float, Field(ge=0, le=2592000)] = 3600.0
     """Seconds from when something without a binding is first seen to its removal."""
+    environment_interval: Annotated[float, Field(ge=1, le=86400)] = 60.0
+    """Seconds between two looks at the ConfigMaps of an environment and at its task pods; spread by a tenth. What was
+    changed there by hand is set right then."""
+    see_task_pods: bool = False
+    """Look at the metadata of task pods and at the admission policy for them, to say whether identities are enforced.
+    manifests/environment gives the rights and sets this."""
     shutdown_seconds: Annotated[float, Field(ge=0, le=600)] = 10.0
     """Seconds that running passes get to finish when the operator is stopped."""
     log_level: LogLevel = LogLevel.INFO

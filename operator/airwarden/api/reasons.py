@@ -225,6 +225,66 @@ class Reason(Enum):
         "Two bindings claim the same DAGs of one bundle. Neither gets any of its DAGs until one gives way.",
         "Narrow dags[].ids of one of the two bindings that the messages name.",
     )
+    MAP_TOO_LARGE = Explanation(
+        "MapTooLarge",
+        "What is to be rendered does not fit into one ConfigMap. What was there stays, without what was withdrawn.",
+        "Claim DAGs by prefixes instead of one by one, or split the bundle.",
+    )
+    MAP_NOT_OWNED = Explanation(
+        "MapNotOwned",
+        "A ConfigMap under a name of Airwarden's was made by somebody else. It is neither changed nor deleted.",
+        "Delete it: Airwarden then makes its own.",
+    )
+    IDENTITY_ENFORCED = Explanation(
+        "IdentityEnforced",
+        "Task pods carry the executor's marks, and the policy is there that refuses those marks to others.",
+        "Nothing to do.",
+    )
+    EXECUTOR_SHARES_IDENTITY = Explanation(
+        "ExecutorSharesIdentity",
+        "Tasks of all DAGs run in the same processes, so they share one identity. Only Kubernetes gives each its own.",
+        "Use executor Kubernetes; or one deployment of workers a queue, each under one binding's account.",
+    )
+    TASK_PODS_NOT_VISIBLE = Explanation(
+        "TaskPodsNotVisible",
+        "Airwarden may not look at task pods or at admission policies, so it cannot tell.",
+        "Apply manifests/environment, and in each worker namespace what airwarden environment-rights prints.",
+    )
+    NO_MARKED_PODS = Explanation(
+        "NoMarkedPods",
+        "No task pod with the executor's marks was seen yet.",
+        "Have the scheduler take its ConfigMap by envFrom, restart it, and run a task.",
+    )
+    UNMARKED_TASK_PODS = Explanation(
+        "UnmarkedTaskPods",
+        "A KubernetesExecutor that is not Airwarden's makes task pods in a worker namespace.",
+        "Have that scheduler take its ConfigMap by envFrom and restart it, or let it work in another namespace.",
+    )
+    POLICY_MISSING = Explanation(
+        "PolicyMissing",
+        "The admission policy for bound pods is not there, so anybody who may make pods can take a bound account.",
+        "Apply manifests/admission.",
+    )
+    ISOLATED = Explanation(
+        "Isolated",
+        "No way around the bindings is known here: task pods hold none of Airflow's own credentials.",
+        "Nothing to do.",
+    )
+    WORKERS_HOLD_DATABASE_CREDENTIALS = Explanation(
+        "WorkersHoldDatabaseCredentials",
+        "Task pods hold credentials of Airflow itself, with which a task can read what others have stored in it.",
+        "Take the variables that the message names out of the environment of workers.",
+    )
+    WORKER_ENVIRONMENT_HIDDEN = Explanation(
+        "WorkerEnvironmentHidden",
+        "Task pods take variables from Secrets or ConfigMaps that Airwarden does not read.",
+        "Name the variables one by one in the pod template, without those of the database, Fernet key and JWT secret.",
+    )
+    TRIGGERER_SHARED = Explanation(
+        "TriggererShared",
+        "The triggerer runs the triggers of all DAGs in one process, under one account.",
+        "Bind nothing to its account, and read secrets in tasks; without deferred tasks, declare no triggerer.",
+    )
     CLUSTER_ID_CONFLICT = Explanation(
         "ClusterIDConflict",
         "Another cluster has this cluster's name in the store. Nothing is written to it or removed.",

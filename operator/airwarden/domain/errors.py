@@ -99,6 +99,12 @@ class NotOwned(AirwardenError):
     reason = Reason.NOT_OWNED
 
 
+class MapNotOwned(AirwardenError):
+    """A ConfigMap under a name of ours belongs to somebody else."""
+
+    reason = Reason.MAP_NOT_OWNED
+
+
 class ServiceAccountTaken(AirwardenError):
     """The account belongs to another binding."""
 

@@ -10,19 +10,25 @@ from typing import Any
 
 import kopf
 
-from airwarden.api import BACKENDS, BINDINGS, GROUP, ROTATIONS, VERSION
+from airwarden.api import BACKENDS, BINDINGS, ENVIRONMENTS, GROUP, ROTATIONS, VERSION
 from airwarden.providers.kubernetes.accounts import SELECTOR
 from airwarden.providers.kubernetes.api import load_configuration
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.environment_engine import EnvironmentEngine
 from airwarden.reconcile.rotation_engine import RotationEngine
 
 
 def register(
-    registry: kopf.OperatorRegistry, engine: Engine, rotations: RotationEngine, listed: Callable[[], None]
+    registry: kopf.OperatorRegistry,
+    engine: Engine,
+    rotations: RotationEngine,
+    environments: EnvironmentEngine,
+    listed: Callable[[], None],
 ) -> None:
-    """Register all handlers for both engines; ``listed`` hears of each object that came by a list, not by a watch."""
-    _register_surroundings(registry, engine, rotations, listed)
+    """Register all handlers for the engines; ``listed`` hears of each object that came by a list, not by a watch."""
+    _register_surroundings(registry, engine, rotations, environments, listed)
     _register_rotations(registry, rotations, listed)
+    _register_environments(registry, environments, listed)
     binding = (GROUP, VERSION, BINDINGS)
     backend = (GROUP, VERSION, BACKENDS)
 
@@ -36,12 +42,17 @@ def register(
     async def see_backend(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         if engine.see_backend(type, body):
             rotations.see_backend(body["metadata"]["name"])
+            environments.see_backend()
         if type is None:
             listed()
 
 
 def _register_surroundings(
-    registry: kopf.OperatorRegistry, engine: Engine, rotations: RotationEngine, listed: Callable[[], None]
+    registry: kopf.OperatorRegistry,
+    engine: Engine,
+    rotations: RotationEngine,
+    environments: EnvironmentEngine,
+    listed: Callable[[], None],
 ) -> None:
     namespace = ("", "v1", "namespaces")
     account = ("", "v1", "serviceaccounts")
@@ -56,6 +67,7 @@ def _register_surroundings(
     @kopf.on.event(*account, id="account", registry=registry)
     async def see_account(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         engine.see_account(type, body)
+        environments.see_account(body["metadata"]["namespace"], body["metadata"]["name"])
         if type is None:
             listed()
 
@@ -64,6 +76,16 @@ def _register_rotations(registry: kopf.OperatorRegistry, rotations: RotationEngi
     @kopf.on.event(GROUP, VERSION, ROTATIONS, id="rotation", registry=registry)
     async def see_rotation(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
         rotations.see_rotation(type, body)
+        if type is None:
+            listed()
+
+
+def _register_environments(
+    registry: kopf.OperatorRegistry, environments: EnvironmentEngine, listed: Callable[[], None]
+) -> None:
+    @kopf.on.event(GROUP, VERSION, ENVIRONMENTS, id="environment", registry=registry)
+    async def see_environment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf calls by name
+        environments.see_environment(type, body)
         if type is None:
             listed()
 

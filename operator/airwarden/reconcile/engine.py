@@ -112,6 +112,10 @@ class Engine:
         """Take in a service account of ours before anything is looked at."""
         self._cache.learn_account(Account.read(body))
 
+    def know_binding(self, body: Body) -> None:
+        """Take in a binding before any is looked at, where others' DAGs hang on its claims."""
+        self._cache.learn_binding(body)
+
     def go_live(self) -> None:
         """Note that everything that bindings depend on is known."""
         self._live = True

@@ -143,6 +143,10 @@ class EnvironmentViews:
             return None
         return claims.verdict(binding)
 
+    def claims(self, environment: Key) -> Claims:
+        """Return the claims in an environment in which bindings may be mapped. KeyError for another."""
+        return self._claims[environment]
+
     def asking(self, environment: Key) -> Mapping[Key, Asked]:
         """Return what each binding asks that names the environment."""
         return self._asking.get(environment, {})

@@ -18,6 +18,7 @@ import structlog
 from airwarden.domain.errors import AirwardenError
 from airwarden.providers.kubernetes.api import Absent
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.environment_engine import EnvironmentEngine
 from airwarden.reconcile.rotation_engine import RotationEngine
 
 log = structlog.get_logger("airwarden.gaps")
@@ -42,6 +43,9 @@ class Reader(Protocol):
     def rotations(self) -> AsyncIterator[Body]:
         """Yield all rotations."""
 
+    def environments(self) -> AsyncIterator[Body]:
+        """Yield all environments."""
+
     async def has_binding(self, namespace: str, name: str) -> bool:
         """Tell whether there is such a binding, read by itself."""
 
@@ -61,9 +65,17 @@ class Pace:
 class LookBack:
     """Compares what is in memory with what is there, after each gap in a watch."""
 
-    def __init__(self, engine: Engine, rotations: RotationEngine, reader: Reader, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        rotations: RotationEngine,
+        environments: EnvironmentEngine,
+        reader: Reader,
+        pace: Pace | None = None,
+    ) -> None:
         self._engine = engine
         self._rotations = rotations
+        self._environments = environments
         self._reader = reader
         self._pace = pace or Pace()
         self._listed = asyncio.Event()
@@ -120,11 +132,13 @@ class LookBack:
             self._engine.see_namespace("DELETED", {"metadata": {"name": name}})
         for namespace, name in accounts:
             self._engine.see_account("DELETED", {"metadata": {"namespace": namespace, "name": name}})
+            self._environments.see_account(namespace, name)
         for namespace, name in gone:
             metadata = {"namespace": namespace, "name": name, "uid": bindings[namespace, name]}
             log.warning("binding went unseen", namespace=namespace, binding=name)
             self._engine.see_binding("DELETED", {"metadata": metadata})
         await self._look_at_rotations()
+        await self._look_at_environments()
 
     async def _look_at_rotations(self) -> None:
         known = self._rotations.known_rotations()
@@ -133,3 +147,12 @@ class LookBack:
         for (namespace, name), uid in known.items():
             log.warning("rotation went unseen", namespace=namespace, rotation=name)
             self._rotations.see_rotation("DELETED", {"metadata": {"namespace": namespace, "name": name, "uid": uid}})
+
+    async def _look_at_environments(self) -> None:
+        known = self._environments.known_environments()
+        async for body in self._reader.environments():
+            known.pop((body["metadata"]["namespace"], body["metadata"]["name"]), None)
+        for (namespace, name), uid in known.items():
+            log.warning("environment went unseen", namespace=namespace, environment=name)
+            metadata = {"namespace": namespace, "name": name, "uid": uid}
+            self._environments.see_environment("DELETED", {"metadata": metadata})

@@ -13,6 +13,7 @@ import structlog
 
 from airwarden.domain.errors import AirwardenError
 from airwarden.reconcile.engine import Engine
+from airwarden.reconcile.environment_engine import EnvironmentEngine
 from airwarden.reconcile.rotation_engine import RotationEngine
 
 log = structlog.get_logger("airwarden.priming")
@@ -37,20 +38,23 @@ class Reader(Protocol):
     def rotations(self) -> AsyncIterator[Body]:
         """Yield all rotations."""
 
+    def environments(self) -> AsyncIterator[Body]:
+        """Yield all environments."""
 
-async def prime(engine: Engine, rotations: RotationEngine, reader: Reader) -> None:
-    """Make the surroundings known, however long the API server takes to answer."""
+    def whole_bindings(self) -> AsyncIterator[Body]:
+        """Yield all bindings."""
+
+
+async def prime(engine: Engine, rotations: RotationEngine, environments: EnvironmentEngine, reader: Reader) -> None:
+    """Make the surroundings known, however long the API server takes to answer.
+
+    Where there are environments, all bindings are part of them: a map that lacks some would take their tasks' accounts
+    away, and a binding's claims are judged by those of the others.
+    """
     pause = _FIRST_PAUSE
     while True:
         try:
-            async for body in reader.backends():
-                engine.know_backend(body)
-            async for body in reader.namespaces():
-                engine.know_namespace(body)
-            async for body in reader.accounts():
-                engine.know_account(body)
-            async for body in reader.rotations():
-                rotations.know_rotation(body)
+            await _learn(engine, rotations, environments, reader)
         except AirwardenError as error:
             log.warning("cannot list the cluster yet", reason=error.reason.word, error=error.message, again_in=pause)
             await asyncio.sleep(pause)
@@ -58,3 +62,19 @@ async def prime(engine: Engine, rotations: RotationEngine, reader: Reader) -> No
         else:
             engine.go_live()
             return
+
+
+async def _learn(engine: Engine, rotations: RotationEngine, environments: EnvironmentEngine, reader: Reader) -> None:
+    async for body in reader.backends():
+        engine.know_backend(body)
+    async for body in reader.namespaces():
+        engine.know_namespace(body)
+    async for body in reader.accounts():
+        engine.know_account(body)
+    async for body in reader.rotations():
+        rotations.know_rotation(body)
+    async for body in reader.environments():
+        environments.know_environment(body)
+    if environments.known_environments():
+        async for body in reader.whole_bindings():
+            engine.know_binding(body)

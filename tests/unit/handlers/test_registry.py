@@ -17,6 +17,7 @@ from airwarden.handlers.registry import kopf_settings, register
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.metrics import Metrics
 from plane.binaries import REPOSITORY
+from unit.reconcile.environment_fakes import EnvironmentBench
 from unit.reconcile.rotation_fakes import RotationBench
 
 SOURCE = REPOSITORY / "operator"
@@ -29,7 +30,7 @@ def registry() -> kopf.OperatorRegistry:
     bench = rotations.bench
     found = kopf.OperatorRegistry()
     engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
-    register(found, engine, rotations.engine, lambda: None)
+    register(found, engine, rotations.engine, EnvironmentBench(bench).engine, lambda: None)
     return found
 
 
@@ -40,6 +41,7 @@ def test_handlers_go_into_the_given_registry_and_not_into_the_global_one(registr
     assert {each.id for each in registry._watching.get_all_handlers()} == {
         "binding",
         "rotation",
+        "environment",
         "backend",
         "namespace",
         "account",
@@ -60,6 +62,7 @@ def test_no_handler_ever_sees_secrets(registry: kopf.OperatorRegistry) -> None:
         "airflowsecretbindings",
         "airflowsecretbackends",
         "airflowsecretrotations",
+        "airflowenvironments",
         "namespaces",
         "serviceaccounts",
     }

@@ -86,8 +86,10 @@ class FakeApi(KubernetesApi):
                 "items": [copy.deepcopy(self.objects[each]) for each in sorted(self.objects) if kind in each],
             }
         else:
-            found = self._existing(path)
+            found = copy.deepcopy(self.objects.get(path, {}))
         self._journal.end()
+        if not found:
+            raise Absent(path)
         return found
 
     async def pages(
@@ -182,6 +184,8 @@ def _said(path: str, operations: Sequence[Json]) -> str:
         return f"{path} labels off"
     if "/airflowsecretrotations/" in path and not path.endswith("/status"):
         return f"{path.rsplit('/', 1)[1]} spec"
+    if "/configmaps/" in path:
+        return f"{path} data"
     if "/jobs/" in path:
         return f"{path} let run"
     if not path.endswith("/status"):

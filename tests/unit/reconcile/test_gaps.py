@@ -13,6 +13,7 @@ from airwarden.providers.kubernetes.objects import rotation_path
 from airwarden.reconcile.engine import Engine
 from airwarden.reconcile.gaps import LookBack, Pace
 from airwarden.reconcile.metrics import Metrics
+from unit.reconcile.environment_fakes import MAIN, EnvironmentBench
 from unit.reconcile.fakes import KEY, Bench
 from unit.reconcile.rotation_fakes import WAREHOUSE, RotationBench
 
@@ -62,6 +63,11 @@ class Cluster:
             if "airflowsecretrotations" in path:
                 yield body
 
+    async def environments(self) -> AsyncIterator[Json]:
+        for path, body in self._bench.api.objects.items():
+            if "airflowenvironments" in path:
+                yield body
+
     async def has_binding(self, namespace: str, name: str) -> bool:
         return any(path.endswith(f"/{namespace}/airflowsecretbindings/{name}") for path in self._bench.api.objects)
 
@@ -75,8 +81,13 @@ class Seat:
         self.cluster = Cluster(self.bench)
         bench = self.bench
         self.engine = Engine("c1", bench.cache, bench.backends, bench.reconciler, Metrics(), clock=bench.clock)
+        self.environments = EnvironmentBench(bench)
         self.look_back = LookBack(
-            self.engine, self.rotations.engine, self.cluster, Pace(first=0.0, gathering=0.0, longest=3600.0)
+            self.engine,
+            self.rotations.engine,
+            self.environments.engine,
+            self.cluster,
+            Pace(first=0.0, gathering=0.0, longest=3600.0),
         )
 
     async def settle(self) -> None:
@@ -102,6 +113,18 @@ async def seat() -> AsyncIterator[Seat]:
     yield made
     await made.engine.stop(0)
     await made.rotations.engine.stop(0)
+    await made.environments.engine.stop(0)
+
+
+async def test_an_environment_that_went_unseen_is_forgotten_and_maps_nothing(seat: Seat) -> None:
+    seat.environments.declare()
+    seat.environments.engine.know_environment(seat.environments.body)
+    assert seat.bench.cache.environments.environment(MAIN) is not None
+    await seat.look_back.look()
+    assert seat.bench.cache.environments.environment(MAIN) is not None
+    del seat.bench.api.objects[seat.environments.path]
+    await seat.look_back.look()
+    assert seat.bench.cache.environments.environment(MAIN) is None
 
 
 async def test_a_rotation_that_went_unseen_is_forgotten_and_rotates_nothing(seat: Seat) -> None:

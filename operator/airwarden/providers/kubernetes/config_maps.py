@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from airwarden.domain.config_map import WantedMap
-from airwarden.domain.errors import ClusterFailed, NamespaceTerminating, NotOwned
+from airwarden.domain.errors import ClusterFailed, MapNotOwned, NamespaceTerminating
 from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
 
 KIND: Final = "ConfigMap"
@@ -72,7 +72,7 @@ class ConfigMaps:
     async def keep(self, wanted: WantedMap, found: FoundMap | None) -> FoundMap:
         """Make a ConfigMap what it shall be, without a write when it is; ``found`` is what was read of it.
 
-        Raises NotOwned for one without our labels, which is never written; ClusterFailed when it changed meanwhile.
+        Raises MapNotOwned for one without our labels, which is never written; ClusterFailed when it changed meanwhile.
         """
         if found is None:
             return await self._create(wanted)
@@ -85,7 +85,7 @@ class ConfigMaps:
         return await self._correct(wanted, found)
 
     async def remove(self, found: FoundMap, labels: Mapping[str, str]) -> None:
-        """Delete the very ConfigMap that was read. Raises NotOwned for one without our labels, which is left."""
+        """Delete the very ConfigMap that was read. Raises MapNotOwned for one without our labels, which is left."""
         refuse_foreign(found, labels)
         try:
             await self._api.delete(_path(found.namespace, found.name), uid=found.uid)
@@ -121,10 +121,10 @@ class ConfigMaps:
 
 
 def refuse_foreign(found: FoundMap, labels: Mapping[str, str]) -> None:
-    """Raise NotOwned unless the ConfigMap carries the labels by which it is known as ours."""
+    """Raise MapNotOwned unless the ConfigMap carries the labels by which it is known as ours."""
     if not found.belongs(labels):
         lacking = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()) if found.labels.get(key) != value)
-        raise NotOwned(
+        raise MapNotOwned(
             f"ConfigMap {found.namespace}/{found.name} is not Airwarden's (it lacks {lacking}) and is left as it is: "
             "delete it, so that Airwarden can make its own"
         )

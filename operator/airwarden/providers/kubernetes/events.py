@@ -16,7 +16,7 @@ from airwarden.providers.kubernetes.api import Absent, Conflict, KubernetesApi
 class Event:
     """What happened to one object."""
 
-    kind: Literal["AirflowSecretBinding", "AirflowSecretBackend", "AirflowSecretRotation"]
+    kind: Literal["AirflowSecretBinding", "AirflowSecretBackend", "AirflowSecretRotation", "AirflowEnvironment"]
     metadata: Metadata
     type: Literal["Normal", "Warning"]
     reason: str

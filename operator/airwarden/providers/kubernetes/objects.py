@@ -6,9 +6,10 @@ Called by `airwarden.reconcile`. Nothing is written to a store before the finali
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from airwarden.api import API_VERSION, BACKENDS, BINDINGS, FINALIZER, ROTATIONS
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ENVIRONMENTS, FINALIZER, ROTATIONS
 from airwarden.api.backend import BackendStatus
 from airwarden.api.conditions import Condition, Status, StatusModel
+from airwarden.api.environment import EnvironmentStatus
 from airwarden.api.metadata import Metadata
 from airwarden.api.rotation import RotationStatus
 from airwarden.domain.errors import ObjectGone
@@ -28,6 +29,11 @@ def backend_path(name: str) -> str:
 def rotation_path(namespace: str, name: str) -> str:
     """Return where the API server keeps a rotation."""
     return f"/apis/{API_VERSION}/namespaces/{namespace}/{ROTATIONS}/{name}"
+
+
+def environment_path(namespace: str, name: str) -> str:
+    """Return where the API server keeps an environment."""
+    return f"/apis/{API_VERSION}/namespaces/{namespace}/{ENVIRONMENTS}/{name}"
 
 
 def backends_of(body: Mapping[str, Any]) -> frozenset[str]:
@@ -125,7 +131,7 @@ def status_json(status: StatusModel) -> Json:
 
 def _keep_required(found: Json, status: StatusModel) -> None:
     """Put back what equals a default but is required by its schema or by readers."""
-    if isinstance(status, Status | BackendStatus | RotationStatus):
+    if isinstance(status, Status | BackendStatus | RotationStatus | EnvironmentStatus):
         found.setdefault("conditions", [])
         for shown, condition in zip(found["conditions"], status.conditions, strict=True):
             shown.update(_condition(condition))
@@ -133,6 +139,8 @@ def _keep_required(found: Json, status: StatusModel) -> None:
         for shown, target in zip(found.get("targets", []), status.targets, strict=True):
             shown["backend"] = target.backend
             shown["origin"] = target.origin.value
+    if isinstance(status, EnvironmentStatus):
+        found["bindings"] = status.bindings.model_dump()
     if isinstance(status, BackendStatus):
         orphans = {"orphans": status.bindings.orphans} if status.bindings.orphans else {}
         found["bindings"] = {"total": status.bindings.total, "ready": status.bindings.ready, **orphans}

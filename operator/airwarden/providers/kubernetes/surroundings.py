@@ -1,11 +1,11 @@
-"""Lists what bindings depend on, and which bindings there are.
+"""Lists what bindings and environments depend on, and which of both there are.
 
 Called by `airwarden.reconcile.priming` before the first binding is looked at, and by `airwarden.reconcile.gaps`.
 """
 
 from collections.abc import AsyncIterator
 
-from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ROTATIONS
+from airwarden.api import API_VERSION, BACKENDS, BINDINGS, ENVIRONMENTS, ROTATIONS
 from airwarden.providers.kubernetes.accounts import SELECTOR
 from airwarden.providers.kubernetes.api import Json, KubernetesApi
 
@@ -31,6 +31,14 @@ class SurroundingsReader:
     def bindings(self) -> AsyncIterator[Json]:
         """Yield the metadata of all AirflowSecretBindings: ten thousand of them whole would be much to read."""
         return self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}", metadata_only=True)
+
+    def whole_bindings(self) -> AsyncIterator[Json]:
+        """Yield all AirflowSecretBindings."""
+        return self._api.pages(f"/apis/{API_VERSION}/{BINDINGS}")
+
+    def environments(self) -> AsyncIterator[Json]:
+        """Yield all AirflowEnvironments."""
+        return self._api.pages(f"/apis/{API_VERSION}/{ENVIRONMENTS}")
 
     def rotations(self) -> AsyncIterator[Json]:
         """Yield all AirflowSecretRotations."""

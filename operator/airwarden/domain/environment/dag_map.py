@@ -1,0 +1,132 @@
+"""The DAG map of one bundle: which account the pods of a DAG run under. Pure.
+
+The executor reads it (docs/executor.md) and uses no map that it does not wholly understand, so nothing is added to the
+format without a new version. Called by `airwarden.domain.environment.rendering`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from airwarden.domain.config_map import LARGEST, WantedMap, compact, environment_labels
+from airwarden.domain.environment.claims import Key
+
+MAP_KEY: Final = "map.json"
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMount:
+    """A projected token of the pod's account, by which it logs in to one store."""
+
+    audience: str
+    path: str
+    """Below /var/run/secrets/airwarden."""
+    expiration_seconds: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class MappedBinding:
+    """One binding whose DAGs run under its account."""
+
+    key: Key
+    account: str
+    ids: tuple[str, ...]
+    """Of the map's bundle."""
+    mounts: tuple[str, ...]
+    """Names of the tokens that its pods get."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a store needs on its pods."""
+
+
+@dataclass(frozen=True, slots=True)
+class DagMap:
+    """The map of one bundle."""
+
+    environment: Key
+    bundle: str
+    mounts: Mapping[str, TokenMount]
+    bindings: tuple[MappedBinding, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its ConfigMap, in the environment's namespace."""
+        return map_name(self.environment[1], self.bundle)
+
+    @property
+    def text(self) -> str:
+        """The map as it stands in the ConfigMap: the same bindings give the same text, in whatever order they came."""
+        used = {name for each in self.bindings for name in each.mounts}
+        return compact(
+            {
+                "version": _VERSION,
+                "environment": "/".join(self.environment),
+                "bundle": self.bundle,
+                "mounts": {name: _mount(self.mounts[name]) for name in sorted(used)},
+                "bindings": [_binding(each) for each in sorted(self.bindings, key=lambda each: each.key)],
+            }
+        )
+
+    def wanted(self) -> WantedMap:
+        """Return the ConfigMap."""
+        namespace, environment = self.environment
+        return WantedMap(namespace, self.name, environment_labels(environment), {MAP_KEY: self.text})
+
+
+def map_name(environment: str, bundle: str) -> str:
+    """Return the name of the ConfigMap of a bundle's map; a bundle's name may hold what a ConfigMap's may not."""
+    return f"airwarden.{environment}.dags.{hashlib.sha256(bundle.encode()).hexdigest()[:12]}"
+
+
+def is_too_large(wanted: WantedMap) -> bool:
+    """Tell whether a ConfigMap could not be written, or not for long."""
+    return wanted.size > LARGEST
+
+
+def narrowed(dag_map: DagMap, text: str) -> DagMap:
+    """Return what a map in force has in common with the one that should be: what was withdrawn goes, nothing is added.
+
+    ``text`` is that of the map in force. One that cannot be read has nothing in common with any.
+    """
+    wanted = {"/".join(each.key): each for each in dag_map.bindings}
+    kept = []
+    for said in _bindings(text, dag_map):
+        binding = wanted.get(str(said.get("binding")))
+        if binding is None or said.get("account") != binding.account or said.get("labels") != dict(binding.labels):
+            continue
+        ids = tuple(each for each in binding.ids if each in _texts(said.get("ids")))
+        mounts = tuple(each for each in binding.mounts if each in _texts(said.get("mounts")))
+        if ids:
+            kept.append(replace(binding, ids=ids, mounts=mounts))
+    return replace(dag_map, bindings=tuple(kept))
+
+
+def _bindings(text: str, dag_map: DagMap) -> Iterable[Mapping[str, Any]]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(found, dict) or found.get("version") != _VERSION or found.get("bundle") != dag_map.bundle:
+        return ()
+    bindings = found.get("bindings")
+    return [each for each in bindings if isinstance(each, dict)] if isinstance(bindings, list) else ()
+
+
+def _texts(found: object) -> frozenset[str]:
+    return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
+
+
+def _mount(mount: TokenMount) -> dict[str, object]:
+    return {"audience": mount.audience, "path": mount.path, "expirationSeconds": mount.expiration_seconds}
+
+
+def _binding(each: MappedBinding) -> dict[str, object]:
+    return {
+        "binding": "/".join(each.key),
+        "account": each.account,
+        "ids": sorted(each.ids),
+        "mounts": sorted(each.mounts),
+        "labels": {key: each.labels[key] for key in sorted(each.labels)},
+    }

@@ -1,0 +1,359 @@
+"""One pass over one environment: render its ConfigMaps, write those that differ, and say what holds.
+
+What bindings claim is known without a request, so a pass in which nothing changed costs none between two looks at what
+is there. Called by `airwarden.reconcile.environment_engine`.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+
+from airwarden.api.environment import AirflowEnvironment, EnvironmentStatus, Rendered
+from airwarden.api.fields import moment_text
+from airwarden.api.metadata import Metadata
+from airwarden.api.reasons import Reason
+from airwarden.domain.config_map import LARGEST, WantedMap, environment_labels
+from airwarden.domain.environment import report as reports
+from airwarden.domain.environment.asked import Asked
+from airwarden.domain.environment.components import components_of
+from airwarden.domain.environment.dag_map import MAP_KEY, is_too_large, map_name, narrowed
+from airwarden.domain.environment.rendering import Rendering, Surroundings, TokenOfStore, render
+from airwarden.domain.environment.sight import Sight, see
+from airwarden.domain.environment.tokens import token_mount
+from airwarden.domain.errors import AirwardenError, ClusterForbidden, MapNotOwned
+from airwarden.domain.owner import Owner
+from airwarden.domain.progress import Fault
+from airwarden.providers.kubernetes import accounts
+from airwarden.providers.kubernetes.config_maps import ConfigMaps, FoundMap
+from airwarden.providers.kubernetes.events import Event, EventPoster
+from airwarden.providers.kubernetes.objects import ObjectWriter, environment_path
+from airwarden.providers.kubernetes.task_pods import TaskPods
+from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.environment_views import EnvironmentEntry
+from airwarden.reconcile.queue import Key
+
+log = structlog.get_logger("airwarden.environments")
+_GIVE: Final = "apply manifests/environment, and in each worker namespace what airwarden environment-rights prints"
+_UNSEEN: Final = Sight(hidden=f"Airwarden was not told to look at task pods: {_GIVE}")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentTools:
+    """What a pass needs of the world."""
+
+    cluster: str
+    cache: Cache
+    backends: Backends
+    writer: ObjectWriter
+    config_maps: ConfigMaps
+    events: EventPoster
+    task_pods: TaskPods | None
+    """None: the platform team did not say that task pods may be looked at."""
+    interval: float
+    """Seconds between two looks at what is there."""
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """When to look again."""
+
+    kind: Literal["never", "retry", "check"]
+    after: float | None = None
+    turn: datetime | None = None
+    """When what is rendered changes by itself."""
+    state: tuple[object, ...] | None = None
+    """The state that the pass has seen to, its own writes included."""
+
+
+NEVER: Final = Following("never")
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What this process knows of one environment's surroundings, until the next look."""
+
+    looked: float
+    generation: int
+    maps: dict[str, FoundMap | None] = field(default_factory=dict)
+    """By name; None for one that is not there."""
+    sight: Sight = _UNSEEN
+    pods_looked: bool = False
+
+
+class EnvironmentReconciler:
+    """Keeps the ConfigMaps of environments true."""
+
+    def __init__(self, tools: EnvironmentTools) -> None:
+        self._tools = tools
+        self._memories: dict[Key, _Memory] = {}
+
+    def forget(self, key: Key) -> None:
+        """Drop what is known of an environment that is gone."""
+        self._memories.pop(key, None)
+
+    async def reconcile(self, key: Key) -> Following:
+        """Do one pass. Raises AirwardenError when the cluster fails, so that the pass is repeated."""
+        entry = self._tools.cache.environments.known.get(key)
+        if entry is None:
+            return NEVER
+        if entry.deleting:
+            return await self._let_go(entry) if entry.held else NEVER
+        if entry.declared is None:
+            return await self._say_invalid(entry)
+        declared = entry.declared
+        if not entry.held:
+            metadata = Metadata.model_validate(entry.body["metadata"])
+            body = await self._tools.writer.add_finalizer(environment_path(*key), metadata)
+            entry = self._tools.cache.environments.learn(body)
+            if entry.declared is None or entry.deleting:
+                return Following("retry", 0.0)
+            declared = entry.declared
+        try:
+            return await self._pass(entry, declared)
+        except AirwardenError:
+            self.forget(key)
+            raise
+
+    async def _pass(self, entry: EnvironmentEntry, environment: AirflowEnvironment) -> Following:
+        memory = self._memory(entry)
+        rendering = render(environment, self._surroundings(entry.key))
+        wanted = dict(rendering.config_maps())
+        for name in self._names(environment, wanted.values()):
+            if name not in memory.maps:
+                memory.maps[name] = await self._tools.config_maps.read(entry.key[0], name)
+        wanted, large = _fitting(rendering, wanted, memory.maps)
+        environment = await self._record(environment, wanted, memory.maps, rendering)
+        rendered, faults = await self._write(wanted, large, memory.maps)
+        stays, stuck = await self._remove_others(environment, wanted, memory.maps)
+        sight = await self._sight(entry, environment, memory, rendering.components.digest)
+        fault = next(iter((*faults, *stuck)), None)
+        status = reports.report(environment, rendering, (*rendered, *stays), fault, sight, self._now())
+        last = await self._tell(environment, status)
+        following = Following("check", self._tools.interval, rendering.turn, last)
+        if fault is not None and fault.retryable:
+            self._memories.pop(entry.key, None)
+            return replace(following, kind="retry", after=fault.retry_after)
+        return following
+
+    def _memory(self, entry: EnvironmentEntry) -> _Memory:
+        """Return what is known still, or nothing when it is time to look: at an edit, and once in an interval."""
+        known, now = self._memories.get(entry.key), self._tools.monotonic()
+        if known is None or known.generation != entry.generation or now - known.looked >= self._tools.interval:
+            before = known.sight if known is not None else _UNSEEN
+            known = self._memories[entry.key] = _Memory(now, entry.generation, sight=before)
+        return known
+
+    def _surroundings(self, key: Key) -> Surroundings:
+        views = self._tools.cache.environments
+        claims = views.claims(key)
+        return Surroundings(
+            asking=views.asking(key),
+            verdict=claims.verdict,
+            has_account=self._has_account,
+            tokens={name: TokenOfStore(token_mount(backend)) for name, backend in self._tools.backends.readable()},
+            now=self._tools.clock(),
+        )
+
+    def _has_account(self, key: Key, asked: Asked) -> bool:
+        """Tell whether the account is there and the binding's own, by its labels as they are watched."""
+        name = asked.claimant.account
+        found = self._tools.cache.accounts.get((key[0], name))
+        owner = Owner(self._tools.cluster, *key)
+        if asked.external:
+            return accounts.is_allowed(found, owner, name)
+        return found is not None and accounts.is_ours(found, owner, "")
+
+    @staticmethod
+    def _names(environment: AirflowEnvironment, wanted: Iterable[WantedMap]) -> list[str]:
+        """Return the names of all that is wanted or on record and could be ours."""
+        prefix = f"airwarden.{environment.metadata.name}."
+        recorded = environment.status.rendered if environment.status is not None else ()
+        # A status may be written by others: it names nothing but what the environment could have.
+        return sorted({each.name for each in wanted} | {each.name for each in recorded if each.name.startswith(prefix)})
+
+    async def _record(
+        self,
+        environment: AirflowEnvironment,
+        wanted: Mapping[str, WantedMap],
+        found: Mapping[str, FoundMap | None],
+        rendering: Rendering,
+    ) -> AirflowEnvironment:
+        """Record what is about to be made, before the first is, so that a crash leaves nothing unknown behind."""
+        status = environment.status or EnvironmentStatus()
+        known = {each.name for each in status.rendered}
+        new = [
+            Rendered(name=each.name, content=content, reason=Reason.PENDING.word)
+            for content, each in wanted.items()
+            if each.name not in known and found[each.name] is None
+        ]
+        if not new:
+            return environment
+        recorded = reports.pending(environment, (*status.rendered, *new), rendering.components.digest, self._now())
+        body = await self._write_status(environment.metadata, recorded)
+        metadata = Metadata.model_validate(body.body["metadata"])
+        return environment.model_copy(update={"status": recorded, "metadata": metadata})
+
+    async def _write(
+        self, wanted: Mapping[str, WantedMap], large: Mapping[str, Fault], found: dict[str, FoundMap | None]
+    ) -> tuple[list[Rendered], list[Fault]]:
+        """Write what differs. DAG maps first: a scheduler that starts on its new variables finds them."""
+        rendered, faults = [], list[Fault]()
+        for content, each in sorted(wanted.items(), key=lambda item: (not item[0].startswith("dags/"), item[0])):
+            fault = large.get(content)
+            try:
+                found[each.name] = await self._tools.config_maps.keep(each, found[each.name])
+            except AirwardenError as error:
+                found.pop(each.name)
+                fault = Fault(error.reason, error.message, error.retryable, error.retry_after)
+            faults += [fault] if fault is not None else []
+            kept = found.get(each.name)
+            rendered.append(
+                Rendered(
+                    name=each.name,
+                    content=content,
+                    digest=each.digest if kept is not None else "",
+                    reason=fault.reason.word if fault is not None else "",
+                    message=fault.message if fault is not None else "",
+                )
+            )
+        return sorted(rendered, key=lambda each: each.content), faults
+
+    async def _remove_others(
+        self, environment: AirflowEnvironment, wanted: Mapping[str, WantedMap], found: dict[str, FoundMap | None]
+    ) -> tuple[list[Rendered], list[Fault]]:
+        """Remove what is on record and no longer wanted; return what could not be, and why."""
+        names = {each.name for each in wanted.values()}
+        labels = environment_labels(environment.metadata.name)
+        stays, faults = [], []
+        for each in environment.status.rendered if environment.status is not None else ():
+            there = found.pop(each.name, None) if each.name not in names else None
+            if there is None:
+                continue
+            try:
+                await self._tools.config_maps.remove(there, labels)
+            except MapNotOwned as error:
+                log.info("not removed", config_map=each.name, error=error.message)
+            except AirwardenError as error:
+                fault = Fault.of(error, doing=f"removing ConfigMap {each.name}")
+                faults.append(fault)
+                stays.append(each.model_copy(update={"reason": fault.reason.word, "message": fault.message}))
+        return stays, faults
+
+    async def _sight(
+        self, entry: EnvironmentEntry, environment: AirflowEnvironment, memory: _Memory, digest: str
+    ) -> Sight:
+        """Look at task pods and at the policy, once a look: how many pods run changes all the time."""
+        if self._tools.task_pods is None or memory.pods_looked:
+            return memory.sight
+        memory.pods_looked = True
+        try:
+            guarded = await self._tools.task_pods.is_guarded()
+            pods = await self._tools.task_pods.pods(environment.spec.worker_namespaces)
+        except ClusterForbidden as error:
+            memory.sight = Sight(hidden=f"{error.message}: {_GIVE}")
+        else:
+            memory.sight = see(pods, entry.key[1], digest, guarded=guarded)
+        return memory.sight
+
+    async def _tell(self, environment: AirflowEnvironment, status: EnvironmentStatus) -> tuple[object, ...]:
+        """Write the status if it says something new; return the state that this leaves."""
+        if status == environment.status:
+            entry = self._tools.cache.environments.known.get(_key(environment))
+            return entry.state if entry is not None else ()
+        last = await self._write_status(environment.metadata, status)
+        before = (environment.status or EnvironmentStatus()).condition("Ready")
+        after = status.condition("Ready")
+        if after is not None and (before is None or (before.status, before.reason) != (after.status, after.reason)):
+            await self._post(environment.metadata, after.reason, after.message, good=after.status == "True")
+        return last.state
+
+    async def _write_status(self, metadata: Metadata, status: EnvironmentStatus) -> EnvironmentEntry:
+        path = environment_path(metadata.namespace, metadata.name)
+        body = await self._tools.writer.write_status(path, metadata.uid, status)
+        return self._tools.cache.environments.learn(body)
+
+    async def _say_invalid(self, entry: EnvironmentEntry) -> Following:
+        metadata = Metadata.model_validate(entry.body["metadata"])
+        previous = EnvironmentStatus.model_validate(entry.body["status"])
+        message = f"the environment does not hold to its schema, and nothing was changed: {entry.wrong}"
+        status = reports.invalid(previous, entry.generation, message, self._now())
+        if status != previous:
+            entry = await self._write_status(metadata, status)
+        return Following("never", state=entry.state)
+
+    async def _let_go(self, entry: EnvironmentEntry) -> Following:
+        """Remove all ConfigMaps of an environment that is being deleted; then let it go."""
+        metadata = Metadata.model_validate(entry.body["metadata"])
+        previous = EnvironmentStatus.model_validate(entry.body["status"])
+        fault = None
+        for name in sorted(_derived(entry, previous)):
+            try:
+                found = await self._tools.config_maps.read(entry.key[0], name)
+                if found is not None:
+                    await self._tools.config_maps.remove(found, environment_labels(metadata.name))
+            except MapNotOwned as error:
+                log.info("not removed", config_map=name, error=error.message)
+            except AirwardenError as error:
+                fault = fault or Fault.of(error, doing=f"removing ConfigMap {name}")
+        if fault is not None:
+            status = reports.deleting(previous, entry.generation, fault, self._now())
+            if status != previous:
+                await self._write_status(metadata, status)
+            return Following("retry", fault.retry_after)
+        self.forget(entry.key)
+        await self._tools.writer.remove_finalizer(environment_path(*entry.key), metadata)
+        return NEVER
+
+    async def _post(self, metadata: Metadata, reason: str, message: str, *, good: bool) -> None:
+        log.info("transition", namespace=metadata.namespace, environment=metadata.name, reason=reason, detail=message)
+        event = Event("AirflowEnvironment", metadata, "Normal" if good else "Warning", reason, message)
+        try:
+            await self._tools.events.post(event, self._now())
+        except AirwardenError as error:
+            log.warning("event lost", namespace=metadata.namespace, environment=metadata.name, error=error.message)
+
+    def _now(self) -> str:
+        return moment_text(self._tools.clock())
+
+
+def _fitting(
+    rendering: Rendering, wanted: Mapping[str, WantedMap], found: Mapping[str, FoundMap | None]
+) -> tuple[dict[str, WantedMap], dict[str, Fault]]:
+    """Return what can be written: of a map that is too large, what the one in force has in common with it."""
+    fitting, large = dict(wanted), dict[str, Fault]()
+    for each in rendering.dag_maps:
+        content = f"dags/{each.bundle}"
+        if not is_too_large(wanted[content]):
+            continue
+        there = found.get(each.name)
+        in_force = there.data.get(MAP_KEY, "") if there is not None and there.belongs(wanted[content].labels) else ""
+        fitting[content] = narrowed(each, in_force).wanted()
+        large[content] = Fault(
+            Reason.MAP_TOO_LARGE,
+            f"the map of bundle {each.bundle} would have {wanted[content].size} bytes, and {LARGEST} fit: what was "
+            "there stays, without what was withdrawn; claim DAGs by prefixes, or split the bundle",
+            retryable=False,
+        )
+    return fitting, large
+
+
+def _derived(entry: EnvironmentEntry, status: EnvironmentStatus) -> frozenset[str]:
+    """Return the names of all that an environment could have: on its record, or by what it declares."""
+    prefix = f"airwarden.{entry.key[1]}."
+    recorded = {each.name for each in status.rendered if each.name.startswith(prefix)}
+    if entry.declared is None:
+        return frozenset(recorded)
+    bundles = {map_name(entry.key[1], each.name) for each in entry.declared.spec.bundles}
+    parts = {each.name for each in components_of(entry.declared).wanted.values()}
+    return frozenset(recorded | bundles | parts)
+
+
+def _key(environment: AirflowEnvironment) -> Key:
+    return (environment.metadata.namespace, environment.metadata.name)

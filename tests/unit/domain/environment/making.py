@@ -1,0 +1,65 @@
+"""Environments, bindings and their surroundings as small values, for the tests beside this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from airwarden.api.environment import AirflowEnvironment
+from airwarden.domain.environment.asked import Asked
+from airwarden.domain.environment.claims import Claims, Key
+from airwarden.domain.environment.dag_map import TokenMount
+from airwarden.domain.environment.rendering import Rendering, Surroundings, TokenOfStore, render
+
+NOW: Final = datetime(2026, 7, 1, 12, tzinfo=UTC)
+VAULT: Final = TokenOfStore(TokenMount("vault", "vault/token"))
+
+
+def environment(**spec: Any) -> AirflowEnvironment:
+    """Return the environment airflow/main, with three worker namespaces and two bundles."""
+    standard: dict[str, Any] = {
+        "workerNamespaces": ["prod", "staging", "lab"],
+        "bundles": [
+            {"name": "billing", "namespaces": ["prod", "staging"]},
+            {"name": "reports", "namespaces": ["prod"]},
+        ],
+        "components": {"scheduler": {"serviceAccountName": "airflow-scheduler"}},
+        "unbound": {"namespace": "prod", "serviceAccountName": "airflow-unbound"},
+    }
+    kept = {key: value for key, value in {**standard, **spec}.items() if value is not None}
+    return AirflowEnvironment.model_validate({"metadata": {"name": "main", "namespace": "airflow"}, "spec": kept})
+
+
+def binding(name: str, *ids: str, namespace: str = "prod", bundle: str = "billing", **spec: Any) -> dict[str, Any]:
+    """Return a binding's body that claims the ids."""
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "environmentRef": {"name": "main", "namespace": "airflow"},
+            "dags": [{"bundle": bundle, "ids": list(ids)}],
+            "serviceAccount": {"name": f"{name}-account"},
+            "secrets": [{"type": "Variable", "id": "a", "backendRef": {"name": "vault"}, "key": "prod/a"}],
+            **spec,
+        },
+    }
+
+
+def rendering(
+    bodies: Iterable[dict[str, Any]],
+    *,
+    within: AirflowEnvironment | None = None,
+    without_account: Iterable[Key] = (),
+    tokens: dict[str, TokenOfStore] | None = None,
+) -> Rendering:
+    """Return what an environment comes to with these bindings."""
+    within = within or environment()
+    asking = {each.claimant.key: each for body in bodies if (each := Asked.read(body)) is not None}
+    claims = Claims(within.spec)
+    for each in asking.values():
+        claims.put(each.claimant)
+    lacking = frozenset(without_account)
+    found = Surroundings(
+        asking, claims.verdict, lambda key, _: key not in lacking, {"vault": VAULT} if tokens is None else tokens, NOW
+    )
+    return render(within, found)
