@@ -167,10 +167,6 @@ class Backends:
         """Return the names of all backends that are known."""
         return set(self._known)
 
-    def readable(self) -> list[tuple[str, AirflowSecretBackend]]:
-        """Return each backend that holds to its schema, with its name."""
-        return [(name, found) for name, found in self._known.items() if isinstance(found, AirflowSecretBackend)]
-
     @property
     def heard(self) -> float:
         """When any store last answered or failed a pass, on the monotonic clock."""

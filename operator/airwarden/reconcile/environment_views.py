@@ -143,9 +143,9 @@ class EnvironmentViews:
             return None
         return claims.verdict(binding)
 
-    def claims(self, environment: Key) -> Claims:
-        """Return the claims in an environment in which bindings may be mapped. KeyError for another."""
-        return self._claims[environment]
+    def claims(self, environment: Key) -> Claims | None:
+        """Return the claims in an environment; None while no binding may be mapped in it."""
+        return self._claims.get(environment)
 
     def asking(self, environment: Key) -> Mapping[Key, Asked]:
         """Return what each binding asks that names the environment."""

@@ -5,7 +5,7 @@ is there. Called by `airwarden.reconcile.environment_engine`.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -20,24 +20,25 @@ from airwarden.domain.config_map import LARGEST, WantedMap, environment_labels
 from airwarden.domain.environment import report as reports
 from airwarden.domain.environment.asked import Asked
 from airwarden.domain.environment.components import components_of
-from airwarden.domain.environment.dag_map import MAP_KEY, is_too_large, map_name, narrowed
-from airwarden.domain.environment.rendering import Rendering, Surroundings, TokenOfStore, render
+from airwarden.domain.environment.dag_map import MAP_KEY, is_too_large, map_name, narrowed, steadied
+from airwarden.domain.environment.rendering import Rendering, Surroundings, content_of, render
 from airwarden.domain.environment.sight import Sight, see
-from airwarden.domain.environment.tokens import token_mount
-from airwarden.domain.errors import AirwardenError, ClusterForbidden, MapNotOwned
+from airwarden.domain.errors import AirwardenError, ClusterForbidden, MapNotOwned, ObjectGone
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Fault
+from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.config_maps import ConfigMaps, FoundMap
 from airwarden.providers.kubernetes.events import Event, EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, environment_path
 from airwarden.providers.kubernetes.task_pods import TaskPods
-from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.environment_views import EnvironmentEntry
 from airwarden.reconcile.queue import Key
 
 log = structlog.get_logger("airwarden.environments")
+_NO_STORE: Final = TaskAccess({})
 _GIVE: Final = "apply manifests/environment, and in each worker namespace what airwarden environment-rights prints"
 _UNSEEN: Final = Sight(hidden=f"Airwarden was not told to look at task pods: {_GIVE}")
 
@@ -123,12 +124,11 @@ class EnvironmentReconciler:
 
     async def _pass(self, entry: EnvironmentEntry, environment: AirflowEnvironment) -> Following:
         memory = self._memory(entry)
-        rendering = render(environment, self._surroundings(entry.key))
-        wanted = dict(rendering.config_maps())
-        for name in self._names(environment, wanted.values()):
+        rendering = render(environment, await self._surroundings(entry.key, environment))
+        for name in self._names(environment, rendering):
             if name not in memory.maps:
                 memory.maps[name] = await self._tools.config_maps.read(entry.key[0], name)
-        wanted, large = _fitting(rendering, wanted, memory.maps)
+        wanted, large = _fitting(rendering, memory.maps)
         environment = await self._record(environment, wanted, memory.maps, rendering)
         rendered, faults = await self._write(wanted, large, memory.maps)
         stays, stuck = await self._remove_others(environment, wanted, memory.maps)
@@ -150,14 +150,30 @@ class EnvironmentReconciler:
             known = self._memories[entry.key] = _Memory(now, entry.generation, sight=before)
         return known
 
-    def _surroundings(self, key: Key) -> Surroundings:
+    async def _surroundings(self, key: Key, environment: AirflowEnvironment) -> Surroundings:
+        names = {each.backend_ref.name for each in environment.spec.common_secrets}
+        names.update(*(each.backends for each in self._tools.cache.environments.asking(key).values()))
+        opened = {name: await self._tools.backends.reach(name) for name in sorted(names)}
+
+        def access(binding: Key, backend: str) -> TaskAccess | None:
+            found = opened.get(backend)
+            if found is None:
+                return _NO_STORE
+            return (
+                found.store.task_access(Owner(self._tools.cluster, *binding, backend))
+                if isinstance(found, Runtime)
+                else None
+            )
+
         views = self._tools.cache.environments
         claims = views.claims(key)
+        if claims is None:
+            raise ObjectGone(f"environment {key[0]}/{key[1]} went meanwhile")
         return Surroundings(
             asking=views.asking(key),
             verdict=claims.verdict,
             has_account=self._has_account,
-            tokens={name: TokenOfStore(token_mount(backend)) for name, backend in self._tools.backends.readable()},
+            access=access,
             now=self._tools.clock(),
         )
 
@@ -171,12 +187,13 @@ class EnvironmentReconciler:
         return found is not None and accounts.is_ours(found, owner, "")
 
     @staticmethod
-    def _names(environment: AirflowEnvironment, wanted: Iterable[WantedMap]) -> list[str]:
+    def _names(environment: AirflowEnvironment, rendering: Rendering) -> list[str]:
         """Return the names of all that is wanted or on record and could be ours."""
         prefix = f"airwarden.{environment.metadata.name}."
         recorded = environment.status.rendered if environment.status is not None else ()
         # A status may be written by others: it names nothing but what the environment could have.
-        return sorted({each.name for each in wanted} | {each.name for each in recorded if each.name.startswith(prefix)})
+        wanted = {name for _, name in rendering.names()}
+        return sorted(wanted | {each.name for each in recorded if each.name.startswith(prefix)})
 
     async def _record(
         self,
@@ -324,23 +341,24 @@ class EnvironmentReconciler:
 
 
 def _fitting(
-    rendering: Rendering, wanted: Mapping[str, WantedMap], found: Mapping[str, FoundMap | None]
+    rendering: Rendering, found: Mapping[str, FoundMap | None]
 ) -> tuple[dict[str, WantedMap], dict[str, Fault]]:
     """Return what can be written: of a map that is too large, what the one in force has in common with it."""
-    fitting, large = dict(wanted), dict[str, Fault]()
+    fitting, large = dict(rendering.components.wanted), dict[str, Fault]()
     for each in rendering.dag_maps:
-        content = f"dags/{each.bundle}"
-        if not is_too_large(wanted[content]):
+        content, there = content_of(each), found.get(each.name)
+        in_force = there.data.get(MAP_KEY, "") if there is not None and there.belongs(each.wanted().labels) else ""
+        steady = steadied(each, in_force)
+        fitting[content] = steady.wanted()
+        if not is_too_large(fitting[content]):
             continue
-        there = found.get(each.name)
-        in_force = there.data.get(MAP_KEY, "") if there is not None and there.belongs(wanted[content].labels) else ""
-        fitting[content] = narrowed(each, in_force).wanted()
         large[content] = Fault(
             Reason.MAP_TOO_LARGE,
-            f"the map of bundle {each.bundle} would have {wanted[content].size} bytes, and {LARGEST} fit: what was "
+            f"the map of bundle {each.bundle} would have {fitting[content].size} bytes, and {LARGEST} fit: what was "
             "there stays, without what was withdrawn; claim DAGs by prefixes, or split the bundle",
             retryable=False,
         )
+        fitting[content] = narrowed(steady, in_force).wanted()
     return fitting, large
 
 

@@ -6,25 +6,16 @@ format without a new version. Called by `airwarden.domain.environment.rendering`
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from airwarden.domain.config_map import LARGEST, WantedMap, compact, environment_labels
 from airwarden.domain.environment.claims import Key
+from airwarden.domain.task_access import TokenMount
 
 MAP_KEY: Final = "map.json"
 _VERSION: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class TokenMount:
-    """A projected token of the pod's account, by which it logs in to one store."""
-
-    audience: str
-    path: str
-    """Below /var/run/secrets/airwarden."""
-    expiration_seconds: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +30,8 @@ class MappedBinding:
     """Names of the tokens that its pods get."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that a store needs on its pods."""
+    unsure: frozenset[str] = frozenset()
+    """Backends of which it cannot be said now what its pods need for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +83,11 @@ def narrowed(dag_map: DagMap, text: str) -> DagMap:
 
     ``text`` is that of the map in force. One that cannot be read has nothing in common with any.
     """
-    wanted = {"/".join(each.key): each for each in dag_map.bindings}
+    before = _bindings(text, dag_map)
     kept = []
-    for said in _bindings(text, dag_map):
-        binding = wanted.get(str(said.get("binding")))
-        if binding is None or said.get("account") != binding.account or said.get("labels") != dict(binding.labels):
+    for binding in dag_map.bindings:
+        said = before.get(binding.key)
+        if said is None or said.get("account") != binding.account or said.get("labels") != dict(binding.labels):
             continue
         ids = tuple(each for each in binding.ids if each in _texts(said.get("ids")))
         mounts = tuple(each for each in binding.mounts if each in _texts(said.get("mounts")))
@@ -103,15 +96,49 @@ def narrowed(dag_map: DagMap, text: str) -> DagMap:
     return replace(dag_map, bindings=tuple(kept))
 
 
-def _bindings(text: str, dag_map: DagMap) -> Iterable[Mapping[str, Any]]:
+def steadied(dag_map: DagMap, text: str) -> DagMap:
+    """Return the map with what the one in force gives for stores of which nothing can be said now.
+
+    A store that cannot be opened, for want of a certificate say, takes nothing from tasks that worked before.
+    """
+    if not any(each.unsure for each in dag_map.bindings):
+        return dag_map
+    before, tokens = _bindings(text, dag_map), _mounts(text)
+    mounts, bindings = dict(dag_map.mounts), []
+    for each in dag_map.bindings:
+        said = before.get(each.key, {})
+        had = {name for name in each.unsure & _texts(said.get("mounts")) if name in tokens}
+        mounts |= {name: tokens[name] for name in had if name not in mounts}
+        labels = said.get("labels") if each.unsure else None
+        older = {key: str(text) for key, text in labels.items()} if isinstance(labels, dict) else {}
+        bindings.append(replace(each, mounts=(*each.mounts, *sorted(had)), labels={**older, **each.labels}))
+    return replace(dag_map, mounts=mounts, bindings=tuple(bindings))
+
+
+def _read(text: str) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        return ()
-    if not isinstance(found, dict) or found.get("version") != _VERSION or found.get("bundle") != dag_map.bundle:
-        return ()
+        return {}
+    return found if isinstance(found, dict) and found.get("version") == _VERSION else {}
+
+
+def _bindings(text: str, dag_map: DagMap) -> dict[Key, Mapping[str, Any]]:
+    found = _read(text)
     bindings = found.get("bindings")
-    return [each for each in bindings if isinstance(each, dict)] if isinstance(bindings, list) else ()
+    if found.get("bundle") != dag_map.bundle or not isinstance(bindings, list):
+        return {}
+    named = {str(each.get("binding")): each for each in bindings if isinstance(each, dict)}
+    return {each.key: named[name] for each in dag_map.bindings if (name := "/".join(each.key)) in named}
+
+
+def _mounts(text: str) -> dict[str, TokenMount]:
+    mounts = _read(text).get("mounts")
+    found = {}
+    for name, each in (mounts if isinstance(mounts, dict) else {}).items():
+        if isinstance(each, dict) and isinstance(each.get("expirationSeconds"), int):
+            found[name] = TokenMount(str(each.get("audience")), str(each.get("path")), each["expirationSeconds"])
+    return found
 
 
 def _texts(found: object) -> frozenset[str]:

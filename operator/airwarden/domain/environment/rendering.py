@@ -5,29 +5,19 @@ Called by `airwarden.reconcile.environments`.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from airwarden.api.environment import AirflowEnvironment, ClaimRefused
-from airwarden.domain.config_map import WantedMap
+from airwarden.api.environment import AirflowEnvironment, ClaimRefused, Executor
 from airwarden.domain.environment.asked import Asked
 from airwarden.domain.environment.claims import Key, Verdict
 from airwarden.domain.environment.components import ComponentMaps, components_of
-from airwarden.domain.environment.dag_map import DagMap, MappedBinding, TokenMount
+from airwarden.domain.environment.dag_map import DagMap, MappedBinding
 from airwarden.domain.lifetime import has_ended
+from airwarden.domain.task_access import TaskAccess, TokenMount
 
 CONFLICTS_SHOWN = 64
 """How many claims that are not in force a status names."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenOfStore:
-    """What the pods of a store's readers carry."""
-
-    mount: TokenMount | None
-    """The token by which they log in; None where they log in by something else."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Labels that the store needs on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +30,8 @@ class Surroundings:
     """What becomes of a binding's claims."""
     has_account: Callable[[Key, Asked], bool]
     """Whether the account that a binding names is there and the binding's own."""
-    tokens: Mapping[str, TokenOfStore]
-    """By backend, of all backends that can be read."""
+    access: Callable[[Key, str], TaskAccess | None]
+    """How a binding's tasks read a backend's store; None where that cannot be said now."""
     now: datetime
 
 
@@ -51,7 +41,7 @@ class Rendering:
 
     components: ComponentMaps
     dag_maps: tuple[DagMap, ...]
-    """One for each declared bundle, in their order."""
+    """One for each declared bundle, in their order; none where no pods are made for tasks."""
     total: int
     """Bindings that name the environment."""
     mapped: int
@@ -61,18 +51,24 @@ class Rendering:
     turn: datetime | None = None
     """When the access of a mapped binding ends, and its DAGs with it."""
 
-    def config_maps(self) -> Iterator[tuple[str, WantedMap]]:
-        """Yield what each ConfigMap is, as a status names it, and the ConfigMap."""
-        yield from self.components.wanted.items()
-        for each in self.dag_maps:
-            yield f"dags/{each.bundle}", each.wanted()
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Yield what each ConfigMap is, as a status says it, and its name."""
+        yield from ((content, each.name) for content, each in self.components.wanted.items())
+        yield from ((content_of(each), each.name) for each in self.dag_maps)
+
+
+def content_of(dag_map: DagMap) -> str:
+    """Return what the map of a bundle is, as a status says it."""
+    return f"dags/{dag_map.bundle}"
 
 
 def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
     """Return what the environment comes to. The order of what was found does not matter."""
     common = frozenset(each.backend_ref.name for each in environment.spec.common_secrets)
     mapped: defaultdict[str, list[MappedBinding]] = defaultdict(list)
+    mounts: dict[str, TokenMount] = {}
     keys, refused, ends = 0, list[ClaimRefused](), list[datetime]()
+    makes_pods = environment.spec.executor is Executor.KUBERNETES
     for key in sorted(found.asking):
         asked = found.asking[key]
         verdict = found.verdict(key)
@@ -81,16 +77,19 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
             continue
         if has_ended(found.now, asked.ends) or not verdict.claims or not found.has_account(key, asked):
             continue
+        if not makes_pods:
+            continue  # there is none to tell apart
         keys += 1
         ends += [asked.ends] if asked.ends is not None else []
-        for bundle, binding in _bindings(key, asked, verdict, common, found.tokens):
+        for bundle, binding in _bindings(key, asked, verdict, common, found.access, mounts):
             mapped[bundle].append(binding)
-    mounts = {name: each.mount for name, each in found.tokens.items() if each.mount is not None}
     where = (environment.metadata.namespace, environment.metadata.name)
     return Rendering(
         components=components_of(environment),
         dag_maps=tuple(
-            DagMap(where, each.name, mounts, tuple(mapped.get(each.name, ()))) for each in environment.spec.bundles
+            DagMap(where, each.name, mounts, tuple(mapped.get(each.name, ())))
+            for each in environment.spec.bundles
+            if makes_pods
         ),
         total=len(found.asking),
         mapped=keys,
@@ -100,13 +99,27 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
 
 
 def _bindings(
-    key: Key, asked: Asked, verdict: Verdict, common: frozenset[str], tokens: Mapping[str, TokenOfStore]
+    key: Key,
+    asked: Asked,
+    verdict: Verdict,
+    common: frozenset[str],
+    access: Callable[[Key, str], TaskAccess | None],
+    mounts: dict[str, TokenMount],
 ) -> Iterator[tuple[str, MappedBinding]]:
-    stores = [(name, tokens[name]) for name in sorted(asked.backends | common) if name in tokens]
-    mounts = tuple(name for name, each in stores if each.mount is not None)
-    labels = {label: value for _, each in stores for label, value in each.labels.items()}
+    """Yield a binding's part of each bundle; its tokens are added to those of the map."""
+    names, labels, unsure = list[str](), dict[str, str](), set[str]()
+    for backend in sorted(asked.backends | common):
+        found = access(key, backend)
+        if found is None:
+            unsure.add(backend)
+        elif found.impossible is None:
+            labels |= found.labels
+            if found.token is not None:
+                mounts[backend] = found.token
+                names.append(backend)
     for claim in verdict.claims:
-        yield claim.bundle, MappedBinding(key, asked.claimant.account, claim.ids, mounts, labels)
+        account = asked.claimant.account
+        yield claim.bundle, MappedBinding(key, account, claim.ids, tuple(names), labels, frozenset(unsure))
 
 
 def _refused(key: Key, verdict: Verdict) -> list[ClaimRefused]:

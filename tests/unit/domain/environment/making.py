@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from airwarden.api.environment import AirflowEnvironment
 from airwarden.domain.environment.asked import Asked
 from airwarden.domain.environment.claims import Claims, Key
-from airwarden.domain.environment.dag_map import TokenMount
-from airwarden.domain.environment.rendering import Rendering, Surroundings, TokenOfStore, render
+from airwarden.domain.environment.rendering import Rendering, Surroundings, render
+from airwarden.domain.task_access import TaskAccess, TokenMount
 
 NOW: Final = datetime(2026, 7, 1, 12, tzinfo=UTC)
-VAULT: Final = TokenOfStore(TokenMount("vault", "vault/token"))
+VAULT: Final = TaskAccess({}, token=TokenMount("vault", "vault/token"))
 
 
 def environment(**spec: Any) -> AirflowEnvironment:
@@ -50,7 +50,7 @@ def rendering(
     *,
     within: AirflowEnvironment | None = None,
     without_account: Iterable[Key] = (),
-    tokens: dict[str, TokenOfStore] | None = None,
+    stores: Mapping[str, TaskAccess | None] | None = None,
 ) -> Rendering:
     """Return what an environment comes to with these bindings."""
     within = within or environment()
@@ -59,7 +59,8 @@ def rendering(
     for each in asking.values():
         claims.put(each.claimant)
     lacking = frozenset(without_account)
+    known = {"vault": VAULT} if stores is None else stores
     found = Surroundings(
-        asking, claims.verdict, lambda key, _: key not in lacking, {"vault": VAULT} if tokens is None else tokens, NOW
+        asking, claims.verdict, lambda key, _: key not in lacking, lambda _, name: known.get(name, TaskAccess({})), NOW
     )
     return render(within, found)

@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import airflow_airwarden.dag_map
+from airflow_airwarden.dag_map import parse_dag_map
+from airflow_airwarden.executor_settings import executor_settings
 from airflow_airwarden.settings import Settings, settings_of
+from airwarden.api.reasons import Reason
 from airwarden.domain.environment.components import BACKEND, EXECUTOR
-from airwarden.domain.environment.dag_map import DagMap, is_too_large, map_name, narrowed
-from airwarden.domain.environment.rendering import Rendering, TokenOfStore
+from airwarden.domain.environment.dag_map import DagMap, is_too_large, map_name, narrowed, steadied
+from airwarden.domain.environment.rendering import Rendering
+from airwarden.domain.task_access import TaskAccess, TokenMount
 from unit.domain.environment.making import NOW, VAULT, binding, environment, rendering
 
 
@@ -51,22 +56,24 @@ def test_a_bundle_that_nobody_claims_has_a_map_without_bindings() -> None:
 
 
 def test_each_map_is_a_config_map_of_the_environments_namespace_with_our_labels() -> None:
-    found = dict(rendering([]).config_maps())
-    assert set(found) == {"dags/billing", "dags/reports", "scheduler", "workers"}
-    for each in found.values():
+    found = rendering([])
+    assert [content for content, _ in found.names()] == ["scheduler", "workers", "dags/billing", "dags/reports"]
+    maps = [*found.components.wanted.values(), *(each.wanted() for each in found.dag_maps)]
+    assert [each.name for each in maps] == [name for _, name in found.names()]
+    for each in maps:
         assert each.namespace == "airflow"
         assert each.labels == {"app.kubernetes.io/managed-by": "airwarden", "airwarden.dev/environment": "main"}
-    assert found["dags/billing"].name == map_name("main", "billing") == "airwarden.main.dags.0c95c7ece1ce"
+    assert maps[2].name == map_name("main", "billing") == "airwarden.main.dags.0c95c7ece1ce"
 
 
 def test_what_stores_need_of_pods_is_in_the_map() -> None:
-    azure = TokenOfStore(None, {"azure.workload.identity/use": "true"})
+    azure = TaskAccess({}, labels={"azure.workload.identity/use": "true"})
     two = [
         {"type": "Variable", "id": "a", "backendRef": {"name": "vault"}, "key": "prod/a"},
         {"type": "Variable", "id": "b", "backendRef": {"name": "azure"}, "key": "b"},
     ]
     found = rendering(
-        [binding("both", "both", secrets=two), binding("one", "one")], tokens={"vault": VAULT, "azure": azure}
+        [binding("both", "both", secrets=two), binding("one", "one")], stores={"vault": VAULT, "azure": azure}
     )
     both, one = json.loads(text(found))["bindings"]
     assert (both["mounts"], both["labels"]) == (["vault"], {"azure.workload.identity/use": "true"})
@@ -75,14 +82,65 @@ def test_what_stores_need_of_pods_is_in_the_map() -> None:
 
 def test_the_stores_of_common_secrets_are_everybodys() -> None:
     common = {"type": "Connection", "id": "smtp_default", "backendRef": {"name": "shared"}, "key": "shared/smtp"}
-    tokens = {"vault": VAULT, "shared": VAULT, "unused": VAULT}
-    found = rendering([binding("a", "a")], within=environment(commonSecrets=[common]), tokens=tokens)
+    stores = {"vault": VAULT, "shared": VAULT, "unused": VAULT}
+    found = rendering([binding("a", "a")], within=environment(commonSecrets=[common]), stores=stores)
     assert json.loads(text(found))["bindings"][0]["mounts"] == ["shared", "vault"]
     assert set(json.loads(text(found))["mounts"]) == {"shared", "vault"}
 
 
+def test_a_store_that_cannot_be_opened_now_takes_no_token_from_tasks_that_had_it() -> None:
+    azure = TaskAccess({}, token=TokenMount("a", "azure/token"), labels={"azure.workload.identity/use": "true"})
+    two = [
+        {"type": "Variable", "id": "a", "backendRef": {"name": "vault"}, "key": "prod/a"},
+        {"type": "Variable", "id": "b", "backendRef": {"name": "azure"}, "key": "b"},
+    ]
+    bodies = [binding("both", "both", secrets=two), binding("one", "one")]
+    before = rendering(bodies, stores={"vault": VAULT, "azure": azure}).dag_maps[0]
+    unsure = rendering([*bodies, binding("new", "new", secrets=two)], stores={"vault": VAULT, "azure": None}).dag_maps[
+        0
+    ]
+    steady = {each.key[1]: each for each in steadied(unsure, before.text).bindings}
+    assert (steady["both"].mounts, steady["both"].labels) == (("vault", "azure"), azure.labels)
+    assert (steady["one"].mounts, steady["new"].mounts) == (("vault",), ("vault",))
+    assert json.loads(steadied(unsure, before.text).text)["mounts"] == json.loads(before.text)["mounts"]
+    assert steadied(before, "") == before
+
+
+def test_a_store_in_which_tasks_cannot_log_in_gives_them_nothing() -> None:
+    refused = TaskAccess({}, token=VAULT.token, labels={"x/y": "z"}, impossible=(Reason.BACKEND_ERROR, "AppRole"))
+    found = json.loads(text(rendering([binding("a", "a")], stores={"vault": refused})))["bindings"][0]
+    assert (found["mounts"], found["labels"]) == ([], {})
+
+
+@pytest.mark.parametrize("executor", ["Celery", "Local"])
+def test_where_no_pods_are_made_for_tasks_there_are_no_maps(executor: str) -> None:
+    found = rendering([binding("a", "a")], within=environment(executor=executor, unbound=None))
+    assert (found.dag_maps, found.total, found.mapped) == ((), 1, 0)
+
+
+def test_the_executor_takes_what_is_rendered_for_it() -> None:
+    found = rendering([binding("billing", "billing_*", "pay")])
+    variables = told(found, "scheduler")
+
+    def option(name: str) -> str | None:
+        return variables.get(f"AIRFLOW__AIRWARDEN__{name.upper()}")
+
+    spaces = variables["AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST"].split(",")
+    settings = executor_settings(option, frozenset(spaces))
+    assert (settings.reference, settings.bundles) == ("airflow/main", ("billing", "reports"))
+    assert (settings.unbound.namespace, settings.digest) == ("prod", found.components.digest)
+    for each in found.dag_maps:
+        assert each.name == airflow_airwarden.dag_map.map_name("main", each.bundle)
+        read = parse_dag_map(each.text, settings.reference, each.bundle)
+        assert read.digest == each.wanted().digest
+    claim = parse_dag_map(text(found), settings.reference, "billing").find("billing_daily")
+    assert claim is not None
+    assert (claim.binding, claim.account, claim.ids) == ("prod/billing", "billing-account", ("billing_*", "pay"))
+    assert [(each.audience, each.path) for each in claim.mounts] == [("vault", "vault/token")]
+
+
 def test_a_backend_that_is_not_there_gives_no_token() -> None:
-    assert json.loads(text(rendering([binding("a", "a")], tokens={})))["bindings"][0]["mounts"] == []
+    assert json.loads(text(rendering([binding("a", "a")], stores={})))["bindings"][0]["mounts"] == []
 
 
 def test_bindings_in_conflict_are_left_out_and_named() -> None:
