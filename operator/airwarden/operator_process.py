@@ -26,6 +26,7 @@ from airwarden.providers.opening import Opening
 from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.background import Background
+from airwarden.reconcile.binding_maps import BindingMaps
 from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Tools
 from airwarden.reconcile.cache import Cache
@@ -78,6 +79,7 @@ def assemble(
         metrics=metrics,
         clock=_now,
         rotations=BindingRotations(RotationsTools(settings.cluster, rotation_cache, Rotations(api), _now)),
+        maps=BindingMaps(ConfigMaps(api)),
         locks=locks,
     )
     engine = Engine(settings.cluster, cache, backends, BindingReconciler(tools), metrics, clock=_now)

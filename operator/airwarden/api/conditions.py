@@ -69,11 +69,11 @@ class Target(StatusModel):
     backend: Annotated[str, Field(max_length=253)] = ""
     """Name of the backend; empty for the cluster itself."""
     kind: Annotated[str, Field(max_length=64)]
-    """VaultPolicy, VaultKubernetesRole, VaultJWTRole, VaultAppRole, VaultEntityAlias or ServiceAccount."""
+    """VaultPolicy, VaultKubernetesRole, VaultJWTRole, VaultAppRole, VaultEntityAlias, ServiceAccount or ConfigMap."""
     name: Annotated[str, Field(max_length=512)]
     """Name in the store."""
     id: Annotated[str, Field(max_length=512)] = ""
-    """The store's own id, where it gives one; for a service account its uid."""
+    """The store's own id, where it gives one; in the cluster its uid."""
     state: Annotated[TargetState, _open(TargetState, TargetState.FAILED)]
     """Pending is recorded before the first write, so that a crash leaks nothing.
 
@@ -109,6 +109,8 @@ class SecretStatus(StatusModel):
     """The Airflow id."""
     state: Annotated[SecretState, _open(SecretState, SecretState.FAILED)]
     """Granted, Refused, Pending or Failed."""
+    common: bool = False
+    """Whether it is one of the environment's commonSecrets, and not the binding's own."""
     rule: Annotated[str, Field(max_length=63)] = ""
     """The backend's allow rule that admits it."""
     reason: Annotated[str, Field(max_length=256)] = ""
@@ -217,7 +219,7 @@ class Status(StatusModel):
         tuple[SecretStatus, ...],
         Field(max_length=128, json_schema_extra=schema(list_type="atomic")),
     ] = ()
-    """What became of each declared secret."""
+    """What became of each declared secret, and of the environment's common ones."""
     rotations: Annotated[
         tuple[RotationSeen, ...],
         Field(max_length=256, json_schema_extra=schema(list_type="atomic")),

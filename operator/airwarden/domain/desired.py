@@ -16,6 +16,7 @@ from airwarden.domain.fence import Asked, Fence, confine
 from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, expired, judge
 from airwarden.domain.lifetime import Turn, ends, has_ended, session_at, soonest
 from airwarden.domain.owner import Owner
+from airwarden.domain.progress import CLUSTER
 from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
 from airwarden.domain.sessions import SessionRange
 
@@ -127,7 +128,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     held = frozenset(each.backend for each in decisions if isinstance(each.verdict, Held))
     environment_held = around.environment if isinstance(around.environment, Held) else None
     if environment_held is not None:
-        held |= around.recorded  # what it declares for all may lie in any of them
+        held |= around.recorded - {CLUSTER}  # what it declares for all may lie in any of them
     grants: dict[str, Grant] = {}
     turns = [_admission_turn(verdict) for _, verdict in pairs]
     for name in sorted({each.backend for each in decisions} - held):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from airwarden.api.conditions import Origin, Status, Target, TargetState
 from airwarden.api.reasons import Reason
+from airwarden.domain.environment import binding_map
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Progress
 from airwarden.domain.resources import Address
@@ -114,7 +115,7 @@ def derived(found: Mapping[Address, str], owner: Owner, account: str) -> dict[Ad
 def _is_derived(address: Address, owner: Owner, account: str) -> bool:
     """Tell whether the binding derives the name; that of an object for one secret begins with its short name."""
     if address.backend == CLUSTER:
-        return address.name == account
+        return address.name == (binding_map.name_of(owner.binding) if address.kind == binding_map.KIND else account)
     try:
         here = owner.at(address.backend)
         long, short = here.name_in_store, here.short_name_in_store

@@ -24,6 +24,7 @@ from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
 from airwarden.domain import alone, drift, effect, sessions
 from airwarden.domain.desired import Decision, Plan
+from airwarden.domain.environment.mapping import Mapped
 from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
 from airwarden.domain.outage import deletion_message, reworded_deletion, steadied
@@ -51,6 +52,12 @@ _STALLING = frozenset(
         Reason.ACCOUNT_MODE_NOT_ALLOWED,
         Reason.NOT_OWNED,
         Reason.DRIFTED,
+        Reason.NAMESPACE_NOT_A_WORKER,
+        Reason.BUNDLE_NOT_CLAIMABLE,
+        Reason.DAG_CONFLICT,
+        Reason.NO_LOGIN_FOR_TASKS,
+        Reason.MAP_TOO_LARGE,
+        Reason.MAP_NOT_OWNED,
         Reason.ORPHAN_NOT_ALLOWED,
         Reason.BACKEND_REJECTED,
     }
@@ -58,6 +65,7 @@ _STALLING = frozenset(
 """Reasons that time alone does not mend."""
 
 _NO_ROTATIONS: Final = Rotated()
+_NOT_MAPPED: Final = Mapped()
 _NAMED: Final = 5
 """How many backends a column names before it says how many more there are."""
 
@@ -119,13 +127,18 @@ def binding_conditions(
 
 
 def report(
-    binding: AirflowSecretBinding, plan: Plan, parts: Mapping[str, Progress], now: str, rotated: Rotated = _NO_ROTATIONS
+    binding: AirflowSecretBinding,
+    plan: Plan,
+    parts: Mapping[str, Progress],
+    now: str,
+    rotated: Rotated = _NO_ROTATIONS,
+    mapped: Mapped = _NOT_MAPPED,
 ) -> Status:
-    """Return the status after one pass over all stores and, last, the rotations of the secrets."""
+    """Return the status after one pass over all stores, the binding's map and, last, the rotations of the secrets."""
     previous = binding.status or Status()
     parts = steadied(previous, plan, drift.remembered(previous, parts))
     secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
-    verdict = _verdict(plan, parts, secrets)
+    verdict = _verdict(plan, parts, secrets, mapped)
     rotations = bound.told(binding, previous, secrets, rotated)
     kept = annotated(targets(previous.targets, parts, now), plan.fences)
     kept = sessions.annotated(kept, sessions.unenforced(plan.sessions))
@@ -142,6 +155,7 @@ def report(
             next_rotation=rotations.next,
             last_rotation=rotations.last,
         ),
+        identity=mapped.identity,
         secrets=secrets,
         rotations=rotations.rotations,
         targets=kept,
@@ -270,6 +284,7 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
         return SecretStatus(
             type=decision.type,
             id=decision.id,
+            common=decision.common,
             state=SecretState.REFUSED,
             reason=verdict.reason.word,
             message=verdict.message,
@@ -278,6 +293,7 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
         return SecretStatus(
             type=decision.type,
             id=decision.id,
+            common=decision.common,
             state=SecretState.PENDING,
             reason=verdict.reason.word,
             message=verdict.message,
@@ -288,6 +304,7 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
         return SecretStatus(
             type=decision.type,
             id=decision.id,
+            common=decision.common,
             state=SecretState.FAILED,
             rule=verdict.rule,
             reason=fault.reason.word,
@@ -297,12 +314,15 @@ def _secret(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> Se
         return SecretStatus(
             type=decision.type,
             id=decision.id,
+            common=decision.common,
             state=SecretState.PENDING,
             rule=verdict.rule,
             reason=Reason.SUSPENDED.word,
             message="not given when the binding was suspended or taken away since: it is added when suspend is false",
         )
-    return SecretStatus(type=decision.type, id=decision.id, state=SecretState.GRANTED, rule=verdict.rule)
+    return SecretStatus(
+        type=decision.type, id=decision.id, common=decision.common, state=SecretState.GRANTED, rule=verdict.rule
+    )
 
 
 def _only_former_stays(part: Progress | None) -> bool:
@@ -341,8 +361,9 @@ def _obstacle(part: Progress | None) -> Fault | None:
     return drift.fault(part)
 
 
-def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[SecretStatus]) -> Verdict:
+def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[SecretStatus], mapped: Mapped) -> Verdict:
     obstacles = [fault for _, part in sorted(parts.items()) if (fault := _obstacle(part)) is not None]
+    obstacles += mapped.obstacles
     refused = [each.verdict for each in plan.decisions if isinstance(each.verdict, Refused)]
     waiting = [each.verdict for each in plan.decisions if not isinstance(each.verdict, Refused | Admitted)]
     retrying = any(fault.reason not in _STALLING for fault in obstacles) or bool(waiting)
@@ -358,4 +379,8 @@ def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[Secret
     if held < len(secrets):
         message = f"suspended: {held} of {len(secrets)} secrets are held, the others are added when suspend is false"
         return Verdict(False, Reason.SUSPENDED, message)
+    if mapped.lacking:
+        return Verdict(
+            False, Reason.SUSPENDED, "suspended: not all of its DAGs are mapped, which they are when suspend is false"
+        )
     return Verdict(True, Reason.READY, f"{len(secrets)} of {len(secrets)} secrets granted to {plan.account}")

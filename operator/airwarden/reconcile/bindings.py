@@ -8,20 +8,21 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from pydantic import ValidationError
 
 from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPolicy
-from airwarden.api.conditions import Status
+from airwarden.api.conditions import Identity, Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
 from airwarden.domain import effect
 from airwarden.domain import record as records
 from airwarden.domain import report as reports
-from airwarden.domain.desired import Held, Plan, Surroundings, plan
+from airwarden.domain.desired import Held, Plan, Surroundings, common_items, plan
 from airwarden.domain.diff import diff, leave
+from airwarden.domain.environment.mapping import Mapped
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
 from airwarden.domain.lifetime import Turn, soonest
 from airwarden.domain.owner import Owner
@@ -32,8 +33,9 @@ from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
-from airwarden.reconcile import parts
+from airwarden.reconcile import binding_maps, parts
 from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.binding_maps import BindingMaps, environment_of
 from airwarden.reconcile.binding_rotations import BindingRotations
 from airwarden.reconcile.cache import Cache, Entry
 from airwarden.reconcile.carrying import carry
@@ -103,6 +105,7 @@ class Tools:
     metrics: Metrics
     clock: Callable[[], datetime]
     rotations: BindingRotations
+    maps: BindingMaps
     locks: Locks = field(default_factory=Locks)
 
 
@@ -154,31 +157,36 @@ class BindingReconciler:
     async def _pass(self, binding: AirflowSecretBinding) -> Next:
         owner = Owner(self._tools.cluster, binding.metadata.namespace, binding.metadata.name)
         recorded = records.derived(records.recorded(binding.status), owner, binding.spec.service_account.name)
-        names = {item.backend_ref.name for item in binding.spec.secrets} | {each.backend for each in recorded}
+        names = self._stores_of(binding) | {each.backend for each in recorded}
         opened = await self._open(names - {CLUSTER})
         wanted = plan(binding, self._surroundings(binding, opened, recorded))
         account_id = records.recorded_id(binding.status, accounts.address(wanted.account))
         account, fault = await self._account_changes(wanted, recorded, account_id)
         wanted, account = parts.without_account(wanted, account)
         standing = parts.Standing(records.adopted(binding.status), self._confirmed.get(_key(binding), {}))
-        looked = await asyncio.gather(
-            *(self._look(name, wanted, opened[name], recorded, standing) for name in sorted(names - {CLUSTER}))
-        )
+        looks = (self._look(name, wanted, opened[name], recorded, standing) for name in sorted(names - {CLUSTER}))
+        seen, looked = await asyncio.gather(self._tools.maps.see(wanted), asyncio.gather(*looks))
         stores = {part.progress.backend: part for part in looked}
         if fault is not None:
             stores = {name: parts.withdrawn(part, wanted, recorded, fault) for name, part in stores.items()}
-        binding = await self._record(binding, wanted, [account, *(part.progress for part in stores.values())])
+        given = binding_maps.given_of(wanted, opened, stores)
+        mine = binding_maps.decide(binding, wanted, seen, given, creating=fault is None)
+        identity = binding_maps.before_the_stores(binding, wanted, account, mine)
+        making = [account, mine.progress, *(part.progress for part in stores.values())]
+        binding = await self._record(binding, wanted, making, identity)
         account = await self._write_account(wanted, account, account_id)
         if account.fault is not None and account.fault.reason in _FOREIGN_ACCOUNT:
             stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
         written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
-        progress = {CLUSTER: account, **{each.backend: each for each in written}}
-        if (seen := parts.confirmed(standing, progress, opened)) or standing.confirmed:
-            self._confirmed[_key(binding)] = seen
+        mine = await self._tools.maps.write(mine) if account.fault is None else mine
+        progress = {CLUSTER: binding_maps.merged(account, mine), **{each.backend: each for each in written}}
+        if (confirmed := parts.confirmed(standing, progress, opened)) or standing.confirmed:
+            self._confirmed[_key(binding)] = confirmed
         rotated = await self.rotations.establish(binding)
         progress[CLUSTER] = await carry(wanted, progress, self._tools.backends, self._tools.cache, self._tools.accounts)
-        status = await self._report(binding, wanted, progress, rotated)
-        following = self._next(progress, opened, rotated.fault)
+        mapped = binding_maps.mapped(binding, wanted, progress[CLUSTER], mine, given)
+        status = await self._report(binding, wanted, progress, rotated, mapped)
+        following = self._next(progress, opened, rotated.fault, mapped.fault)
         turn = soonest(wanted.turn, effect.turn(status, wanted.lags))
         return replace(following, turn=turn, ending=wanted.expired and following.kind == "retry")
 
@@ -198,8 +206,14 @@ class BindingReconciler:
             },
             namespace_labels=namespace.labels if namespace is not None else None,
             recorded=frozenset(each.backend for each in recorded),
+            environment=environment_of(self._tools.cache, binding),
             now=self._tools.clock(),
         )
+
+    def _stores_of(self, binding: AirflowSecretBinding) -> set[str]:
+        """Return the backends of the binding's own secrets and of those that its environment adds."""
+        common = common_items(binding, environment_of(self._tools.cache, binding))
+        return {item.backend_ref.name for item in (*binding.spec.secrets, *common)}
 
     async def _look(
         self,
@@ -264,16 +278,26 @@ class BindingReconciler:
         return Progress(CLUSTER, Changes()), None
 
     async def _record(
-        self, binding: AirflowSecretBinding, wanted: Plan, progress: Iterable[Progress]
+        self, binding: AirflowSecretBinding, wanted: Plan, progress: Iterable[Progress], identity: Identity | None
     ) -> AirflowSecretBinding:
-        """Record as Pending what is about to be made, before the first write (design section 4)."""
+        """Record as Pending what is about to be made, before the first write (design section 4).
+
+        DAGs that are withdrawn leave the status here, before any access does: no pod is made any more that would find
+        itself without.
+        """
         recorded = frozenset(records.recorded(binding.status))
         progress = tuple(progress)
         new = frozenset[Address]().union(*(needs_record(each, recorded) for each in progress))
-        if not new:
+        before = binding.status or Status()
+        withdrawing = identity != before.identity and any(_removes(each) for each in progress)
+        if not new and not withdrawing:
             return binding
+        if not new:
+            status = before.model_copy(update={"identity": identity})
+            return binding.model_copy(update={"status": await self._write_status(binding.metadata, status)})
         adopted = frozenset[Address]().union(*(each.changes.adopted for each in progress if each.changes is not None))
         status = reports.pending(binding, wanted, new, self._now(), adopted)
+        status = status.model_copy(update={"identity": identity})
         return binding.model_copy(update={"status": await self._write_status(binding.metadata, status)})
 
     async def _write_account(self, wanted: Plan, part: Progress, uid: str) -> Progress:
@@ -292,8 +316,10 @@ class BindingReconciler:
             done.append(Done(operation, written.id))
         return replace(part, done=tuple(done))
 
-    async def _report(self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated) -> Status:
-        status = reports.report(binding, wanted, progress, self._now(), rotated)
+    async def _report(
+        self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated, mapped: Mapped
+    ) -> Status:
+        status = reports.report(binding, wanted, progress, self._now(), rotated, mapped)
         if status != binding.status:
             await self._write_status(binding.metadata, status)
         await self._teller.changes(binding, status, progress)
@@ -318,6 +344,7 @@ class BindingReconciler:
         owner = Owner(self._tools.cluster, *entry.key, account=entry.account)
         recorded = records.derived(records.recorded(previous), owner, entry.account)
         account_id = records.recorded_id(previous, accounts.address(entry.account))
+        previous = await self._withdraw(entry, metadata, previous)
         opened = await self._open(entry.backends - {CLUSTER, ""})
         standing = parts.Standing(records.adopted(previous))
         leaving = self._leaving(raw, opened, recorded)
@@ -333,8 +360,10 @@ class BindingReconciler:
             progress[CLUSTER] = Progress(CLUSTER, Changes(), fault=rotating)
         if all(each.complete for each in progress.values()):
             orphaned = any(each.orphaned for each in progress.values())
-            account = await self._remove_account(owner, entry, account_id, orphan=orphaned)
-            progress[CLUSTER] = account
+            progress[CLUSTER] = await self._remove_account(owner, entry, account_id, orphan=orphaned)
+        if all(each.complete for each in progress.values()) and _has_map(raw) and self._is_newest(entry):
+            stuck = await self._tools.maps.remove(owner)
+            progress[CLUSTER] = replace(progress[CLUSTER], fault=stuck)
         if all(each.complete for each in progress.values()):
             if not entry.lost:
                 await self._tools.writer.remove_finalizer(binding_path(*entry.key), metadata)
@@ -350,10 +379,22 @@ class BindingReconciler:
                 await self._teller.tell(metadata, "Warning", ready.reason, ready.message)
         return self._next(progress, opened)
 
+    async def _withdraw(self, entry: Entry, metadata: Metadata, previous: Status) -> Status:
+        """Take its DAGs out of the status before any access goes; the policies for pods read them there."""
+        if previous.identity is None or entry.lost:
+            return previous
+        status = reports.deleting(previous, entry.generation, {}, self._now())
+        kept = {"identity": None, "targets": previous.targets}
+        return await self._write_status(metadata, status.model_copy(update=kept))
+
     async def _remove_rotations(self, entry: Entry) -> Fault | None:
         """Delete what its spec.rotation made, whatever the stores say; not what another binding of its name has now."""
+        return await self.rotations.remove(entry.key) if self._is_newest(entry) else None
+
+    def _is_newest(self, entry: Entry) -> bool:
+        """Tell whether what has the binding's name is this binding's, and not that of another one that came since."""
         known = self._tools.cache.bindings.get(entry.key)
-        return await self.rotations.remove(entry.key) if known is not None and known.uid == entry.uid else None
+        return known is not None and known.uid == entry.uid
 
     def _leaving(self, raw: Mapping[str, object], opened: Opened, recorded: Mapping[Address, str]) -> Leaving | None:
         """Return what the guardrails let stay at this moment; None for a spec that cannot be read, nor judged."""
@@ -412,10 +453,10 @@ class BindingReconciler:
         self._written[entry.key] = entry
         return status
 
-    def _next(self, progress: Mapping[str, Progress], opened: Opened, rotating: Fault | None = None) -> Next:
+    def _next(self, progress: Mapping[str, Progress], opened: Opened, *others: Fault | None) -> Next:
         runtimes = [found for found in opened.values() if isinstance(found, Runtime)]
         down = frozenset(each.name for each in runtimes if each.breaker.open)
-        found = (*(each.fault for each in progress.values()), rotating)
+        found = (*(each.fault for each in progress.values()), *others)
         faults = [each for each in found if each is not None and each.retryable]
         if faults:
             asked = max((each.retry_after or 0.0 for each in faults), default=0.0)
@@ -429,6 +470,16 @@ class BindingReconciler:
 
     def _now(self) -> str:
         return rfc3339(self._tools.clock())
+
+
+def _has_map(raw: Mapping[str, Any]) -> bool:
+    return bool(raw["spec"].get("environmentRef"))
+
+
+def _removes(progress: Progress) -> bool:
+    """Tell whether something is about to be taken from the binding: a change of what it has counts as that."""
+    operations = progress.changes.operations if progress.changes is not None else ()
+    return any(each.action is not Action.CREATE for each in operations)
 
 
 def _key(binding: AirflowSecretBinding) -> Key:

@@ -200,8 +200,8 @@ class Cache:
                     del index[value]
 
     def using_backend(self, name: str) -> tuple[Key, ...]:
-        """Return the bindings that name the backend or still have something in it, in order."""
-        return tuple(sorted(self._by_backend.get(name, ())))
+        """Return the bindings that name the backend, by themselves or by their environment, or have something in it."""
+        return tuple(sorted(self._by_backend.get(name, set()) | self.environments.reading_from(name)))
 
     def in_namespace(self, name: str) -> tuple[Key, ...]:
         """Return the bindings of a namespace, in order."""

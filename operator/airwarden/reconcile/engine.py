@@ -66,6 +66,7 @@ class Engine:
         self._probes: dict[str, Probe] = {}
         self._probe_tools: ProbeTools | None = None
         self._stall = Stall(self._lanes, backends)
+        cache.environments.tell_of_bindings(self._wake)
         metrics.watch(
             waiting=lambda: self._lanes.depth,
             ready=lambda: sum(each.ready for each in cache.bindings.values()),
@@ -185,6 +186,7 @@ class Engine:
             self._cache.namespaces[name] = after
         if before != after:
             self._wake(self._cache.in_namespace(name))
+            self._wake(self._cache.environments.asking_in(name))
         return before != after
 
     def see_account(self, kind: str | None, body: Body) -> None:

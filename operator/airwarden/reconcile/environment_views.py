@@ -151,6 +151,20 @@ class EnvironmentViews:
         """Return what each binding asks that names the environment."""
         return self._asking.get(environment, {})
 
+    def asking_in(self, namespace: str) -> tuple[Key, ...]:
+        """Return the bindings that name an environment of the namespace, in order."""
+        return tuple(sorted(each for key in self.known if key[0] == namespace for each in self.asking(key)))
+
+    def reading_from(self, backend: str) -> frozenset[Key]:
+        """Return the bindings whose environment has common secrets in the backend."""
+        return frozenset(
+            each
+            for key, entry in self.known.items()
+            if entry.usable is not None
+            and any(item.backend_ref.name == backend for item in entry.usable.spec.common_secrets)
+            for each in self.asking(key)
+        )
+
     def _judge_anew(self, key: Key, before: EnvironmentEntry | None) -> None:
         now = self.environment(key)
         was = before.usable if before is not None else None

@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from airwarden.api.binding import AccountMode, AirflowSecretBinding
 from airwarden.api.reasons import Reason
 from airwarden.domain import record as records
-from airwarden.domain.desired import Surroundings, plan
+from airwarden.domain.desired import Surroundings, common_items, plan
 from airwarden.domain.guardrails import Refused
 from airwarden.domain.lifetime import Turn, expected_turn, overdue
 from airwarden.providers.kubernetes import accounts
+from airwarden.reconcile import binding_maps
 from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.binding_maps import environment_of
 from airwarden.reconcile.binding_rotations import BindingRotations
 from airwarden.reconcile.cache import Cache, Entry
 from airwarden.reconcile.queue import Urgency
@@ -66,7 +68,9 @@ class Judge:
         return Judged(urgency, expected_turn(binding, now))
 
     def _difference(self, binding: AirflowSecretBinding, entry: Entry, *, first: bool) -> Urgency:
-        runtimes = {name: self._backends.runtime(name) for name in entry.backends}
+        environment = environment_of(self._cache, binding)
+        common = {each.backend_ref.name for each in common_items(binding, environment)}
+        runtimes = {name: self._backends.runtime(name) for name in entry.backends | common}
         if any(each is None for each in runtimes.values()):
             return Urgency.DRIFT if first and entry.ready and self._all_known(entry) else Urgency.CHANGE
         namespace = self._cache.namespaces.get(entry.key[0])
@@ -76,9 +80,12 @@ class Judge:
             {name: each.view() for name, each in runtimes.items() if isinstance(each, Runtime)},
             namespace.labels if namespace is not None else None,
             frozenset(each.backend for each in recorded),
+            environment,
             now=self._clock(),
         )
         wanted = plan(binding, around)
+        if binding_maps.withdraws(binding, wanted):
+            return Urgency.REMOVAL
         granted = {
             (each.type, each.id)
             for each in (binding.status.secrets if binding.status else ())
@@ -104,6 +111,7 @@ class Judge:
             and not external
             and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
         )
+        same = same and binding_maps.shows_what_is_so(binding, wanted, runtimes, recorded)
         if same and settled and carried and self._rotations.shows_what_is_so(binding):
             return Urgency.DRIFT
         return Urgency.CHANGE

@@ -42,12 +42,14 @@ from airwarden.domain.sessions import PER_BINDING, SessionRange
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes.accounts import SELECTOR, Account, Accounts
 from airwarden.providers.kubernetes.api import Json
+from airwarden.providers.kubernetes.config_maps import ConfigMaps
 from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path, rotation_path
 from airwarden.providers.kubernetes.rotations import Rotations
 from airwarden.providers.ports import Health, Store, Written
 from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.binding_maps import BindingMaps
 from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Next, Tools
 from airwarden.reconcile.cache import Cache, NamespaceView
@@ -268,6 +270,7 @@ class Bench:
         self.now = datetime(2031, 5, 1, tzinfo=UTC)
         self.failing: list[str] = []
         self.namespace_labels: dict[str, str] | None = {}
+        self.environment_bodies: dict[str, Json] = {}
         self.restart()
 
     @property
@@ -281,6 +284,8 @@ class Bench:
         self.backends = Backends(self._open, self.failing.append)
         for body in self.backend_bodies.values():
             self.backends.learn(body)
+        for body in self.environment_bodies.values():
+            self.cache.environments.learn(body)
         if self.namespace_labels is not None:
             self.cache.namespaces["team"] = NamespaceView(self.namespace_labels, terminating=False)
         self.rotations = RotationCache()
@@ -294,6 +299,7 @@ class Bench:
             metrics=Metrics(),
             clock=self._tick,
             rotations=BindingRotations(RotationsTools(CLUSTER, self.rotations, Rotations(self.api), self.clock)),
+            maps=BindingMaps(ConfigMaps(self.api)),
         )
         self.locks = tools.locks
         self.reconciler = BindingReconciler(tools)
@@ -349,6 +355,33 @@ class Bench:
             self.api.change(path, lambda body: body.update(spec=wanted))
         else:
             self.api.put(path, {"metadata": {"name": KEY[1], "namespace": KEY[0]}, "spec": wanted})
+
+    def declare_environment(self, *common: Mapping[str, Any], **spec: Any) -> None:
+        """Create the environment airflow/main, or edit its spec: it runs tasks in team, and gives it the bundle git."""
+        before = self.environment_bodies.get("main", {"metadata": {"resourceVersion": "0"}})
+        version = int(before["metadata"]["resourceVersion"]) + 1
+        metadata = {"name": "main", "namespace": "airflow", "uid": "uid-main", "generation": version}
+        wanted = {
+            "workerNamespaces": ["team"],
+            "bundles": [{"name": "git", "namespaces": ["team"]}],
+            "components": {"scheduler": {"serviceAccountName": "airflow-scheduler"}},
+            "unbound": {"namespace": "team", "serviceAccountName": "airflow-unbound"},
+            "commonSecrets": list(common),
+            **spec,
+        }
+        body = {"metadata": {**metadata, "resourceVersion": str(version)}, "spec": wanted}
+        self.environment_bodies["main"] = body
+        self.cache.environments.learn(body)
+
+    def remove_environment(self) -> None:
+        """Delete the environment."""
+        del self.environment_bodies["main"]
+        self.cache.environments.forget(("airflow", "main"), "uid-main")
+
+    def identity(self) -> list[str] | None:
+        """The DAGs in force of the bundle git; None while none are."""
+        found = self.binding.get("status", {}).get("identity")
+        return None if found is None else [ids for each in found["dags"] for ids in each["ids"]]
 
     def tighten(self, name: str = "vault") -> None:
         """Take the backend's rules away."""

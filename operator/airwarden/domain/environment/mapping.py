@@ -15,6 +15,7 @@ from airwarden.api.dags import DagClaim
 from airwarden.api.environment import EnvironmentSpec, Executor
 from airwarden.api.reasons import Reason
 from airwarden.domain.environment.claims import Complaint, Verdict
+from airwarden.domain.progress import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,30 @@ class DagMapping:
     ended: bool = False
     """The access is over by time, and the mapping with it."""
 
+    @property
+    def makes_pods(self) -> bool:
+        """Whether the environment is known to make a pod for each task: else there is none to tell apart."""
+        return self.view is not None and self.view.spec.executor is Executor.KUBERNETES
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a pass came to, for the report."""
+
+    identity: Identity | None = None
+    """The claims in force."""
+    fault: Fault | None = None
+    """Why the map is not as it should be."""
+    complaints: tuple[Complaint, ...] = ()
+    lacking: bool = False
+    """Claims that it may have are not in force, since nothing is added to a suspended binding."""
+
+    @property
+    def obstacles(self) -> tuple[Fault, ...]:
+        """All that keeps the binding from being Ready."""
+        said = tuple(Fault(each.reason, each.message) for each in self.complaints)
+        return said if self.fault is None else (self.fault, *said)
+
 
 class Footing(Enum):
     """Whether account and map of a binding are such that tasks may run under it."""
@@ -84,7 +109,7 @@ def mapping_of(
     if not view.verdict.mapped:
         return DagMapping(environment, view, None, view.verdict.complaints, ended=ended)
     if view.spec.executor is not Executor.KUBERNETES:
-        return DagMapping(environment, view, ended=ended)  # no pod is made for a task, so there is none to tell apart
+        return DagMapping(environment, view, ended=ended)
     # Of a suspended binding the verdict speaks of what is in force already.
     given = _identity(environment, view.pod_creator, view.verdict.claims) if view.verdict.claims else None
     return DagMapping(environment, view, given, ended=ended)
@@ -104,9 +129,14 @@ def in_force(binding: AirflowSecretBinding, mapping: DagMapping | None, footing:
     return _narrowed(mapping.given, before) if mapping.given is not None else None
 
 
-def withdraws(before: Identity | None, after: Identity | None) -> bool:
-    """Tell whether some DAG, or who may make its pods, is taken out of force."""
-    return before is not None and (after is None or _narrowed(before, after) != before)
+def lessened(before: Identity | None, after: Identity | None) -> Identity | None:
+    """Return what stays in force of what was: it differs from what was exactly when some DAG is withdrawn."""
+    return _narrowed(before, after) if before is not None and after is not None else None
+
+
+def claims_all(binding: AirflowSecretBinding, identity: Identity | None) -> bool:
+    """Tell whether all that the binding claims is in force."""
+    return identity is not None and identity.dags == _identity("", "", binding.spec.dags).dags
 
 
 def _identity(environment: str, creator: str, claims: Iterable[DagClaim]) -> Identity:
