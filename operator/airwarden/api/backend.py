@@ -3,16 +3,18 @@
 Owned by the platform team; read by `airwarden.domain.guardrails` and the store's provider.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from airwarden.api.azure import AzureKeyVault
 from airwarden.api.binding import AccountMode
 from airwarden.api.conditions import Condition, StatusModel
 from airwarden.api.database_role import ConnectionName, UserPattern
 from airwarden.api.fenced import Fenced
-from airwarden.api.fields import Duration, Model, Namespace, ObjectName, Unique, rule, schema
+from airwarden.api.fields import Duration, Model, Namespace, Unique, cel_text, rule, schema
 from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
 from airwarden.api.references import MAX_NAME
@@ -20,22 +22,28 @@ from airwarden.api.rotating import Rotation, apart_rules, check_apart
 from airwarden.api.rotation_job import TemplateName
 from airwarden.api.texts import (
     Address,
-    ConfigMapKeyName,
     KeyPrefix,
     LabelName,
     LabelValue,
     MountName,
     RolePrefix,
     RuleName,
-    ServerName,
     VaultNamespace,
 )
+from airwarden.api.tls import TLS, CABundleReference
 
 _SOME_NAMESPACE = "names or selector must be given: a rule for no namespace admits nothing"
 _EMPTY_SELECTOR = (
     "an empty selector is refused, since elsewhere in Kubernetes it means every namespace: name at least one label"
 )
-_VAULT_MISSING = "vault must be given for type Vault"
+_VAULT_MISSING = "vault must be given for type Vault, and for no other"
+_AZURE_MISSING = "azureKeyVault must be given for type AzureKeyVault, and for no other"
+_ROTATES_VAULT = "rotation can be given for type Vault only"
+_VAULT_PREFIX = "each of allow[].keyPrefixes must end with a slash for type Vault"
+_AZURE_PREFIX = (
+    "each of allow[].keyPrefixes must be lower-case letters, digits and dashes and end with a dash for type "
+    "AzureKeyVault: a namespace may hold a dash too, so {namespace} says nothing there"
+)
 _FENCED_MISSING = "vault.fenced must be given with mode Fenced, and only then"
 _FENCED_BY_KUBERNETES = (
     "mode Fenced needs workloadLogin.method Kubernetes: "
@@ -57,6 +65,7 @@ class BackendType(StrEnum):
     """Which system the backend is. A type stands here when it works, not before."""
 
     VAULT = "Vault"
+    AZURE_KEY_VAULT = "AzureKeyVault"
 
 
 class Operation(StrEnum):
@@ -67,31 +76,6 @@ class Operation(StrEnum):
     ROTATE_NATIVE = "RotateNative"
     ROTATE_JOB = "RotateJob"
     ROTATE_REVOKE = "RotateRevoke"
-
-
-class ConfigMapKey(Model):
-    """Names one key of a ConfigMap in the operator's namespace."""
-
-    name: ObjectName
-    """Name of the ConfigMap."""
-    key: ConfigMapKeyName = "ca.crt"
-    """Key that holds PEM certificates."""
-
-
-class CABundleReference(Model):
-    """Where the certificates are that the store's certificate is checked against."""
-
-    config_map: ConfigMapKey
-    """A ConfigMap in the operator's namespace."""
-
-
-class TLS(Model):
-    """How the store's certificate is checked. It is always checked."""
-
-    server_name: ServerName = ""
-    """Name expected in the certificate, where it differs from the address."""
-    ca_bundle_ref: CABundleReference | None = None
-    """Certificates to trust. Default: those of the operator's image."""
 
 
 class KV(Model):
@@ -253,7 +237,8 @@ class AllowRule(Model):
     namespaces: Namespaces
     """Which namespaces the rule speaks of."""
     key_prefixes: Annotated[tuple[KeyPrefix, ...], Field(max_length=8), Unique()] = ()
-    """Prefixes of keys, each ending with a slash. {namespace} stands only as the whole first segment."""
+    """Prefixes of keys, each ending with the store's separator. Vault: a slash, and {namespace} may stand as the whole
+    first segment. AzureKeyVault: a dash, and no {namespace}."""
     dynamic: Annotated[tuple[DynamicRule, ...], Field(max_length=8), Unique(("engine",))] = ()
     """Roles of secrets engines."""
     operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=8), Unique()] = (Operation.READ,)
@@ -298,6 +283,14 @@ class Drift(Model):
     """Time between two checks of one binding, spread over the interval. Default: the store's own; Vault: 10m."""
 
 
+_SLASHED = "p.endsWith('/')"
+_DASHED = "^[0-9a-z][0-9a-z-]*-$"
+
+
+def _all_prefixes(test: str) -> str:
+    return f"!has(self.allow) || self.allow.all(r, !has(r.keyPrefixes) || r.keyPrefixes.all(p, {test}))"
+
+
 class BackendSpec(Model):
     """A store, how to log in, and the guardrails."""
 
@@ -308,6 +301,8 @@ class BackendSpec(Model):
     """Which system the store is. Immutable."""
     vault: VaultBackend | None = None
     """Settings of a Vault."""
+    azure_key_vault: AzureKeyVault | None = None
+    """Settings of an Azure Key Vault."""
     requests: Requests = Requests()
     """How hard the operator may press the store."""
     allow: Annotated[tuple[AllowRule, ...], Field(max_length=32), Unique(("name",))] = ()
@@ -326,22 +321,47 @@ class BackendSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=schema(
             rule("(self.type == 'Vault') == has(self.vault)", _VAULT_MISSING),
+            rule("(self.type == 'AzureKeyVault') == has(self.azureKeyVault)", _AZURE_MISSING),
+            rule("!has(self.rotation) || self.type == 'Vault'", _ROTATES_VAULT),
+            rule(f"self.type != 'Vault' || {_all_prefixes(_SLASHED)}", _VAULT_PREFIX),
+            rule(f"self.type != 'AzureKeyVault' || {_all_prefixes(f'p.matches({cel_text(_DASHED)})')}", _AZURE_PREFIX),
             *apart_rules(),
         )
     )
 
     @model_validator(mode="after")
     def _settings_of_type(self) -> Self:
-        if self.vault is None:
+        if (self.type is BackendType.VAULT) != (self.vault is not None):
             raise ValueError(_VAULT_MISSING)
+        if (self.type is BackendType.AZURE_KEY_VAULT) != (self.azure_key_vault is not None):
+            raise ValueError(_AZURE_MISSING)
+        if self.rotation is not None and self.vault is None:
+            raise ValueError(_ROTATES_VAULT)
+        return self
+
+    @model_validator(mode="after")
+    def _prefixes_of_type(self) -> Self:
+        prefixes = [prefix for each in self.allow for prefix in each.key_prefixes]
+        if self.vault is not None and not all(each.endswith("/") for each in prefixes):
+            raise ValueError(_VAULT_PREFIX)
+        if self.vault is None and not all(re.fullmatch(_DASHED.strip("^$"), each) for each in prefixes):
+            raise ValueError(_AZURE_PREFIX)
         return self
 
     @property
-    def store(self) -> VaultBackend:
+    def store(self) -> VaultBackend | AzureKeyVault:
         """The settings of the store, whichever type it has."""
-        if self.vault is None:
+        found = self.vault or self.azure_key_vault
+        if found is None:
             raise ValueError(_VAULT_MISSING)
-        return self.vault
+        return found
+
+    @property
+    def ca_bundle_ref(self) -> CABundleReference | None:
+        """Where the certificates are that the store's is checked against; None for those of the image."""
+        if self.azure_key_vault is not None:
+            return self.azure_key_vault.ca_bundle_ref
+        return self.vault.tls.ca_bundle_ref if self.vault is not None else None
 
     @model_validator(mode="after")
     def _rotation_apart(self) -> Self:

@@ -40,6 +40,68 @@ class Reason(Enum):
         "The store has had the time that it may take to act on what was written last.",
         "Nothing to do.",
     )
+    VAULT_NOT_FOUND = Explanation(
+        "VaultNotFound",
+        "There is no key vault of that name in the subscription and resource group that the backend names.",
+        "Correct azureKeyVault.vault, or make the vault. The message says where one of that name was seen.",
+    )
+    VAULT_SOFT_DELETED = Explanation(
+        "VaultSoftDeleted",
+        "The key vault was deleted and can still be recovered. Its role assignments went with it.",
+        "Recover it with az keyvault recover: Airwarden then makes the assignments anew. Or use another vault.",
+    )
+    VAULT_NOT_IN_RBAC_MODE = Explanation(
+        "VaultNotInRBACMode",
+        "The key vault decides by access policies, so a role assignment would give nothing. None is made.",
+        "Give everybody who uses the vault the roles that they need, then run az keyvault update "
+        "--enable-rbac-authorization true.",
+    )
+    NETWORK_RESTRICTED = Explanation(
+        "NetworkRestricted",
+        "The key vault's firewall lets in only some networks. Airwarden itself does not need the way in; tasks do.",
+        "See that the pods' network is let in: a private endpoint, or a rule of the vault's firewall.",
+    )
+    QUOTA_NEAR = Explanation(
+        "QuotaNear",
+        "At least four fifths of what Azure permits are in use: role assignments of the subscription (4,000), or "
+        "federated credentials of one identity (20).",
+        "Plan for more: another subscription, scope Vault, fewer bindings on one identity.",
+    )
+    QUOTA_REACHED = Explanation(
+        "QuotaReached",
+        "Azure permits no more role assignments in the subscription, or no more federated credentials of the identity.",
+        "Remove what nobody uses, or use another subscription or identity. Nothing that is there was changed.",
+    )
+    IDENTITY_NOT_GIVEN = Explanation(
+        "IdentityNotGiven",
+        "The backend neither names an identity for the binding's account, nor has a region to make one in.",
+        "Have the platform team add the account to azureKeyVault.identities.existing, or set identities.location.",
+    )
+    IDENTITY_NOT_FOUND = Explanation(
+        "IdentityNotFound",
+        "The identity that the backend names for the binding's account is not there.",
+        "Make it, or correct azureKeyVault.identities.existing.",
+    )
+    PRINCIPAL_NOT_FOUND = Explanation(
+        "PrincipalNotFound",
+        "Entra does not know the principal: its id is wrong, or it is so new that not every part of Entra has it.",
+        "Wait some minutes. If it stays, compare the id with what Entra shows as object id.",
+    )
+    PRINCIPAL_INVALID = Explanation(
+        "PrincipalInvalid",
+        "The id is that of something else: an app registration, or a person where a group is meant.",
+        "Give the id that the message names.",
+    )
+    KEY_NOT_ENFORCED = Explanation(
+        "KeyNotEnforced",
+        "The backend assigns its role for the whole vault (scope Vault): the binding can read every secret in it.",
+        "Nothing to do where that is meant. Else set azureKeyVault.scope to Secret, or use a vault per namespace.",
+    )
+    DIAGNOSTICS_FAILED = Explanation(
+        "DiagnosticsFailed",
+        "The vault's diagnostic setting could not be made, corrected or removed.",
+        "The message says why. Bindings do not wait for it.",
+    )
     DRIFT_CORRECTED = Explanation(
         "DriftCorrected",
         "Something in the store or the cluster had been changed or removed by hand and was set right.",

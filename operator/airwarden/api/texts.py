@@ -70,7 +70,8 @@ KeyPrefix = Annotated[
     StringConstraints(max_length=256),
     matches(
         KEY_PREFIX,
-        "must end with a slash and have no other empty segment, such as {namespace}/ or shared/connections/; "
+        "must end with a slash and have no other empty segment, such as {namespace}/ or shared/connections/ "
+        "(in a key vault with a dash, such as airflow-); "
         "{namespace} may stand only as the whole first segment, "
         "and a segment may hold letters, digits and . _ ~ @ : = , - and nothing else",
     ),

@@ -3,10 +3,12 @@
 Called through `airwarden.reconcile.backends` when a backend is first used or its connection changed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from airwarden.api.backend import AirflowSecretBackend, ConfigMapKey
+from airwarden.api.backend import AirflowSecretBackend, BackendType
+from airwarden.api.tls import ConfigMapKey
 from airwarden.domain.errors import ClusterFailed, InvalidSettings
 from airwarden.domain.identity import Expected
 from airwarden.providers.kubernetes.api import Absent, KubernetesApi
@@ -24,14 +26,26 @@ class Opening:
     cluster: str
     namespace: str
     token_directory: Path
+    told: Callable[[str, str, int], None] = lambda *_: None
+    """Takes a backend, a limit of its store and how many requests that still permits."""
 
     async def open(self, backend: AirflowSecretBackend) -> Store:
         """Return the store. Raises InvalidSettings when something that the backend names is not there."""
         ca_pem = await self.ca_bundle(backend)
         uid = await cluster_uid(self.api)
-        store = open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+        store = self._opened(backend, ca_pem)
         store.expect(Expected.of(backend, uid))
         return store
+
+    def _opened(self, backend: AirflowSecretBackend, ca_pem: str | None) -> Store:
+        if backend.spec.type is BackendType.VAULT:
+            return open_vault(backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem)
+        # Azure's clients take 50 MB and a second to load, which an operator without such a backend need not spend.
+        from airwarden.providers.azure.opening import open_store as open_azure  # noqa: PLC0415
+
+        return open_azure(
+            backend, cluster=self.cluster, token_directory=self.token_directory, ca_pem=ca_pem, told=self.told
+        )
 
     async def open_rotator(self, backend: AirflowSecretBackend) -> Rotator:
         """Return the store's rotating side, with a login of its own.
@@ -48,8 +62,7 @@ class Opening:
 
     async def ca_bundle(self, backend: AirflowSecretBackend) -> str | None:
         """Return the certificates that the backend names; None when it names none. Raises InvalidSettings."""
-        vault = backend.spec.vault
-        reference = vault.tls.ca_bundle_ref if vault is not None else None
+        reference = backend.spec.ca_bundle_ref
         return await self._ca_bundle(reference.config_map) if reference is not None else None
 
     async def _ca_bundle(self, reference: ConfigMapKey) -> str:

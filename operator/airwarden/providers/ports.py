@@ -53,6 +53,8 @@ class Health:
     """Seconds by which the store's clock is ahead of the operator's; None when the store does not tell the time."""
     caveat: str = ""
     """What the backend's settings leave unprotected, for its status; empty when there is nothing to say."""
+    remedy: str = "apply airwarden vault-setup again"
+    """What gives the login the rights that it lacks."""
     notes: tuple[Note, ...] = ()
     """What is to be known of the store although it can be used: conditions of the backend while they apply."""
 

@@ -288,9 +288,7 @@ def _verdict(finding: Finding) -> Verdict:
     if finding.health.missing_permissions:
         first = finding.health.missing_permissions[0]
         count = len(finding.health.missing_permissions)
-        message = (
-            f"the operator's login lacks rights on {count} path(s), first {first}: apply airwarden vault-setup again"
-        )
+        message = f"the operator's login lacks rights on {count} path(s), first {first}: {finding.health.remedy}"
         return Verdict(False, Reason.BACKEND_FORBIDDEN, message, working=True)
     caveat = f"; {finding.health.caveat}" if finding.health.caveat else ""
     return Verdict(

@@ -1,0 +1,157 @@
+"""From what Azure's clients raise to the operator's own errors: each documented code once.
+
+Texts of Azure are cut and cleared of what differs at each try, since they go into statuses. Called by
+`airwarden.providers.azure.arm`.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
+
+from airwarden.api.reasons import Reason
+from airwarden.domain.errors import (
+    AirwardenError,
+    Forbidden,
+    InvalidSettings,
+    NotOwned,
+    Rejected,
+    StoreFailed,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+)
+
+_VOLATILE: Final = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp|Request ID|ActivityId)\b.*", re.DOTALL)
+_AADSTS: Final = re.compile(r"AADSTS\d{4,7}:.*", re.DOTALL)
+_LONGEST: Final = 400
+_SHORT_PAUSE: Final = 5.0
+
+
+class ResourceMissing(StoreFailed):
+    """There is no such resource, or none in the scope that was named. Only who asked knows what that means."""
+
+
+class PrincipalNotFound(AirwardenError):
+    """Entra knows no such principal: a wrong id, or one so new that it is not known everywhere yet."""
+
+    reason = Reason.PRINCIPAL_NOT_FOUND
+
+
+class PrincipalInvalid(AirwardenError):
+    """The id is that of something else than what it is given as; no second try mends that."""
+
+    reason = Reason.PRINCIPAL_INVALID
+    retryable = False
+
+
+class QuotaReached(AirwardenError):
+    """Azure permits no more of these."""
+
+    reason = Reason.QUOTA_REACHED
+
+
+class NameTaken(StoreFailed):
+    """The name of a role assignment was used before for another scope or principal."""
+
+
+class AssignmentExists(NotOwned):
+    """Somebody's role assignment under another name gives the same already."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+        """Its GUID; empty where Azure did not say."""
+
+
+def failure(error: AzureError, doing: str) -> AirwardenError:
+    """Return the operator's error for one that a client of Azure raised."""
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
+        return Unreachable(f"{doing}: no answer: {_cut(str(error))}")
+    message = _text(error)
+    if "AADSTS" in message or not isinstance(error, HttpResponseError) or error.response is None:
+        return Unauthorized(f"{doing}: Entra refused the operator's login: {_entra(message)}")
+    status, code = error.status_code or 0, code_of(error)
+    return _by_code(code, message, doing) or _by_status(error, status, f"{doing}: {code}: {message}")
+
+
+def code_of(error: HttpResponseError) -> str:
+    """Return Azure's word for what is wrong."""
+    return str(getattr(error.error, "code", None) or f"HTTP {error.status_code}")
+
+
+def retry_after(error: HttpResponseError) -> float | None:
+    """Return for how many seconds Azure asked to be left alone, if it did."""
+    response: Any = error.response
+    header = str(response.headers.get("Retry-After", "")) if response is not None else ""
+    return float(header) if header.isdecimal() else None
+
+
+def _by_code(code: str, message: str, doing: str) -> AirwardenError | None:
+    told = f"{doing}: {code}: {message}"
+    if code == "RoleAssignmentExists":
+        found = re.search(r"\b([0-9a-f]{32})\b", message)
+        return AssignmentExists(told, str(uuid.UUID(found[1])) if found is not None else "")
+    if "Too many Federated Identity Credentials:" in message:
+        return QuotaReached(told)
+    make = _CODES.get(code)
+    return make(told) if make is not None else None
+
+
+_CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
+    "PrincipalNotFound": lambda told: PrincipalNotFound(
+        f"{told} If the id is right, it is only new to Entra, and this is tried again", retry_after=_SHORT_PAUSE
+    ),
+    "UnmatchedPrincipalType": lambda told: PrincipalInvalid(
+        f"{told} For people give the object id of a security group, never that of a person; of an identity or "
+        "application the object id of its service principal"
+    ),
+    "PrincipalTypeNotSupported": lambda told: PrincipalInvalid(
+        f"{told} The id is that of an app registration: give the object id of its service principal, which the portal "
+        "shows under enterprise applications"
+    ),
+    "RoleAssignmentUpdateNotPermitted": NameTaken,
+    "HashConflictOnDifferentRoleAssignmentIds": NameTaken,
+    "RoleAssignmentLimitExceeded": QuotaReached,
+    "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity": lambda told: StoreFailed(
+        told, retry_after=_SHORT_PAUSE
+    ),
+    "MissingSubscriptionRegistration": lambda told: InvalidSettings(
+        f"{told} Register the resource provider in the subscription: az provider register"
+    ),
+    "ResourceGroupNotFound": ResourceMissing,
+    "SubscriptionNotFound": ResourceMissing,
+    "InvalidSubscriptionId": ResourceMissing,
+}
+
+
+def _by_status(error: HttpResponseError, status: int, told: str) -> AirwardenError:
+    if status == 401:
+        return Unauthorized(told)
+    if status == 403:
+        return Forbidden(
+            f"{told} The operator lacks the right, the condition on its own role does not permit this role or kind of "
+            "principal, or there is no such scope: compare with what airwarden azure-setup prints"
+        )
+    if status == 404:
+        return ResourceMissing(told)
+    if status == 429:
+        return Throttled(told, retry_after=retry_after(error))
+    return StoreFailed(told, retry_after=retry_after(error)) if status >= 500 or status == 409 else Rejected(told)
+
+
+def _text(error: AzureError) -> str:
+    found = getattr(getattr(error, "error", None), "message", None)
+    return _cut(str(found or error.message or type(error).__name__))
+
+
+def _entra(message: str) -> str:
+    found = _AADSTS.search(message)
+    return _cut(found[0] if found is not None else message)
+
+
+def _cut(text: str) -> str:
+    words = " ".join(_VOLATILE.sub("", text).split())
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"

@@ -1,0 +1,203 @@
+"""One backend's way to Azure Resource Manager: Azure's clients on a pipeline of our own.
+
+The pipeline neither sleeps nor registers providers nor follows redirects: what Azure asks us to wait becomes the time
+of the next pass, and one subscription that asks it keeps no other waiting. Each operation group has a client of
+its own: one for several changes the API version of pages that are still to come. Called by the modules beside it.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import aiohttp
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import (
+    AsyncBearerTokenCredentialPolicy,
+    ContentDecodePolicy,
+    HeadersPolicy,
+    RequestIdPolicy,
+    SansIOHTTPPolicy,
+    UserAgentPolicy,
+)
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.rest import HttpRequest
+from azure.mgmt.authorization.aio import AuthorizationManagementClient
+from azure.mgmt.core import AsyncARMPipelineClient
+from azure.mgmt.msi.aio import ManagedServiceIdentityClient
+
+from airwarden.domain.errors import AirwardenError, InvalidSettings, Throttled, Unreachable
+from airwarden.providers.azure import answers
+from airwarden.providers.azure.connection import Connection
+from airwarden.providers.azure.login import Login
+from airwarden.providers.vault.concurrency import Pace
+
+T = TypeVar("T")
+LimitSink = Callable[[str, str, int], None]
+"""Takes a backend, the name of a limit and how many requests it still permits."""
+_LIMITS: Final = "x-ms-ratelimit-remaining-"
+_PAUSE: Final = 30.0
+"""Seconds for which a subscription is left alone that asked for it without saying how long."""
+
+
+class Arm:
+    """The clients of one backend. They share a login, the connections and what is known of limits."""
+
+    def __init__(self, connection: Connection, told: LimitSink, clock: Callable[[], float] = time.monotonic) -> None:
+        self.connection = connection
+        self._clock = clock
+        self._login = Login(connection, self._transport)
+        self._policies: list[Any] = [
+            RequestIdPolicy(),
+            HeadersPolicy({"Accept": "application/json"}),
+            UserAgentPolicy("airwarden"),
+            ContentDecodePolicy(),
+            AsyncBearerTokenCredentialPolicy(self._login, connection.scope),
+            _Limits(connection.backend, told),
+        ]
+        self._session: aiohttp.ClientSession | None = None
+        self._shared: AioHttpTransport | None = None
+        self._free = asyncio.Semaphore(connection.max_concurrent)
+        self._pace = Pace(connection.per_second, clock)
+        self._left_alone: dict[str, float] = {}
+        """Until when, by subscription."""
+
+    def assignments(self, subscription: str) -> Any:
+        """Return the operations on role assignments; the SDK's type for it depends on the version that is chosen."""
+        options = self._options()
+        client = AuthorizationManagementClient(self._login, subscription, "2022-04-01", **options)
+        return client.role_assignments
+
+    def identities(self, subscription: str) -> ManagedServiceIdentityClient:
+        """Return the operations on user-assigned identities and their federated credentials."""
+        scopes = [self.connection.scope]
+        return ManagedServiceIdentityClient(self._login, subscription, credential_scopes=scopes, **self._options())
+
+    async def call(self, subscription: str, doing: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do one request, or a list of several pages, and raise the operator's own errors.
+
+        A login that is refused is made anew once. Raises Throttled at once while the subscription asked to be left
+        alone.
+        """
+        left = self._left_alone.get(subscription, 0.0) - self._clock()
+        if left > 0:
+            raise Throttled(f"{doing}: subscription {subscription} asked to be left alone", retry_after=left)
+        async with self._free:
+            await self._pace.wait()
+            try:
+                try:
+                    return await work()
+                except HttpResponseError as error:
+                    if error.status_code != 401 or error.response is None:
+                        raise
+                    self._login.renew()
+                    return await work()
+            except AzureError as error:
+                raise self._failed(error, subscription, doing) from None
+            except TimeoutError:
+                raise Unreachable(f"{doing}: no answer in time") from None
+
+    async def listed(self, subscription: str, doing: str, pages: Callable[[], AsyncIterable[T]]) -> list[T]:
+        """Return all items of a paged list."""
+
+        async def work() -> list[T]:
+            return [each async for each in pages()]
+
+        return await self.call(subscription, doing, work)
+
+    async def send(self, subscription: str, request: HttpRequest, doing: str) -> Mapping[str, Any]:
+        """Send a request for which there is no client, and return the answer's body."""
+        client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(
+            self.connection.resource_manager, **self._options()
+        )
+        request.url = client.format_url(request.url)
+
+        async def work() -> Mapping[str, Any]:
+            response = await client.send_request(request)
+            if response.status_code >= 400:
+                raise _refused(response)
+            return response.json() if response.text() else {}
+
+        return await self.call(subscription, doing, work)
+
+    async def close(self) -> None:
+        """Forget the login and close all connections."""
+        await self._login.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def _failed(self, error: AzureError, subscription: str, doing: str) -> AirwardenError:
+        found = answers.failure(error, doing)
+        if isinstance(found, Throttled):
+            self._left_alone[subscription] = self._clock() + (found.retry_after or _PAUSE)
+        return found
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "base_url": self.connection.resource_manager,
+            "policies": list(self._policies),
+            "transport": self._transport(),
+        }
+
+    def _transport(self) -> AioHttpTransport:
+        if self._shared is None:
+            known = self.connection
+            connector = aiohttp.TCPConnector(ssl=_context(known.ca_pem), limit=known.max_concurrent)
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            )
+            self._shared = AioHttpTransport(
+                session=self._session,
+                session_owner=False,
+                connection_timeout=known.timeout,
+                read_timeout=known.timeout,
+            )
+        return self._shared
+
+
+class _Limits(SansIOHTTPPolicy[Any, Any]):
+    """Reads from each answer how many requests are left."""
+
+    def __init__(self, backend: str, told: LimitSink) -> None:
+        self._backend = backend
+        self._told = told
+
+    def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:  # noqa: ARG002 - the SDK's signature
+        for name, value in response.http_response.headers.items():
+            if name.lower().startswith(_LIMITS) and value.isdecimal():
+                self._told(self._backend, name.lower().removeprefix(_LIMITS), int(value))
+
+
+def _refused(response: Any) -> HttpResponseError:
+    """Return the error of an answer; some providers leave the outer ``error`` out."""
+    error = HttpResponseError(response=response)
+    if error.error is None:
+        error.error = _Flat.of(response)
+    return error
+
+
+class _Flat:
+    """Code and message of an error without an envelope."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code, self.message = code, message
+
+    @classmethod
+    def of(cls, response: Any) -> Any:
+        try:
+            body = response.json()
+        except ValueError:
+            return None
+        return cls(str(body.get("code", "")), str(body.get("message", ""))) if isinstance(body, dict) else None
+
+
+def _context(ca_pem: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_pem is not None:
+        try:
+            context = ssl.create_default_context(cadata=ca_pem)
+        except (ssl.SSLError, ValueError):
+            raise InvalidSettings("tls.caBundleRef holds no PEM certificates: correct the ConfigMap") from None
+    return context

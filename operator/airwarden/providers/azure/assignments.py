@@ -1,0 +1,136 @@
+"""The role assignments of one vault: listed once for all bindings, written one by one and read back.
+
+Called by `airwarden.providers.azure.store`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
+
+from airwarden.domain.errors import Forbidden, NotOwned, Rejected, StoreFailed
+from airwarden.providers.azure.answers import AssignmentExists, NameTaken, ResourceMissing
+from airwarden.providers.azure.arm import Arm
+from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.marks import read_description
+from airwarden.providers.azure.rows import Row, name_of
+from airwarden.providers.azure.shared_list import SharedList
+from airwarden.providers.azure.vault import KeyVault
+
+
+class Assignments:
+    """What is assigned at one vault and below it."""
+
+    def __init__(self, arm: Arm, place: Place, vault: KeyVault, clock: Callable[[], float]) -> None:
+        self._arm = arm
+        self._place = place
+        self._vault = vault
+        self._list = SharedList(self._fetch, clock)
+
+    async def rows(self, age: float) -> list[Row]:
+        """Return the assignments at the vault and below, from a list at most ``age`` seconds old.
+
+        Raises VaultMissing when the vault is gone: Azure then answers as if a right were missing.
+        """
+        return list((await self._list.items(age)).values())
+
+    async def give(self, wanted: Row) -> Row:
+        """Make an assignment, or give it its description again, and read it back.
+
+        Raises NotOwned where somebody else's gives the same.
+        """
+        try:
+            return await self._put(wanted)
+        except NameTaken:
+            # The same name was given up a moment ago for another principal: Azure still holds it.
+            return await self._put(replace(wanted, name=name_of(*wanted.triple, again=True)))
+        except AssignmentExists as error:
+            return await self._take(wanted, error)
+
+    async def remove(self, row: Row) -> None:
+        """Remove an assignment that is still what was seen. One that is gone, or whose vault is, is removed already."""
+        live = await self._get(row)
+        if live is None:
+            self._list.note(row.name, None)
+            return
+        if (live.triple, live.description) != (row.triple, row.description):
+            raise StoreFailed(f"role assignment {row.name} was changed since it was looked at, so it was not removed")
+        try:
+            await self._arm.call(
+                self._place.subscription,
+                f"removing role assignment {row.name}",
+                lambda: self._client.delete(row.scope, row.name),
+            )
+        except Forbidden:
+            if not await self._vault.is_gone():
+                raise
+        except Rejected as error:
+            if "InvalidRoleAssignmentId" not in error.message:
+                raise
+        self._list.note(row.name, None)
+
+    @property
+    def _client(self) -> Any:
+        return self._arm.assignments(self._place.subscription)
+
+    async def _put(self, wanted: Row) -> Row:
+        where = f"/subscriptions/{self._place.subscription}/providers/Microsoft.Authorization/roleDefinitions"
+        body = RoleAssignmentCreateParameters(
+            role_definition_id=f"{where}/{wanted.role}",
+            principal_id=wanted.principal,
+            principal_type=wanted.principal_type,
+            description=wanted.description,
+        )
+        doing = f"assigning role {wanted.role} at {wanted.scope}"
+        await self._arm.call(
+            self._place.subscription, doing, lambda: self._client.create(wanted.scope, wanted.name, body)
+        )
+        found = await self._get(wanted)
+        if found is None or found.description != wanted.description:
+            raise StoreFailed(f"{doing}: written, and Azure does not show it yet", retry_after=3.0)
+        self._list.note(found.name, found)
+        return found
+
+    async def _take(self, wanted: Row, conflict: AssignmentExists) -> Row:
+        """Return the assignment that gives the same already, if it carries our very mark."""
+        rows = [each for each in (await self._fetch()).values() if each.triple == wanted.triple]
+        found = rows[0] if rows else None
+        mark = read_description(found.description) if found is not None else None
+        if found is None or mark is None or found.description != wanted.description:
+            name = found.name if found is not None else conflict.name or "of an unknown name"
+            raise NotOwned(
+                f"role assignment {name} gives the same at {wanted.scope} and was not made by this binding: remove it, "
+                "and Airwarden makes its own"
+            )
+        self._list.note(found.name, found)
+        return found
+
+    async def _get(self, row: Row) -> Row | None:
+        try:
+            found = await self._arm.call(
+                self._place.subscription,
+                f"reading role assignment {row.name}",
+                lambda: self._client.get(row.scope, row.name),
+            )
+        except ResourceMissing:
+            return None
+        except Forbidden:
+            if await self._vault.is_gone():
+                return None
+            raise
+        return Row.of(found)
+
+    async def _fetch(self) -> dict[str, Row]:
+        try:
+            found = await self._arm.listed(
+                self._place.subscription,
+                f"listing the role assignments of vault {self._place.vault_name}",
+                lambda: self._client.list_for_scope(self._place.vault_id),
+            )
+        except (Forbidden, ResourceMissing):
+            await self._vault.refuse_missing()
+            raise
+        rows = [Row.of(each) for each in found]
+        # A list at a scope also brings what is given above it: that is none of ours.
+        return {each.name: each for each in rows if f"{each.scope}/".startswith(f"{self._place.vault_id}/")}

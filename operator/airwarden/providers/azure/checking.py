@@ -1,0 +1,112 @@
+"""What a check of an Azure backend finds: the vault, the rights of the login, and how full the quotas are.
+
+Called by `airwarden.providers.azure.store` for the backend's probe.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from azure.core.rest import HttpRequest
+
+from airwarden.api.azure import Scope
+from airwarden.api.reasons import Reason
+from airwarden.domain.errors import Forbidden, Rejected
+from airwarden.providers.azure.answers import ResourceMissing
+from airwarden.providers.azure.arm import Arm
+from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.identities import MOST_CREDENTIALS, Identities
+from airwarden.providers.azure.rights import needed, permitted
+from airwarden.providers.azure.vault import KeyVault, State
+from airwarden.providers.ports import Health, Note
+
+_SELDOM: Final = 300.0
+"""Seconds between two looks at rights and quotas."""
+_NEAR: Final = 0.8
+
+
+class Checks:
+    """What is asked at each check, and what only now and then."""
+
+    def __init__(
+        self, arm: Arm, place: Place, vault: KeyVault, identities: Identities, clock: Callable[[], float]
+    ) -> None:
+        self._arm = arm
+        self._place = place
+        self._vault = vault
+        self._identities = identities
+        self._clock = clock
+        self._asked: float | None = None
+        self._missing: tuple[str, ...] = ()
+        self._used: tuple[int, int] | None = None
+        """Role assignments of the subscription, and how many it may have; None where that may not be asked."""
+
+    async def check(self) -> Health:
+        """Return what was found. Raises for a vault that is missing, soft-deleted or not in RBAC mode."""
+        state = await self._vault.look()
+        await self._vault.require_rbac()
+        if self._asked is None or self._clock() - self._asked > _SELDOM:
+            self._missing = await self._missing_rights()
+            self._used = await self._usage()
+            self._asked = self._clock() if not self._missing else None
+        return Health(
+            self._place.vault_id,
+            "",
+            self._missing,
+            ("Static",),
+            remedy="grant what airwarden azure-setup prints",
+            caveat=_WHOLE if self._place.scope is Scope.VAULT else "",
+            notes=tuple(self._notes(state)),
+        )
+
+    def _notes(self, state: State) -> Iterable[Note]:
+        if state.restricted:
+            said = f"vault {self._place.vault_name}: {state.restricted}. See that the pods' network is let in"
+            yield Note("NetworkRestricted", Reason.NETWORK_RESTRICTED, said)
+        near = []
+        if self._used is not None and self._used[0] >= _NEAR * self._used[1]:
+            near.append(f"subscription {self._place.subscription} has {_coarse(*self._used)} role assignments")
+        for identity, count in sorted(self._identities.fullest.items()):
+            if count >= _NEAR * MOST_CREDENTIALS:
+                near.append(f"identity {identity} has {count} of {MOST_CREDENTIALS} federated credentials")
+        if near:
+            yield Note("QuotaNear", Reason.QUOTA_NEAR, "; ".join(near))
+
+    async def _missing_rights(self) -> tuple[str, ...]:
+        found: list[str] = []
+        for scope, actions in needed(self._place).items():
+            held = await self._permissions(scope)
+            if held is not None:
+                found += [f"{action} at {scope}" for action in actions if not permitted(action, held)]
+        return tuple(found)
+
+    async def _permissions(self, scope: str) -> list[Mapping[str, Any]] | None:
+        """Return what the login may do at a scope; None where that cannot be asked: the first write then tells."""
+        path = f"{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
+        try:
+            body = await self._send(path, "asking for the login's rights")
+        except (Forbidden, ResourceMissing, Rejected):
+            return None
+        return list(body.get("value") or ())
+
+    async def _usage(self) -> tuple[int, int] | None:
+        path = (
+            f"/subscriptions/{self._place.subscription}/providers/Microsoft.Authorization/roleAssignmentsUsageMetrics"
+            "?api-version=2019-08-01-preview"
+        )
+        try:
+            body = await self._send(path, "asking how many role assignments there are")
+        except (Forbidden, ResourceMissing, Rejected):
+            return None
+        return int(body.get("roleAssignmentsCurrentCount") or 0), int(body.get("roleAssignmentsLimit") or 4000)
+
+    async def _send(self, path: str, doing: str) -> Mapping[str, Any]:
+        return await self._arm.send(self._place.subscription, HttpRequest("GET", path), doing)
+
+
+def _coarse(count: int, most: int) -> str:
+    """Tell a count in steps of a hundredth of its limit: an exact one would be a write at every change."""
+    step = max(1, most // 100)
+    return f"more than {count - count % step - 1} of {most}"
+
+
+_WHOLE: Final = "the role is assigned for the whole vault: each binding can read every secret in it"

@@ -1,0 +1,70 @@
+"""How to reach one Azure tenant and log in to it, and where a backend's things are.
+
+Made by `airwarden.providers.azure.opening`; used by everything beside it. Nothing here is secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airwarden.api.azure import AzureLoginMethod, Diagnostics, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One tenant, as the backend describes it."""
+
+    backend: str
+    """Name of the backend, for messages."""
+    tenant: str
+    authority: str
+    resource_manager: str
+    method: AzureLoginMethod
+    client_id: str
+    file: Path | None
+    """What the login needs: a token, a certificate or a secret. Read anew for each login."""
+    timeout: float
+    """Seconds to wait for a connection, and then for an answer."""
+    max_concurrent: int
+    per_second: int
+    ca_pem: str | None
+    """Certificates to trust; None means those of the operating system."""
+
+    @property
+    def scope(self) -> str:
+        """What tokens are asked for."""
+        return f"{self.resource_manager}/.default"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backend's things are, and what they are made with."""
+
+    cluster: str
+    backend: str
+    vault_id: str
+    """ARM id of the vault, in lower case."""
+    subscription: str
+    """Of the vault."""
+    vault_name: str
+    role: str
+    """GUID of the role that is assigned."""
+    scope: Scope
+    identity_subscription: str
+    identity_group: str
+    location: str
+    """Region in which identities are made; empty where none are."""
+    existing: Mapping[tuple[str, str], str]
+    """Name of the identity that was made by others, by namespace and account."""
+    issuer: str
+    diagnostics: Diagnostics | None
+    list_age: float
+    """Seconds that a shared list may be old when what is recorded is checked."""
+
+    @property
+    def identities_id(self) -> str:
+        """ARM id below which the identities are."""
+        return (
+            f"/subscriptions/{self.identity_subscription}/resourceGroups/{self.identity_group}"
+            "/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+        )

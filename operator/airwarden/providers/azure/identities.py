@@ -1,0 +1,222 @@
+"""User-assigned identities and their federated credentials: who a task is in Entra.
+
+Azure wants the writes under one identity one after another and seconds apart: a lock and a line for each. Called by
+`airwarden.providers.azure.store`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from azure.mgmt.msi.models import FederatedIdentityCredential, Identity, IdentityUpdate
+
+from airwarden.api.reasons import Reason
+from airwarden.domain.errors import AirwardenError, NotOwned, StoreFailed
+from airwarden.providers.azure.answers import QuotaReached, ResourceMissing
+from airwarden.providers.azure.arm import Arm
+from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.pacing import Line, take_turn
+from airwarden.providers.azure.shared_list import SharedList
+
+AUDIENCE: Final = "api://AzureADTokenExchange"
+MOST_CREDENTIALS: Final = 20
+"""Federated credentials that one identity can have."""
+_PER_IDENTITY: Final = 4.0
+_PER_SUBSCRIPTION: Final = 0.5
+"""Seconds between two writes."""
+
+
+class NotYet(AirwardenError):
+    """The write has to wait for its turn, which is kept for it. That says nothing of the store."""
+
+    reason = Reason.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An identity as Azure shows it."""
+
+    name: str
+    id: str
+    principal: str
+    client: str
+    tags: dict[str, str]
+
+    @classmethod
+    def of(cls, found: Any) -> "Known":
+        """Read what Azure's client returns."""
+        return cls(
+            str(found.name),
+            str(found.id),
+            str(found.principal_id).lower(),
+            str(found.client_id).lower(),
+            dict(found.tags or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A federated credential: whose tokens an identity takes for its own."""
+
+    name: str
+    issuer: str
+    subject: str
+    audiences: tuple[str, ...]
+
+    @classmethod
+    def of(cls, found: Any) -> "Credential":
+        """Read what Azure's client returns."""
+        return cls(str(found.name), str(found.issuer), str(found.subject), tuple(found.audiences or ()))
+
+
+class Identities:
+    """The identities of one resource group."""
+
+    def __init__(self, arm: Arm, place: Place, clock: Callable[[], float]) -> None:
+        self._arm = arm
+        self._place = place
+        self._clock = clock
+        self._list = SharedList(self._fetch, clock)
+        self._last: dict[str, Known] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._lines: dict[str, Line] = {}
+        self._writes = Line(_PER_SUBSCRIPTION, clock)
+        self.fullest: dict[str, int] = {}
+        """How many credentials an identity had when it was last looked at."""
+
+    async def all(self, age: float) -> list[Known]:
+        """Return the identities, from a list at most ``age`` seconds old."""
+        return list((await self._list.items(age)).values())
+
+    async def find(self, name: str, age: float) -> Known | None:
+        """Return one identity; None when there is none."""
+        found = (await self._list.items(age)).get(name.lower())
+        if found is None:
+            self._last.pop(name.lower(), None)
+        else:
+            self._last[name.lower()] = found
+        return found
+
+    def last(self, name: str) -> Known | None:
+        """Return an identity as it was when it was last looked at or written, without a request."""
+        return self._last.get(name.lower())
+
+    async def make(self, name: str, tags: dict[str, str]) -> Known:
+        """Make an identity."""
+        self._take_turn(name)
+        body = Identity(location=self._place.location, tags=tags)
+        made = await self._call(
+            f"making identity {name}",
+            lambda: self._client.user_assigned_identities.create_or_update(self._place.identity_group, name, body),
+        )
+        return self._note(Known.of(made))
+
+    async def tag(self, known: Known, tags: dict[str, str]) -> Known:
+        """Give an identity its tags again, beside those of others."""
+        self._take_turn(known.name)
+        body = IdentityUpdate(tags={**known.tags, **tags})
+        changed = await self._call(
+            f"tagging identity {known.name}",
+            lambda: self._client.user_assigned_identities.update(self._place.identity_group, known.name, body),
+        )
+        return self._note(Known.of(changed))
+
+    async def remove(self, name: str) -> None:
+        """Remove an identity; nothing happens where there is none."""
+        self._take_turn(name)
+        await self._call(
+            f"removing identity {name}",
+            lambda: self._client.user_assigned_identities.delete(self._place.identity_group, name),
+        )
+        self._list.note(name.lower(), None)
+        self._last.pop(name.lower(), None)
+
+    async def credentials(self, identity: str) -> tuple[Credential, ...]:
+        """Return the credentials of an identity; none where the identity is gone."""
+        group = self._place.identity_group
+        try:
+            found = await self._arm.listed(
+                self._place.identity_subscription,
+                f"listing the credentials of identity {identity}",
+                lambda: self._client.federated_identity_credentials.list(group, identity),
+            )
+        except ResourceMissing:
+            return ()
+        self.fullest[identity] = len(found)
+        return tuple(Credential.of(each) for each in found)
+
+    async def federate(self, identity: str, wanted: Credential) -> None:
+        """Make or correct a credential, and read it back. Raises QuotaReached before Azure would refuse a 21st."""
+        group = self._place.identity_group
+        async with self._alone(identity):
+            present = await self.credentials(identity)
+            if wanted in present:
+                return
+            if all(each.name != wanted.name for each in present) and len(present) >= MOST_CREDENTIALS:
+                raise QuotaReached(
+                    f"identity {identity} has {len(present)} federated credentials, and Azure permits "
+                    f"{MOST_CREDENTIALS}: remove one that nobody uses, or name another identity"
+                )
+            same = [each for each in present if (each.issuer, each.subject) == (wanted.issuer, wanted.subject)]
+            if any(each.name != wanted.name for each in same):
+                raise NotOwned(
+                    f"credential {same[0].name} of identity {identity} is for this account already and was not made by "
+                    "this binding: remove it, and Airwarden makes its own"
+                )
+            self._take_turn(wanted.name, identity)
+            body = FederatedIdentityCredential(
+                issuer=wanted.issuer, subject=wanted.subject, audiences=list(wanted.audiences)
+            )
+            doing = f"making credential {wanted.name} of identity {identity}"
+            await self._call(
+                doing,
+                lambda: self._client.federated_identity_credentials.create_or_update(
+                    group, identity, wanted.name, body
+                ),
+            )
+            if wanted not in await self.credentials(identity):
+                raise StoreFailed(f"{doing}: written, and Azure does not show it yet", retry_after=5.0)
+
+    async def unfederate(self, identity: str, name: str) -> None:
+        """Remove a credential; nothing happens where there is none, or no identity."""
+        async with self._alone(identity):
+            if all(each.name != name for each in await self.credentials(identity)):
+                return
+            self._take_turn(name, identity)
+            await self._call(
+                f"removing credential {name} of identity {identity}",
+                lambda: self._client.federated_identity_credentials.delete(self._place.identity_group, identity, name),
+            )
+
+    @property
+    def _client(self) -> Any:
+        return self._arm.identities(self._place.identity_subscription)
+
+    async def _call(self, doing: str, work: Callable[[], Any]) -> Any:
+        return await self._arm.call(self._place.identity_subscription, doing, work)
+
+    def _alone(self, identity: str) -> asyncio.Lock:
+        return self._locks.setdefault(identity, asyncio.Lock())
+
+    def _take_turn(self, who: str, identity: str = "") -> None:
+        """Raise NotYet unless it is this write's turn: in the subscription, and at its identity."""
+        lines = [self._writes]
+        if identity:
+            lines.append(self._lines.setdefault(identity, Line(_PER_IDENTITY, self._clock)))
+        if (wait := take_turn(who, lines)) > 0:
+            raise NotYet(f"the write of {who} waits for its turn: Azure wants such writes apart", retry_after=wait)
+
+    def _note(self, known: Known) -> Known:
+        self._list.note(known.name.lower(), known)
+        self._last[known.name.lower()] = known
+        return known
+
+    async def _fetch(self) -> dict[str, Known]:
+        group = self._place.identity_group
+        found = await self._arm.listed(
+            self._place.identity_subscription,
+            f"listing the identities of resource group {group}",
+            lambda: self._client.user_assigned_identities.list_by_resource_group(group),
+        )
+        return {str(each.name).lower(): Known.of(each) for each in found}

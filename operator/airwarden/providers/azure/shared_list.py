@@ -1,0 +1,50 @@
+"""A list in Azure that many bindings share for a while, with what was written since.
+
+Azure shows a write in its lists some seconds late: until then what was written stands in for what the list has, so that
+no drift is seen in what was just written. Called by `airwarden.providers.azure.assignments` and
+`airwarden.providers.azure.identities`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+from airwarden.providers.vault.concurrency import SingleFlight
+
+T = TypeVar("T")
+FRESH: Final = 5.0
+"""Seconds that a list may be old from which something new is concluded to be absent."""
+LAG: Final = 10.0
+"""Seconds for which Azure's lists may not show a write."""
+
+
+class SharedList(Generic[T]):
+    """Things by name, as Azure had them some seconds ago, together with what was written since."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[dict[str, T]]], clock: Callable[[], float]) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._items: dict[str, T] = {}
+        self._asked: float | None = None
+        self._written: dict[str, tuple[float, T | None]] = {}
+        self._asking = SingleFlight(self._ask)
+
+    async def items(self, age: float) -> dict[str, T]:
+        """Return all of them, from a list that is at most ``age`` seconds old."""
+        if self._asked is None or self._clock() - self._asked > age:
+            await self._asking.join()
+        now = self._clock()
+        asked = self._asked or 0.0
+        self._written = {
+            name: (at, item) for name, (at, item) in self._written.items() if now - at < LAG or at >= asked
+        }
+        found = {**self._items, **{name: item for name, (_, item) in self._written.items() if item is not None}}
+        gone = {name for name, (_, item) in self._written.items() if item is None}
+        return {name: item for name, item in found.items() if name not in gone}
+
+    def note(self, name: str, item: T | None) -> None:
+        """Remember what was written and read back, or None for what was removed."""
+        self._written[name] = (self._clock(), item)
+
+    async def _ask(self) -> None:
+        asked = self._clock()
+        self._items, self._asked = await self._fetch(), asked

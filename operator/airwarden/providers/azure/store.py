@@ -1,0 +1,326 @@
+"""Azure Key Vault as `airwarden.reconcile` sees it: an implementation of `providers.ports.Store`.
+
+For each binding an identity with one federated credential, and for each secret a role assignment at the secret's own
+scope. The identity is made first and referred to by name: what Entra calls it is known only then.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from airwarden.api.azure import Scope
+from airwarden.api.reasons import Reason
+from airwarden.domain.carried import NOTHING, Carried
+from airwarden.domain.errors import AirwardenError, InvalidSettings, NotOwned
+from airwarden.domain.fence import Fence
+from airwarden.domain.holdings import Holding
+from airwarden.domain.identity import Expected, refuse_other_store
+from airwarden.domain.keys import KeyGrammar
+from airwarden.domain.owner import Owner
+from airwarden.domain.resources import (
+    Action,
+    Address,
+    FieldValue,
+    Grant,
+    Observed,
+    Operation,
+    Readable,
+    Resource,
+    StaticSecret,
+)
+from airwarden.domain.sessions import SessionRange
+from airwarden.providers.azure import naming, observing
+from airwarden.providers.azure.arm import Arm, LimitSink
+from airwarden.providers.azure.assignments import Assignments
+from airwarden.providers.azure.checking import Checks
+from airwarden.providers.azure.connection import Connection, Place
+from airwarden.providers.azure.diagnostics import DiagnosticSetting
+from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, Known
+from airwarden.providers.azure.marks import description, read_description, read_tags
+from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, Target
+from airwarden.providers.azure.observing import ACCOUNT_TYPE, Principal
+from airwarden.providers.azure.rows import Row, name_of
+from airwarden.providers.azure.shared_list import FRESH
+from airwarden.providers.azure.vault import KeyVault
+from airwarden.providers.ports import Health, Written
+
+_CLIENT_ID: Final = "azure.workload.identity/client-id"
+_TENANT_ID: Final = "azure.workload.identity/tenant-id"
+_USE: Final = "azure.workload.identity/use"
+
+
+class IdentityNotGiven(AirwardenError):
+    """Nothing says which identity the binding's tasks have, and none may be made."""
+
+    reason = Reason.IDENTITY_NOT_GIVEN
+    retryable = False
+
+
+class IdentityNotFound(InvalidSettings):
+    """The identity that the backend names is not there."""
+
+    reason = Reason.IDENTITY_NOT_FOUND
+
+
+class AzureStore:
+    """What one cluster's bindings have in one vault."""
+
+    drift_interval: float = 600.0
+    sessions: SessionRange | None = None
+    alone: frozenset[str] = frozenset({ASSIGNMENT})
+    effect_lag: float = 600.0
+    """Azure's own word for how long a role assignment may take."""
+    fence: Fence | None = None
+    grammar: KeyGrammar = naming.GRAMMAR
+
+    def __init__(
+        self,
+        connection: Connection,
+        place: Place,
+        told: LimitSink,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.place = place
+        self.settings: object = (connection, place)
+        self._tenant = connection.tenant
+        self._arm = Arm(connection, told, clock)
+        self._vault = KeyVault(self._arm, place, clock)
+        self._identities = Identities(self._arm, place, clock)
+        self._assignments = Assignments(self._arm, place, self._vault, clock)
+        self._diagnostics = DiagnosticSetting(self._arm, place, clock)
+        self._checks = Checks(self._arm, place, self._vault, self._identities, clock)
+        self._expected = Expected(frozenset(), "unknown", claims=False)
+
+    def expect(self, expected: Expected) -> None:
+        """Say which vault is meant and which cluster asks. A vault's id is in the settings: no other can answer."""
+        self._expected = expected
+
+    async def identify(self) -> None:
+        """Raise StoreChanged for another vault than the one on record. Clusters are told apart by each mark."""
+        refuse_other_store(self._expected, self.place.vault_id, f"vault {self.place.vault_name}")
+        await self._vault.look()
+
+    def render(self, grant: Grant) -> tuple[Resource, ...]:
+        """Return identity, credential and assignments that give exactly the grant."""
+        place, owner, uid = self.place, replace(grant.owner, account=grant.account), self._expected.cluster_uid
+        identity = self._identity_name(owner)
+        credential = observing.credential_fields(self._credential(owner))
+        found: dict[Address, tuple[dict[str, FieldValue], Readable | None]]
+        found = {naming.credential_address(place, owner, identity): (credential, None)}
+        mark = description(owner, uid)
+        assigned = observing.assignment_fields(place, identity, ACCOUNT_TYPE, mark)
+        for key in sorted(each.key for each in grant.readable if isinstance(each, StaticSecret)):
+            opens = StaticSecret(key) if place.scope is Scope.SECRET else None
+            found[naming.assignment_address(place, owner, key)] = (assigned, opens)
+        resources = tuple(Resource(address, fields, opens=opens) for address, (fields, opens) in found.items())
+        if self._existing(owner) is not None:
+            return resources
+        made = Resource(naming.identity_address(place, owner), observing.identity_fields(owner, uid))
+        return (made, *resources)
+
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
+        """Return the assignments that are named and could be the owner's, then the credentials, then the identity."""
+        found = {each for each in others if naming.could_be_of(owner, each)}
+        found.add(naming.credential_address(self.place, owner, self._identity_name(owner)))
+        if self._existing(owner) is None:
+            found.add(naming.identity_address(self.place, owner))
+        return naming.in_removal_order(found)
+
+    def former(self, owner: Owner) -> tuple[Address, ...]:  # noqa: ARG002 - nothing, whoever it is
+        """Return nothing: there is one mode."""
+        return ()
+
+    def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
+        """Return what the observed assignments let the account read."""
+        targets = {each: target for each in observed if (target := naming.read_target(each)) is not None}
+        return frozenset(StaticSecret(key) for key in observing.readable_keys(observed, targets))
+
+    def narrowed(self, grant: Grant, observed: Mapping[Address, Observed]) -> Grant | None:
+        """Return the part of the grant that is assigned already, to an identity that the account can log in with."""
+        wanted = {each.address: each for each in self.render(grant)}
+        held = {
+            address
+            for address, each in wanted.items()
+            if (found := observed.get(address)) is not None and dict(found.fields or {}) == dict(each.fields)
+        }
+        if any(each not in held for each in wanted if each.kind != ASSIGNMENT):
+            return None
+        readable = frozenset(
+            each
+            for each in grant.readable
+            if isinstance(each, StaticSecret) and naming.assignment_address(self.place, grant.owner, each.key) in held
+        )
+        return replace(grant, readable=readable) if readable else None
+
+    async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
+        """Return what Azure has at each of the owner's addresses, from lists that all bindings share.
+
+        Raises ValueError for an address that the owner cannot have.
+        """
+        asked = tuple(addresses)
+        permitted = self.addresses(owner, asked)
+        if not set(asked) <= set(permitted):
+            raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
+        age = self.place.list_age if known else FRESH
+        identity = await self._identities.find(self._identity_name(owner), age)
+        rows = await self._assignments.rows(age) if any(each.kind == ASSIGNMENT for each in asked) else []
+        found: dict[Address, Observed] = {}
+        for address in asked:
+            if address.kind == IDENTITY:
+                own = await self._identities.find(address.name, age)
+                found[address] = observing.observed_identity(address, owner, own, self._expected)
+            elif address.kind == CREDENTIAL:
+                found[address] = await self._observed_credential(address, owner, age)
+            else:
+                found[address] = self._observed_assignment(address, owner, identity, rows)
+        return found
+
+    async def apply(self, operation: Operation) -> Written:
+        """Do one operation; what is written is read back."""
+        address = operation.address
+        if operation.action is not Action.DELETE:
+            await self._vault.require_rbac()
+        if address.kind == IDENTITY:
+            return await self._apply_identity(operation)
+        if address.kind == CREDENTIAL:
+            return await self._apply_credential(operation)
+        target = naming.read_target(address)
+        if target is None:
+            raise ValueError(f"{address} is not of a kind that Azure has")
+        return await self._apply_assignment(operation, target)
+
+    def carried(self, owner: Owner) -> Carried:
+        """Return by what Azure's own clients log in, once the identity is known."""
+        known = self._identities.last(self._identity_name(owner))
+        if known is None:
+            return NOTHING
+        return Carried({_CLIENT_ID: known.client, _TENANT_ID: self._tenant}, {_USE: "true"})
+
+    async def holdings(self) -> frozenset[Holding]:
+        """Return what every owner of our cluster has, by the marks in lists that are read anew."""
+        addresses: dict[Owner, set[Address]] = {}
+        for row in await self._assignments.rows(0.0):
+            mark = read_description(row.description)
+            if mark is None or mark.uid != self._expected.cluster_uid or mark.owner.cluster != self.place.cluster:
+                continue
+            secret = row.scope.removeprefix(self.place.vault_id).removeprefix("/secrets/") or naming.WHOLE
+            whom = "" if mark.whom == "account" else f"#{mark.whom}"
+            name = f"{mark.owner.short_name_in_store}/{secret}{whom}"
+            addresses.setdefault(mark.owner, set()).add(Address(self.place.backend, ASSIGNMENT, name))
+        for identity in await self._identities.all(0.0):
+            mark = read_tags(identity.tags)
+            if mark is not None and mark.uid == self._expected.cluster_uid and mark.owner.cluster == self.place.cluster:
+                addresses.setdefault(mark.owner, set()).add(naming.identity_address(self.place, mark.owner))
+        return frozenset(Holding(owner, present=self.addresses(owner, found)) for owner, found in addresses.items())
+
+    async def former_holdings(self) -> frozenset[Holding]:
+        """Return nothing: there is one mode."""
+        return frozenset()
+
+    async def keep_shared(self, *, used: bool) -> None:
+        """Keep the vault's diagnostic setting while bindings use the backend, and remove it with the last."""
+        await self._diagnostics.keep(used=used)
+
+    async def check(self) -> Health:
+        """Log in if need be, look at the vault, and ask what the login may do and how full the quotas are."""
+        refuse_other_store(self._expected, self.place.vault_id, f"vault {self.place.vault_name}")
+        return await self._checks.check()
+
+    async def close(self) -> None:
+        """Forget the login and close all connections."""
+        await self._arm.close()
+
+    # One kind after the other.
+
+    def _existing(self, owner: Owner) -> str | None:
+        return self.place.existing.get((owner.namespace, owner.account))
+
+    def _identity_name(self, owner: Owner) -> str:
+        return self._existing(owner) or owner.short_name_in_store
+
+    def _credential(self, owner: Owner) -> Credential:
+        subject = f"system:serviceaccount:{owner.account_in_store.replace('/', ':')}"
+        return Credential(owner.short_name_in_store, self.place.issuer, subject, (AUDIENCE,))
+
+    async def _observed_credential(self, address: Address, owner: Owner, age: float) -> Observed:
+        name, identity = naming.read_credential(address)
+        if await self._identities.find(identity, age) is None:
+            return Observed(address, None)
+        wanted = self._credential(owner) if owner.account else None
+        return observing.observed_credential(address, name, wanted, await self._identities.credentials(identity))
+
+    def _observed_assignment(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
+        target = naming.read_target(address)
+        if target is None:
+            raise ValueError(f"{address} is not the address of an assignment")
+        principal = Principal(self._identity_name(owner), identity.principal if identity is not None else "")
+        return observing.observed_assignment(address, owner, target, principal, rows, (self.place, self._expected))
+
+    async def _apply_identity(self, operation: Operation) -> Written:
+        name = operation.address.name
+        if operation.action is Action.DELETE:
+            await self._identities.remove(name)
+            return Written()
+        if operation.resource is None:
+            raise ValueError(f"{operation.action} of {operation.address} comes without its resource")
+        wanted = {key: str(value) for key, value in operation.resource.fields.items()}
+        known = await self._identities.find(name, self.place.list_age)
+        if known is not None:
+            return Written((await self._identities.tag(known, wanted)).id)
+        if not self.place.location:
+            raise IdentityNotGiven(
+                f"backend {self.place.backend} names no identity for this account, and has no region to make one in: "
+                "add the account to azureKeyVault.identities.existing, or set identities.location"
+            )
+        return Written((await self._identities.make(name, wanted)).id)
+
+    async def _apply_credential(self, operation: Operation) -> Written:
+        name, identity = naming.read_credential(operation.address)
+        if operation.action is Action.DELETE:
+            await self._identities.unfederate(identity, name)
+            return Written()
+        if operation.resource is None:
+            raise ValueError(f"{operation.action} of {operation.address} comes without its resource")
+        if await self._identities.find(identity, self.place.list_age) is None:
+            raise IdentityNotFound(
+                f"there is no identity {identity} in resource group {self.place.identity_group}: make it, or correct "
+                "azureKeyVault.identities.existing"
+            )
+        fields = operation.resource.fields
+        wanted = Credential(name, str(fields["issuer"]), str(fields["subject"]), (AUDIENCE,))
+        await self._identities.federate(identity, wanted)
+        return Written()
+
+    async def _apply_assignment(self, operation: Operation, target: Target) -> Written:
+        here = observing.rows_at(self.place, target, await self._assignments.rows(self.place.list_age))
+        mine = observing.marked_for(target, here, self.place.backend)
+        if operation.action is Action.DELETE:
+            lost = [each for each in here if each.id == operation.observed.id and each not in mine]
+            for row in (*mine, *lost):
+                await self._assignments.remove(row)
+            return Written()
+        if operation.resource is None:
+            raise ValueError(f"{operation.action} of {operation.address} comes without its resource")
+        fields = operation.resource.fields
+        principal = await self._principal(str(fields["principal"]), str(fields["principalType"]))
+        scope = naming.scope_of(self.place, target.secret)
+        name = name_of(scope, principal, self.place.role)
+        wanted = Row(name, scope, self.place.role, principal, str(fields["principalType"]), str(fields["description"]))
+        known = next((each for each in here if each.triple == wanted.triple), None)
+        if known is not None and known not in mine and not known.is_named_by_us:
+            raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
+        given = await self._assignments.give(replace(wanted, name=known.name) if known is not None else wanted)
+        for row in mine:
+            if row.name != given.name:
+                await self._assignments.remove(row)
+        return Written(given.id)
+
+    async def _principal(self, shown: str, kind: str) -> str:
+        """Return the object id behind the name of an identity; a group's name is its object id."""
+        if kind != ACCOUNT_TYPE:
+            return shown
+        known = await self._identities.find(shown, self.place.list_age)
+        if known is None:
+            raise IdentityNotFound(f"identity {shown} is not there any more, so nothing can be assigned to it")
+        return known.principal
