@@ -12,7 +12,6 @@ from typing import Final, Protocol, runtime_checkable
 from airwarden.api.database_role import DatabaseRole
 from airwarden.api.reasons import Reason
 from airwarden.api.rotation import Generate, Part
-from airwarden.domain.carried import Carried
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -141,8 +140,8 @@ class Store(Protocol):
         by name in the fields of the next: the store knows what stands behind it.
         """
 
-    def carried(self, owner: Owner) -> Carried:
-        """Return what the owner's account and pods must carry for this store's own clients, as far as it is known."""
+    def annotations(self, owner: Owner) -> Mapping[str, str]:
+        """Return what the owner's account must carry for this store's own clients, as far as it is known by now."""
 
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster, of any backend, has here in the present mode: from lists read anew.

@@ -7,19 +7,21 @@ They are known only when the stores have been written, so this comes after them.
 from collections.abc import Mapping
 
 from airwarden.api.binding import AccountMode
-from airwarden.domain.carried import Carried
 from airwarden.domain.desired import Plan
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.progress import CLUSTER, Fault, Progress
 from airwarden.providers.kubernetes.accounts import Accounts
-from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.cache import Cache
 
 
-def carried_by(plan: Plan, backends: Backends) -> Carried:
-    """Return what the stores of a plan ask for, as far as they know it by now. Costs no request."""
-    found = ((name, backends.runtime(name)) for name in sorted(plan.grants))
-    return Carried.union(each.store.carried(plan.owner.at(name)) for name, each in found if isinstance(each, Runtime))
+def annotations_of(plan: Plan, backends: Backends) -> dict[str, str]:
+    """Return what the stores of a plan ask for; where two ask for one name, the first by name has it. No request."""
+    wanted: dict[str, str] = {}
+    for name in sorted(plan.grants):
+        if (found := backends.runtime(name)) is not None:
+            wanted = {**found.store.annotations(plan.owner.at(name)), **wanted}
+    return wanted
 
 
 async def carry(
@@ -35,8 +37,8 @@ async def carry(
         return part
     if not all(each.complete for each in progress.values()):
         return part
-    wanted = carried_by(plan, backends).annotations
-    if dict(wanted) == dict(known.carried):
+    wanted = annotations_of(plan, backends)
+    if wanted == dict(known.carried):
         return part
     try:
         cache.learn_account(await accounts.carry(known, wanted))

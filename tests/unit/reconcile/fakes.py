@@ -18,7 +18,6 @@ from typing import Any
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
-from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -89,7 +88,7 @@ class FakeStore:
         self.warnings: tuple[str, ...] = ()
         self.ca_pem = ""
         self.closed = False
-        self.carrying = NOTHING
+        self.annotated: dict[str, str] = {}
         self._journal = journal
         self._api = api
 
@@ -162,8 +161,8 @@ class FakeStore:
         self._journal.end()
         return Written(warnings=self.warnings)
 
-    def carried(self, owner: Owner) -> Carried:
-        return self.carrying
+    def annotations(self, owner: Owner) -> Mapping[str, str]:
+        return self.annotated
 
     def expect(self, expected: Expected) -> None:
         self.expected = expected

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from airwarden.domain.carried import Carried
 from airwarden.domain.errors import Forbidden, Unreachable
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Action, Address, Claim, Grant, Observed, Operation, Resource, StaticSecret
@@ -195,14 +194,14 @@ async def test_a_store_that_acts_at_once_has_no_such_condition(bench: Bench) -> 
 
 
 async def test_an_account_carries_what_the_store_asks_for_and_nothing_else_is_written(bench: Bench) -> None:
-    store_of(bench).carrying = Carried({"store.test/client": "one"})
+    store_of(bench).annotated = {"store.test/client": "one"}
     bench.declare("team/a")
     await bench.settle()
     account = bench.account()
     assert account is not None
     assert account["metadata"]["annotations"] == {"store.test/client": "one"}
     assert account["metadata"]["managedFields"][-1]["manager"] == CARRIER
-    store_of(bench).carrying = Carried({"store.test/client": "two"})
+    store_of(bench).annotated = {"store.test/client": "two"}
     await bench.settle()
     account = bench.account()
     assert account is not None

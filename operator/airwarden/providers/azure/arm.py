@@ -109,9 +109,7 @@ class Arm:
 
     async def send(self, subscription: str, request: HttpRequest, doing: str) -> Mapping[str, Any]:
         """Send a request for which there is no client, and return the answer's body."""
-        client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(
-            self.connection.resource_manager, **self._options()
-        )
+        client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(**self._options())
         request.url = client.format_url(request.url)
 
         async def work() -> Mapping[str, Any]:

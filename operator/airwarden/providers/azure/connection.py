@@ -47,6 +47,8 @@ class Place:
     subscription: str
     """Of the vault."""
     vault_name: str
+    vault_url: str
+    """Where tasks read it."""
     role: str
     """GUID of the role that is assigned."""
     scope: Scope

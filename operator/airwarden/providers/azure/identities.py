@@ -81,7 +81,7 @@ class Identities:
         self._last: dict[str, Known] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._lines: dict[str, Line] = {}
-        self._writes = Line(_PER_SUBSCRIPTION, clock)
+        self._writes = Line(_PER_SUBSCRIPTION, clock, burst=4)
         self.fullest: dict[str, int] = {}
         """How many credentials an identity had when it was last looked at."""
 

@@ -3,6 +3,8 @@
 Called by `airwarden.providers.opening` when a backend appears or changes.
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,14 +25,21 @@ _LIST_AGE: Final = 60.0
 
 
 def open_store(
-    backend: AirflowSecretBackend, *, cluster: str, token_directory: Path, ca_pem: str | None, told: LimitSink
+    backend: AirflowSecretBackend,
+    *,
+    cluster: str,
+    token_directory: Path,
+    ca_pem: str | None,
+    told: LimitSink,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AzureStore:
     """Return the store that the backend describes. Nothing is sent yet.
 
     ``token_directory`` holds the files that logins name. Raises InvalidSettings for settings that cannot be used.
     """
     azure = settings(backend)
-    return AzureStore(connection_of(backend, azure, token_directory, ca_pem), place_of(backend, azure, cluster), told)
+    connection = connection_of(backend, azure, token_directory, ca_pem)
+    return AzureStore(connection, place_of(backend, azure, cluster), told, clock)
 
 
 def settings(backend: AirflowSecretBackend) -> AzureKeyVault:
@@ -72,6 +81,7 @@ def place_of(backend: AirflowSecretBackend, azure: AzureKeyVault, cluster: str) 
         vault_id=azure.vault_id,
         subscription=azure.vault.subscription_id,
         vault_name=azure.vault.name,
+        vault_url=azure.vault_url,
         role=azure.role_id,
         scope=azure.scope,
         identity_subscription=identities.subscription_id,

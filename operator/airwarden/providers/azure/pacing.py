@@ -12,10 +12,11 @@ _KEPT: Final = 300.0
 
 
 class Line:
-    """Turns at least ``interval`` seconds apart."""
+    """Turns ``interval`` seconds apart, but for the first few after a rest."""
 
-    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+    def __init__(self, interval: float, clock: Callable[[], float], burst: int = 1) -> None:
         self._interval = interval
+        self._credit = (burst - 1) * interval
         self._clock = clock
         self._next = 0.0
         self._promised: dict[str, float] = {}
@@ -27,14 +28,14 @@ class Line:
             del self._promised[each]
         turn = self._promised.get(who)
         if turn is None:
-            turn = self._promised[who] = max(now, self._next)
+            turn = self._promised[who] = max(now - self._credit, self._next)
             self._next = turn + self._interval
         return max(0.0, turn - now)
 
     def take(self, who: str) -> None:
-        """Use up the place: the next turn is an interval from now at the earliest."""
+        """Use up the place: the next turn is an interval from now at the earliest, unless there was a rest."""
         self._promised.pop(who, None)
-        self._next = max(self._next, self._clock() + self._interval)
+        self._next = max(self._next, self._clock() - self._credit + self._interval)
 
 
 def take_turn(who: str, lines: Sequence[Line]) -> float:

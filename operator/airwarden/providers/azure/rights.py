@@ -14,7 +14,7 @@ _ASSIGNMENTS: Final = (
     "Microsoft.Authorization/roleAssignments/write",
     "Microsoft.Authorization/roleAssignments/delete",
 )
-_VAULT: Final = ("Microsoft.KeyVault/vaults/read",)
+_VAULT: Final = ("Microsoft.KeyVault/vaults/read", "Microsoft.Authorization/permissions/read")
 _DIAGNOSTICS: Final = tuple(f"Microsoft.Insights/diagnosticSettings/{verb}" for verb in ("read", "write", "delete"))
 _IDENTITY: Final = "Microsoft.ManagedIdentity/userAssignedIdentities"
 _CREDENTIALS: Final = tuple(f"{_IDENTITY}/federatedIdentityCredentials/{verb}" for verb in ("read", "write", "delete"))
@@ -28,13 +28,27 @@ def at_vault(place: Place) -> tuple[str, ...]:
 
 def at_identities(place: Place) -> tuple[str, ...]:
     """Return the actions that are needed in the resource group of the identities."""
-    return (f"{_IDENTITY}/read", *_CREDENTIALS, *(_MAKES if place.location else ()))
+    return (
+        f"{_IDENTITY}/read",
+        "Microsoft.Authorization/permissions/read",
+        *_CREDENTIALS,
+        *(_MAKES if place.location else ()),
+    )
 
 
 def needed(place: Place) -> dict[str, tuple[str, ...]]:
     """Return the actions by the scope at which they are needed."""
     group = f"/subscriptions/{place.identity_subscription}/resourceGroups/{place.identity_group}"
     return {place.vault_id: at_vault(place), group: at_identities(place)}
+
+
+def looking() -> tuple[str, ...]:
+    """Return the actions in the subscription without which the operator only says less."""
+    return (
+        "Microsoft.Authorization/roleAssignmentsUsageMetrics/read",
+        "Microsoft.KeyVault/vaults/read",
+        "Microsoft.KeyVault/deletedVaults/read",
+    )
 
 
 def permitted(action: str, held: Iterable[Mapping[str, Any]]) -> bool:

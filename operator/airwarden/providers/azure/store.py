@@ -11,7 +11,6 @@ from typing import Final
 
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
-from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.errors import AirwardenError, InvalidSettings, NotOwned
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -30,6 +29,7 @@ from airwarden.domain.resources import (
     StaticSecret,
 )
 from airwarden.domain.sessions import SessionRange
+from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.azure import naming, observing
 from airwarden.providers.azure.arm import Arm, LimitSink
 from airwarden.providers.azure.assignments import Assignments
@@ -42,12 +42,12 @@ from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, T
 from airwarden.providers.azure.observing import ACCOUNT_TYPE, Principal
 from airwarden.providers.azure.rows import Row, name_of
 from airwarden.providers.azure.shared_list import FRESH
+from airwarden.providers.azure.task_access import task_access
 from airwarden.providers.azure.vault import KeyVault
 from airwarden.providers.ports import Health, Written
 
 _CLIENT_ID: Final = "azure.workload.identity/client-id"
 _TENANT_ID: Final = "azure.workload.identity/tenant-id"
-_USE: Final = "azure.workload.identity/use"
 
 
 class IdentityNotGiven(AirwardenError):
@@ -83,7 +83,7 @@ class AzureStore:
     ) -> None:
         self.place = place
         self.settings: object = (connection, place)
-        self._tenant = connection.tenant
+        self._connection = connection
         self._arm = Arm(connection, told, clock)
         self._vault = KeyVault(self._arm, place, clock)
         self._identities = Identities(self._arm, place, clock)
@@ -190,12 +190,15 @@ class AzureStore:
             raise ValueError(f"{address} is not of a kind that Azure has")
         return await self._apply_assignment(operation, target)
 
-    def carried(self, owner: Owner) -> Carried:
+    def annotations(self, owner: Owner) -> Mapping[str, str]:
         """Return by what Azure's own clients log in, once the identity is known."""
         known = self._identities.last(self._identity_name(owner))
-        if known is None:
-            return NOTHING
-        return Carried({_CLIENT_ID: known.client, _TENANT_ID: self._tenant}, {_USE: "true"})
+        return {_CLIENT_ID: known.client, _TENANT_ID: self._connection.tenant} if known is not None else {}
+
+    def task_access(self, owner: Owner) -> TaskAccess:
+        """Return how tasks read the vault: as the owner's identity, with a projected token of their account."""
+        name = self._identity_name(owner)
+        return task_access(self._connection, self.place, name, self._identities.last(name))
 
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster has, by the marks in lists that are read anew."""

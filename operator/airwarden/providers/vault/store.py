@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from airwarden.api.texts import PENDING
-from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.errors import StoreFailed
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -210,9 +209,9 @@ class VaultStore:
         answer = await self.client.request(Call("POST", path, body))
         return Written(warnings=answer.warnings)
 
-    def carried(self, owner: Owner) -> Carried:  # noqa: ARG002 - nothing, whoever it is
-        """Return nothing: a projected token is all that a login at Vault needs."""
-        return NOTHING
+    def annotations(self, owner: Owner) -> Mapping[str, str]:  # noqa: ARG002 - none, whoever it is
+        """Return none: a projected token is all that a login at Vault needs."""
+        return {}
 
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster has here as a policy or a role, also of other backends.

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from airwarden.domain.carried import NOTHING, Carried
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
@@ -119,9 +118,9 @@ class FencedStore:
                 raise
         return await self._aliases.apply(operation)
 
-    def carried(self, owner: Owner) -> Carried:  # noqa: ARG002 - nothing, whoever it is
-        """Return nothing: a projected token is all that a login at Vault needs."""
-        return NOTHING
+    def annotations(self, owner: Owner) -> Mapping[str, str]:  # noqa: ARG002 - none, whoever it is
+        """Return none: a projected token is all that a login at Vault needs."""
+        return {}
 
     def readable(self, observed: Mapping[Address, Observed]) -> frozenset[Readable]:
         """Return what the observed alias, and what mode Roles left, let the account read."""
