@@ -18,6 +18,7 @@ from airwarden.api import crd, reference
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.access import access
 from airwarden.commands.adopt import adopt
+from airwarden.commands.azure_setup import azure_setup
 from airwarden.commands.doctor.command import doctor
 from airwarden.commands.importing.command import import_
 from airwarden.commands.plan import plan
@@ -135,6 +136,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per setting
 
 
 app.command("secret-id")(secret_id)
+app.command("azure-setup")(azure_setup)
 
 
 @app.command("settings")

@@ -63,7 +63,7 @@ def assemble(
 ) -> tuple[Engine, RotationEngine, EnvironmentEngine, ProbeTools]:
     """Return the engines with all their parts, not yet started, and what the probes need."""
     cache = Cache()
-    opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory)
+    opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory, metrics.requests_left)
     backends = Backends(opening.open, lambda name: engine.backend_failing(name))  # noqa: PLW0108 - engine comes below
     writer = ObjectWriter(api)
     locks = Locks()

@@ -38,6 +38,12 @@ class Metrics:
         self._backend_ready = Gauge(
             "airwarden_backend_ready", "1 while a backend is Ready", ["backend"], registry=self.registry
         )
+        self._left = Gauge(
+            "airwarden_store_requests_left",
+            "Requests that a store's limits still permitted at its last answer",
+            ["backend", "limit"],
+            registry=self.registry,
+        )
         self._last_pass = Gauge(
             "airwarden_last_pass_timestamp_seconds", "When the last pass over any binding ended", registry=self.registry
         )
@@ -72,6 +78,11 @@ class Metrics:
         """Note whether a backend is Ready."""
         self._backend_ready.labels(name).set(1 if ready else 0)
 
+    def requests_left(self, backend: str, limit: str, count: int) -> None:
+        """Note how many requests a limit of a store still permits."""
+        self._left.labels(backend, limit).set(count)
+
     def backend_gone(self, name: str) -> None:
         """Drop the series of a backend that is gone."""
         self._backend_ready.remove(name)
+        self._left.remove_by_labels({"backend": name})

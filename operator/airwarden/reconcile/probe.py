@@ -22,11 +22,12 @@ from airwarden.domain.errors import AirwardenError, ObjectGone, Sealed, Unauthor
 from airwarden.domain.report import Verdict, conditions
 from airwarden.providers.kubernetes.objects import ObjectWriter, backend_path
 from airwarden.providers.ports import Health
-from airwarden.reconcile.backends import Backends
+from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.bindings import rfc3339
 from airwarden.reconcile.cache import Cache
 from airwarden.reconcile.foreign import CONDITION, ForeignScan
 from airwarden.reconcile.metrics import Metrics
+from airwarden.reconcile.shared import SharedThings
 from airwarden.reconcile.sweep import BackendSweep, Found, SweepTools
 
 log = structlog.get_logger("airwarden.backends")
@@ -92,6 +93,7 @@ class Probe:
         self._check_due = True
         self._finding = Finding()
         self._foreign = ForeignScan()
+        self._shared = SharedThings()
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -192,6 +194,15 @@ class Probe:
             self._tools.recovered(self._name)
         managed = [key for key, account in self._tools.cache.accounts.items() if account.is_managed]
         await self._foreign.look(found.store, health, managed)
+        await self._keep_shared(found)
+
+    async def _keep_shared(self, found: Runtime) -> bool:
+        users = self._tools.cache.using_backend(self._name)
+        return await self._shared.keep(found.store, len(users), self._has_users)
+
+    async def _has_users(self) -> bool:
+        """Ask the API server whether any binding uses the backend: memory may lag behind."""
+        return bool(await self._tools.writer.users_of_backend(self._name))
 
     async def _keep_status(self) -> bool | None:
         """Write the status if it differs; True when written, None when the backend may go or is gone."""
@@ -213,7 +224,7 @@ class Probe:
         users = self._tools.cache.using_backend(self._name)
         if backend.metadata.deletion_timestamp is not None:
             # Memory may lag behind, above all right after a start: only a live list lets a backend go.
-            if not users and not await self._tools.writer.users_of_backend(self._name):
+            if not users and not await self._has_users() and await self._let_go():
                 await self._tools.writer.remove_finalizer(path, backend.metadata)
                 return None
         elif FINALIZER not in backend.metadata.finalizers:
@@ -227,6 +238,11 @@ class Probe:
         body = await self._tools.writer.write_status(path, backend.metadata.uid, status)
         self._tools.backends.learn_quietly(body)
         return True
+
+    async def _let_go(self) -> bool:
+        """Remove what the bindings shared; True when the backend may go. One whose store cannot be opened has none."""
+        found = await self._tools.backends.reach(self._name)
+        return await self._keep_shared(found) if isinstance(found, Runtime) else True
 
     def _status(self, backend: AirflowSecretBackend, users: tuple[tuple[str, str], ...]) -> BackendStatus:
         now = rfc3339(self._tools.clock())
@@ -242,7 +258,8 @@ class Probe:
             conditions=shown
             + _details(previous.conditions, finding, generation, now)
             + _swept(previous.conditions, swept, generation, now)
-            + self._foreign_roles(previous.conditions, generation, now),
+            + self._foreign_roles(previous.conditions, generation, now)
+            + self._notes(previous.conditions, generation, now),
             store=StoreIdentity(id=health.store_id, version=health.version) if health else previous.store,
             capabilities=health.capabilities if health else previous.capabilities,
             missing_permissions=health.missing_permissions if health else previous.missing_permissions,
@@ -252,6 +269,15 @@ class Probe:
                 orphans=swept.count if swept is not None else previous.bindings.orphans,
             ),
             orphans=swept.orphans if swept is not None else previous.orphans,
+        )
+
+    def _notes(self, previous: tuple[Condition, ...], generation: int, now: str) -> tuple[Condition, ...]:
+        """Return what the last check, and the keeping of what is shared, found worth saying."""
+        notes = self._finding.health.notes if self._finding.health is not None else ()
+        shared = (self._shared.note,) if self._shared.note is not None else ()
+        return tuple(
+            _detail(previous, each.condition, ("True", each.reason, each.message), generation, now)
+            for each in (*notes, *shared)
         )
 
     def _foreign_roles(self, previous: tuple[Condition, ...], generation: int, now: str) -> tuple[Condition, ...]:
