@@ -133,6 +133,9 @@ class ExistingIdentity(Model):
     """Name of the user-assigned identity."""
 
 
+_ONE_ACCOUNT: Final = "an identity can be of one account: two would read each other's secrets"
+
+
 class Identities(Model):
     """Where the user-assigned identities are by which tasks log in, one a binding."""
 
@@ -146,6 +149,21 @@ class Identities(Model):
         tuple[ExistingIdentity, ...], Field(max_length=128), Unique(("namespace", "serviceAccount"))
     ] = ()
     """Identities that are there already, by the account that uses them."""
+
+    model_config = ConfigDict(
+        json_schema_extra=schema(
+            rule(
+                "!has(self.existing) || self.existing.all(x, self.existing.exists_one(y, x.name == y.name))",
+                _ONE_ACCOUNT,
+            )
+        )
+    )
+
+    @model_validator(mode="after")
+    def _one_account_each(self) -> Self:
+        if len({each.name.lower() for each in self.existing}) < len(self.existing):
+            raise ValueError(_ONE_ACCOUNT)
+        return self
 
 
 class EventHub(Model):

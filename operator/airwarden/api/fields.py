@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -154,7 +154,7 @@ class Unique:
     def _check(self, items: tuple[object, ...]) -> tuple[object, ...]:
         seen: set[object] = set()
         for item in items:
-            mark = tuple(getattr(item, key) for key in self.keys) if self.keys else item
+            mark = tuple(getattr(item, to_snake(key)) for key in self.keys) if self.keys else item
             if mark in seen:
                 shown = ", ".join(map(str, mark)) if isinstance(mark, tuple) else str(mark)
                 raise ValueError(f"Duplicate value: {shown}")

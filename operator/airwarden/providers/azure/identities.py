@@ -22,7 +22,7 @@ from airwarden.providers.azure.shared_list import SharedList
 AUDIENCE: Final = "api://AzureADTokenExchange"
 MOST_CREDENTIALS: Final = 20
 """Federated credentials that one identity can have."""
-_PER_IDENTITY: Final = 4.0
+_PER_IDENTITY: Final = 4.5
 _PER_SUBSCRIPTION: Final = 0.5
 """Seconds between two writes."""
 
@@ -175,6 +175,7 @@ class Identities:
                     group, identity, wanted.name, body
                 ),
             )
+            self._lines[identity].take(wanted.name)  # counted from when Azure has it
             if wanted not in await self.credentials(identity):
                 raise StoreFailed(f"{doing}: written, and Azure does not show it yet", retry_after=5.0)
 
@@ -188,6 +189,7 @@ class Identities:
                 f"removing credential {name} of identity {identity}",
                 lambda: self._client.federated_identity_credentials.delete(self._place.identity_group, identity, name),
             )
+            self._lines[identity].take(name)
 
     @property
     def _client(self) -> Any:

@@ -1,0 +1,99 @@
+"""One diagnostic setting for all bindings of a backend: made with the first, removed with the last, nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airwarden.domain.errors import Forbidden
+from airwarden.providers.azure.diagnostics import same
+from airwarden.providers.azure.store import AzureStore
+from airwarden.providers.ports import KeepsShared
+from contract.azure.bench import Bench
+from stand_ins.azure.roles import MONITORING_CONTRIBUTOR
+from stand_ins.azure.stand_in import AzureStandIn
+
+Opening = Callable[[AzureStore], AzureStore]
+
+
+@pytest.fixture
+def workspace(azure: AzureStandIn, bench: Bench) -> str:
+    """A workspace that the operator may send to."""
+    azure.grant(bench.operator.principal_id, MONITORING_CONTRIBUTOR)
+    return (
+        f"/subscriptions/{azure.subscription}/resourceGroups/airwarden"
+        "/providers/Microsoft.OperationalInsights/workspaces/audit"
+    )
+
+
+async def test_it_is_made_once_compared_as_a_set_and_removed_with_the_last(
+    azure: AzureStandIn, bench: Bench, workspace: str, opening: Opening
+) -> None:
+    store = opening(bench.open(diagnostics={"workspaceID": workspace}))
+    assert isinstance(store, KeepsShared)
+    await store.keep_shared(used=True)
+    (found,) = azure.diagnostics(store.place.vault_id).values()
+    assert found["name"] == "airwarden-c1-kv"
+    assert [each["category"] for each in found["properties"]["logs"] if each["enabled"]] == ["AuditEvent"]
+    for _ in range(2):
+        azure.clock.advance(600)
+        await store.keep_shared(used=True)
+    assert len(azure.requests(method="PUT", path="diagnosticSettings")) == 1
+    azure.diagnostics(store.place.vault_id)
+    with azure.world() as world:
+        (setting,) = world.diagnostics[store.place.vault_id].values()
+        setting["properties"]["logs"][0]["enabled"] = not setting["properties"]["logs"][0]["enabled"]
+    azure.clock.advance(600)
+    await store.keep_shared(used=True)
+    assert len(azure.requests(method="PUT", path="diagnosticSettings")) == 2
+    await store.keep_shared(used=False)
+    assert azure.diagnostics(store.place.vault_id) == {}
+    await store.keep_shared(used=False)
+    assert len(azure.requests(method="DELETE", path="diagnosticSettings")) == 1
+
+
+async def test_a_backend_without_one_needs_no_right_for_it(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    await store.keep_shared(used=True)
+    assert azure.requests(method="PUT", path="diagnosticSettings") == []
+
+
+async def test_two_clusters_on_one_vault_and_one_workspace_do_not_fight(
+    azure: AzureStandIn, bench: Bench, workspace: str, opening: Opening
+) -> None:
+    other = Bench(azure, bench.folder / "second", cluster="c2")
+    azure.grant(other.operator.principal_id, MONITORING_CONTRIBUTOR)
+    first = opening(bench.open(diagnostics={"workspaceID": workspace}))
+    second = opening(other.open(diagnostics={"workspaceID": workspace}))
+    await first.keep_shared(used=True)
+    await second.keep_shared(used=True)
+    assert list(azure.diagnostics(first.place.vault_id)) == ["airwarden-c1-kv"]
+    await second.keep_shared(used=False)
+    assert list(azure.diagnostics(first.place.vault_id)) == ["airwarden-c1-kv"]
+
+
+async def test_a_workspace_that_the_operator_may_not_send_to_is_said(
+    bench: Bench, azure: AzureStandIn, opening: Opening
+) -> None:
+    sink = f"/subscriptions/{azure.subscription}/resourceGroups/airwarden/providers/Microsoft.Storage/storageAccounts/a"
+    bench.allow(diagnostics={"storageAccountID": sink})
+    store = opening(bench.open(diagnostics={"storageAccountID": sink}))
+    with pytest.raises(Forbidden, match="LinkedAuthorizationFailed"):
+        await store.keep_shared(used=True)
+
+
+def test_order_case_and_what_is_off_make_no_difference() -> None:
+    one = {"workspaceId": "/A", "logs": [{"category": "AuditEvent", "enabled": True}], "metrics": []}
+    other = {
+        "workspaceId": "/a",
+        "logs": [
+            {"category": "Other", "enabled": False, "retentionPolicy": {"enabled": False, "days": 0}},
+            {"category": "AuditEvent", "enabled": True},
+        ],
+        "metrics": [{"category": "AllMetrics", "enabled": False}],
+    }
+    assert same(one, other)
+    assert not same(one, {**other, "workspaceId": "/b"})
+    assert not same(one, {**other, "logs": [{"category": "AuditEvent", "enabled": False}]})
