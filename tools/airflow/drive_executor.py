@@ -1,8 +1,8 @@
 """Drives one real AirwardenKubernetesExecutor as the scheduler does, step by step.
 
-Run by Airflow's interpreter (`tests/contract/provider/executor_drive.py` starts it): each line of stdin is a JSON object
-that says what to do, and the answer is one JSON object on stdout. Of Airflow there is no scheduler and no database: the
-executor's job has no number, so that nothing of it is looked up there.
+Run by Airflow's interpreter (`tests/contract/provider/executor_drive.py` starts it): each line of stdin is a JSON
+object that says what to do, and the answer is one JSON object on stdout. Of Airflow there is no scheduler and no
+database: the executor's job has no number, so that nothing of it is looked up there.
 """
 
 from __future__ import annotations
