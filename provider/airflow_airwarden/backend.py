@@ -99,7 +99,7 @@ class AirwardenBackend(BaseSecretsBackend):
             why = str(refusal)
         except Exception as error:  # noqa: BLE001 - anything else than a denial would open the next source
             why = f"{Reason.INTERNAL_ERROR}: {_where(error)}. Report it; the secret is not looked for anywhere else"
-        raise _denial(f"Airwarden gives no {kind} {wanted[:250]!r} to binding {session.binding}: {why}")
+        raise _denial(f"Airwarden gives no {kind} {str(wanted)[:250]!r} to binding {session.binding}: {why}")
 
 
 def _text_of(found: Found) -> str:

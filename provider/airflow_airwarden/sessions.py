@@ -24,6 +24,8 @@ from airflow_airwarden.settings import Settings
 
 _UNKNOWN = "unknown"
 """What a binding is called whose map cannot be read."""
+_FORGET_EVERY = 1.0
+"""Seconds between two looks for values in memory that no longer work. None of them is given out meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +62,25 @@ class Session:
         self._keeper = Keeper()
         self._binding = (_UNKNOWN, "")
         self._closed = False
+        self._forget_at = 0.0
 
     @property
     def binding(self) -> str:
         """Whose map was read last, for messages."""
         return self._binding[0]
 
-    def look_up(self, kind: str, wanted: str) -> Found | None:
+    def look_up(self, kind: str, wanted: object) -> Found | None:
         """Return a bound secret, or None for an id for which Airflow may ask its next source.
 
+        The id is whatever a DAG's author wrote there; one that is no text is the text of it.
         LookupRefused in every other case; each access leaves one audit line and its metrics.
         """
-        access = _Access(kind, wanted)
+        access = _Access(kind, str(wanted))
         outcome: str = Reason.INTERNAL_ERROR
         try:
             binding_map = self._map.current()
             self._binding = (binding_map.binding, binding_map.environment)
-            access.secret = binding_map.secrets.get((kind, wanted))
+            access.secret = binding_map.secrets.get((kind, access.id))
             if access.secret is None:
                 _check_granted(binding_map, access)
                 outcome = Reason.NOT_BOUND
@@ -155,9 +159,12 @@ class Session:
         """Keep a static value for the map's time, and leased credentials for as long as they work: each is a user."""
         seconds = math.inf if reading.lease else cache_ttl
         with self._lock:
-            self._kept = {key: kept for key, kept in self._kept.items() if _works(*kept)}
+            now = time.monotonic()
+            if now >= self._forget_at:  # at each read it would grow with the square of the secrets
+                self._kept = {key: kept for key, kept in self._kept.items() if _works(*kept)}
+                self._forget_at = now + _FORGET_EVERY
             if not self._closed:
-                self._kept[secret] = (time.monotonic() + seconds, reading)
+                self._kept[secret] = (now + seconds, reading)
 
     def _written(self, access: _Access, outcome: str, wrong: str) -> None:
         secret, reader, reading = access.secret, access.reader, access.reading

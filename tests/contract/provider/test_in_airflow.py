@@ -344,6 +344,39 @@ print("the same")
     assert "the same" in done.stdout.splitlines(), done.stderr
 
 
+HOSTILE_IDS = """
+import asyncio, sys
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+from airflow_airwarden.backend import AirwardenBackend
+open_, closed = (AirwardenBackend(map_path=path) for path in sys.argv[1:])
+for each in (open_, closed):
+    each._set_connection_class(Connection)
+denied = 0
+for wanted in ("a/b", "..", "../warehouse", "it's \\"\\n", "", "x" * 10_000, None, 5, ["warehouse"]):
+    asked = [lambda backend, how=how: getattr(backend, how)(wanted) for how in ("get_variable", "get_config")]
+    asked += [lambda backend: backend.get_connection(wanted), lambda backend: backend.get_conn_value(wanted)]
+    asked += [lambda backend: asyncio.run(backend.aget_connection(wanted))]
+    for ask in asked:
+        assert ask(open_) is None
+        try:
+            ask(closed)
+        except AirflowSecretsBackendAccessDenied as refusal:
+            assert "NotBound" in str(refusal) and str(refusal).isprintable(), str(refusal)
+            denied += 1
+print("denied:", denied)
+"""
+
+
+def test_hostile_ids_fail_closed_and_ask_no_store(airflow: AirflowEnvironment, bound: Bound, home: Path) -> None:
+    mark = bound.plane.vault.audit.mark()
+    for name, unbound in (("open", "FallThrough"), ("closed", "Refuse")):
+        (home / name).write_bytes(bound.map_path(unboundIDs=unbound).read_bytes())
+    done = airflow.run(home, "-c", HOSTILE_IDS, str(home / "open"), str(home / "closed"))
+    assert "denied: 45" in done.stdout.splitlines(), done.stderr
+    assert bound.requests(mark) == []
+
+
 SCHEMA = """
 import json, sys
 from importlib.resources import files

@@ -86,6 +86,41 @@ def test_an_id_that_is_bound_and_not_given_is_refused_whatever_becomes_of_unboun
     assert (line["outcome"], line["id"]) == ("NotGranted", "ledger")
 
 
+@pytest.mark.parametrize("wanted", ["a/b", "..", "../warehouse", "it's \"\n", "", "x" * 10_000, "\u202e", None, 5])
+def test_an_id_that_no_binding_can_hold_is_refused_in_one_printable_line(
+    opening: Opening, caplog: pytest.LogCaptureFixture, wanted: Any
+) -> None:
+    caplog.set_level(logging.INFO)
+    session, reader = opening(unboundIDs="Refuse")
+    with pytest.raises(LookupRefused) as refused:
+        session.look_up("Connection", wanted)
+    assert refused.value.reason is Reason.NOT_BOUND
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1000
+    [line] = audit_lines(caplog)
+    assert (line["outcome"], reader.reads) == ("NotBound", [])
+
+
+def test_thousands_of_secrets_are_read_once_each_and_what_is_kept_is_seldom_gone_through(opening: Opening) -> None:
+    asked: list[None] = []
+
+    def still_good() -> float:
+        asked.append(None)
+        return time.monotonic() + 1000
+
+    count = 5000
+    items = [{**WAREHOUSE, "id": f"c{number}", "key": f"many/{number}"} for number in range(count)]
+    values = {f"many/{number}": {"host": str(number)} for number in range(count)}
+    session, reader = opening(PlainReader(values, good_until=still_good), secrets=items, cacheTTLSeconds=3600)
+    for _ in range(2):
+        for number in range(count):
+            found = session.look_up("Connection", f"c{number}")
+            assert found is not None
+            assert found.reading.values == {"host": str(number)}
+    assert len(reader.reads) == count
+    assert len(asked) < 200 * count, "else each lookup would go through all that is kept"
+
+
 def test_a_second_lookup_is_answered_from_memory(opening: Opening) -> None:
     session, reader = opening()
     first, second = session.look_up("Connection", "warehouse"), session.look_up("Connection", "warehouse")
@@ -111,6 +146,19 @@ def test_nothing_is_kept_longer_than_it_works(opening: Opening) -> None:
     ends[0] = time.monotonic()
     session.look_up("Connection", "warehouse")
     assert reader.reads == [PLACE, PLACE]
+
+
+def test_what_no_longer_works_leaves_the_memory_with_a_later_read(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = PlainReader({PLACE: {"value": CANARY}, "other": {"value": "v"}})
+    items = [WAREHOUSE, {**WAREHOUSE, "id": "other", "key": "other"}]
+    session, _ = opening(reader, secrets=items, cacheTTLSeconds=0)
+    session.look_up("Connection", "warehouse")
+    assert CANARY in str([reading.values for _, reading in session._kept.values()])
+    monkeypatch.setattr(session, "_forget_at", 0.0)  # a second later
+    session.look_up("Connection", "other")
+    assert CANARY not in str([reading.values for _, reading in session._kept.values()])
 
 
 def test_leased_credentials_are_kept_beyond_the_maps_time(opening: Opening) -> None:
