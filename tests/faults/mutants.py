@@ -10,6 +10,7 @@ from __future__ import annotations
 from faults.mutant import Mutant
 from faults.mutants_admission import ADMITTING
 from faults.mutants_bound import BOUND_ROTATIONS
+from faults.mutants_doors import DOORS
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
@@ -34,4 +35,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *READING,
     *IMPORTING,
     *ADMITTING,
+    *DOORS,
 )
