@@ -4,7 +4,7 @@ Runs, shows one table, and writes the result, the chart and the measured parts o
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -28,6 +28,8 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter a flag, as typer reads them
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under 3 minutes.")] = False,
     huge: Annotated[bool, typer.Option("--huge", help="Only the 10,000 bindings.")] = False,
     soak: Annotated[bool, typer.Option("--soak", help="Only the long run.")] = False,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Only tasks, beside Airflow's own VaultBackend.")] = False,
+    task_count: Annotated[int, typer.Option(min=2, help="How many.")] = 100,
     soak_minutes: Annotated[float, typer.Option(min=0.2, help="How long the long run is.")] = 30.0,
     only: Annotated[list[str] | None, typer.Option(help="Only scenarios whose name holds this word.")] = None,
     output: Annotated[Path, typer.Option(help="File of the result. Chart and page follow the usual one.")] = LATEST,
@@ -46,7 +48,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter a flag, as typer reads them
             first, second = (commits.measure(each) for each in compare_commits)
             _OUT.print(comparison(first, second, compare_commits))
             return
-        finished = _run(quick, huge, soak, soak_minutes, tuple(only or ()))
+        finished = _run(_Wanted(quick, huge, soak, tasks), soak_minutes, task_count, tuple(only or ()))
         _keep(finished.result, output)
     except (BenchmarkError, PlaneError) as error:
         Console(stderr=True).print(f"bench: {error}", markup=False, highlight=False)
@@ -54,16 +56,27 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter a flag, as typer reads them
     raise typer.Exit(1 if finished.failures else 0)
 
 
-def _run(quick: bool, huge: bool, soak: bool, minutes: float, words: tuple[str, ...]) -> Finished:
-    sizes = QUICK if quick else FULL
-    if sum((quick, huge, soak)) > 1:
-        raise BenchmarkError("--quick, --huge and --soak are runs of their own: give one of them")
-    if huge:
+class _Wanted(NamedTuple):
+    """Which kind of run; at most one of them."""
+
+    quick: bool
+    huge: bool
+    soak: bool
+    tasks: bool
+
+
+def _run(wanted_kind: _Wanted, minutes: float, count: int, words: tuple[str, ...]) -> Finished:
+    sizes = QUICK if wanted_kind.quick else FULL
+    if sum(wanted_kind) > 1:
+        raise BenchmarkError("--quick, --huge, --soak and --tasks are runs of their own: give one of them")
+    if wanted_kind.huge:
         kind, groups = Kind("huge", words=words), plan.huge()
-    elif soak:
+    elif wanted_kind.tasks:
+        kind, groups = Kind("tasks", words=words), plan.tasks(count)
+    elif wanted_kind.soak:
         kind, groups = Kind("soak", words=words), plan.soak(minutes)
     else:
-        kind, groups = Kind("quick" if quick else "full", sizes, words), plan.usual(sizes)
+        kind, groups = Kind("quick" if wanted_kind.quick else "full", sizes, words), plan.usual(sizes)
     wanted = plan.chosen(groups, words)
     if not wanted:
         raise BenchmarkError(f"no scenario has {' or '.join(words)} in its name")

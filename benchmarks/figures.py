@@ -102,5 +102,19 @@ FIGURES: Final = (
         "bindings deleted, from the first DELETE to the last one gone",
         timed=True,
     ),
+    Figure("task_logins", "requests", Better.LOWER, "logins to Vault of a task's process", 1),
+    Figure("task_requests_unbound", "requests", Better.LOWER, "requests of a task for ids that are not bound", 0),
+    Figure(
+        "task_requests_per_id",
+        "requests",
+        Better.LOWER,
+        "requests of a task for one bound id, however often it asks",
+        1,
+    ),
+    Figure("task_lookup_ms_p50", "ms", Better.LOWER, "a lookup in a task, half of them within", timed=True),
+    Figure("task_lookup_ms_p99", "ms", Better.LOWER, "a lookup in a task, 99 % of them within", timed=True),
+    Figure(
+        "task_import_ms", "ms", Better.LOWER, "what the backend adds to the start of each Airflow process", timed=True
+    ),
 )
 KEYS: Final = tuple(each.key for each in FIGURES)

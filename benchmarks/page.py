@@ -119,6 +119,24 @@ def memory(found: list[dict[str, Any]]) -> tuple[float | None, float | None]:
     return base, 1024 * (last["rss_mb"] - base) / last["bindings"]
 
 
+def tasks(result: Result) -> str:
+    """Return the tasks' table, side by side."""
+    found = result.scenarios.get("tasks")
+    if found is None:
+        return f"{_NOT_RUN}\n"
+    ours, theirs = found["airwarden"], found["vaultbackend"]
+    lines = [
+        f"{shown(found['tasks'])} tasks with {found['lookups']} lookups: bound, again, not bound, bound, not bound.",
+        "",
+        "| | AirwardenBackend | VaultBackend | ratio |",
+        "|---|---:|---:|---:|",
+    ]
+    for key, what in _TASKS.items():
+        cells = (what, shown(ours[key]), shown(theirs[key]), shown(ratio(theirs[key], ours[key])))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _unit(unit: str) -> str:
     return {"1/s": "a second", "times": "times", "requests": "", "PATCHes": ""}.get(unit, unit)
 
@@ -200,10 +218,21 @@ _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "hostile": _hostile,
     "soak": _soak,
 }
+_TASKS: Final = {
+    "requests": "requests to Vault in all, with logins and the ends of logins",
+    "logins": "logins",
+    "reads": "reads",
+    "requests_unbound": "reads of ids that are not bound",
+    "lookup_ms_p50": "a lookup, p50, ms",
+    "lookup_ms_p99": "a lookup, p99, ms",
+    "first_ms_p50": "the first lookup of a task, with its login, p50, ms",
+    "import_ms": "added to the start of each Airflow process, ms",
+}
 _PARTS: Final[dict[str, Callable[[Result], str]]] = {
     "where": where,
     "budgets": budgets,
     "growth": curves,
     "more": more,
+    "tasks": tasks,
     "capacity": capacity,
 }

@@ -17,13 +17,14 @@ from benchmarks.scenarios.paced import Paced
 from benchmarks.scenarios.restart import Restart
 from benchmarks.scenarios.soak import Soak
 from benchmarks.scenarios.steady import Steady
+from benchmarks.scenarios.tasks import Tasks
 from benchmarks.sizes import HUGE, Sizes
 
 Group = tuple[Scenario, ...]
 
 
 def usual(sizes: Sizes) -> tuple[Group, ...]:
-    """Return everything but the huge run and the soak. Each large number of new bindings gets a fresh plane."""
+    """Return everything but the runs apart. Each large number of new bindings gets a fresh plane."""
     crowd = sizes.crowd
     few = New(sizes.steady_bindings) if sizes.steady_bindings in sizes.new else None
     alone = [New(count) for count in sizes.new if count != crowd and (few is None or count != few.count)]
@@ -48,6 +49,11 @@ def huge() -> tuple[Group, ...]:
 def soak(minutes: float) -> tuple[Group, ...]:
     """Return the long run."""
     return ((Soak(minutes),),)
+
+
+def tasks(count: int) -> tuple[Group, ...]:
+    """Return the run that has no operator in it."""
+    return ((Tasks(count),),)
 
 
 def chosen(groups: Sequence[Group], words: Sequence[str]) -> tuple[Group, ...]:

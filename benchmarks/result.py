@@ -15,8 +15,8 @@ from benchmarks.maths import rounded
 
 Json = dict[str, Any]
 _ABOUT: Final = ("commit", "date", "machine", "runs", "versions")
-_APART: Final = ("huge", "soak")
-_APART_KEYS: Final = frozenset(key for key in KEYS if key.endswith("_10000"))
+_APART: Final = ("huge", "soak", "tasks")
+_APART_KEYS: Final = frozenset(key for key in KEYS if key.endswith("_10000") or key.startswith("task_"))
 BUSY: Final = 10.0
 """Percent of the machine that other programs may use before times say little."""
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
@@ -73,7 +73,7 @@ class Result:
 
     @property
     def apart(self) -> bool:
-        """True for a run that stands beside the usual one: the largest number of bindings, or the long run."""
+        """True for a run that stands beside the usual one: most bindings, the long run, or the tasks."""
         return all(_apart(each) for each in self.about.get("runs") or ())
 
     def comes_from(self, other: "Result") -> bool:
