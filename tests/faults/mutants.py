@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from faults.mutant import Mutant
 from faults.mutants_admission import ADMITTING
+from faults.mutants_azure import ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_doors import DOORS
 from faults.mutants_fenced import FENCED_MUTANTS
@@ -36,4 +37,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *IMPORTING,
     *ADMITTING,
     *DOORS,
+    *ON_AZURE,
 )

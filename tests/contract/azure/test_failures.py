@@ -308,6 +308,17 @@ async def test_a_right_that_is_missing_is_not_taken_for_a_vault_that_is_gone(
     assert assigned(azure, store) == 1
 
 
+async def test_a_removal_that_is_forbidden_is_not_taken_for_done(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    wanted = bench.grant("airflow-a")
+    recorded = await create(bench, store, wanted)
+    azure.fail_next(403, "AuthorizationFailed", "no", method="DELETE", path="roleAssignments")
+    with pytest.raises(Forbidden):
+        await remove(bench, store, wanted.owner, recorded)
+    assert assigned(azure, store) == 1
+
+
 async def test_a_removal_under_a_lock_says_so_and_is_tried_again(
     azure: AzureStandIn, bench: Bench, store: AzureStore
 ) -> None:
