@@ -166,6 +166,7 @@ class Caller:
 
         Raises InvalidSettings when there is no token, or no usable CA bundle. The store is closed with the caller.
         """
+        vault_settings(backend)
         token = vault_token(self._environment, self._home)
         address = self.ways.vault_address
         if address is not None:

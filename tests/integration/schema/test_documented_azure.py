@@ -19,3 +19,14 @@ def test_the_documented_backend_is_admitted(plane: Plane) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     said = plane.kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-", stdin=text)
     assert "kv-airflow-prod" in said
+
+
+def test_the_overlay_gives_the_operator_a_token_for_entra_beside_its_other_one(plane: Plane) -> None:
+    rendered = plane.kubectl("kustomize", str(REPOSITORY / "manifests" / "overlays" / "azure"))
+    (deployment,) = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Deployment"]
+    (volume,) = deployment["spec"]["template"]["spec"]["volumes"]
+    tokens = {
+        each["serviceAccountToken"]["path"]: each["serviceAccountToken"]["audience"]
+        for each in volume["projected"]["sources"]
+    }
+    assert tokens == {"vault": "vault", "azure": "api://AzureADTokenExchange"}
