@@ -98,7 +98,9 @@ def fenced_tasks(vault: VaultBackend) -> KubernetesWorkloadLogin:
 def vault_settings(backend: AirflowSecretBackend) -> VaultBackend:
     """Return the backend's Vault settings. Raises InvalidSettings when it has none."""
     if backend.spec.vault is None:
-        raise InvalidSettings(f"backend {backend.metadata.name} is of type {backend.spec.type}: this is there for type Vault only")
+        raise InvalidSettings(
+            f"backend {backend.metadata.name} is of type {backend.spec.type}: this is there for type Vault only"
+        )
     return backend.spec.vault
 
 
