@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from plane.control_plane import ControlPlane, Plane
 from plane.postgres_server import PostgresServer
-from stand_ins.azure.stand_in import AzureStandIn
+
+if TYPE_CHECKING:
+    from stand_ins.azure.stand_in import AzureStandIn
 
 # No deadlines: a busy machine is no failure. A breakage need not be shown in its smallest form.
 settings.register_profile("airwarden", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -60,5 +63,8 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def azure() -> Iterator[AzureStandIn]:
     """Run a stand-in for Azure with one empty subscription. It starts in a tenth of a second: each test has its own."""
+    # Imported by whoever asks for it: it would cost every run of pytest a part of a second.
+    from stand_ins.azure.stand_in import AzureStandIn
+
     with AzureStandIn() as running:
         yield running
