@@ -17,6 +17,7 @@ from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, Unique, cel_text, rule, schema
 from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
+from airwarden.api.people import Group
 from airwarden.api.references import MAX_NAME
 from airwarden.api.rotating import Rotation, apart_rules, check_apart
 from airwarden.api.rotation_job import TemplateName
@@ -307,6 +308,8 @@ class BackendSpec(Model):
     """How hard the operator may press the store."""
     allow: Annotated[tuple[AllowRule, ...], Field(max_length=32), Unique(("name",))] = ()
     """The guardrails. What no rule admits is refused; without rules that is everything."""
+    groups: Annotated[tuple[Group, ...], Field(max_length=64), Unique(("provider", "value"))] = ()
+    """Groups that bindings may let read (people). Default: none."""
     adopt: AdoptPolicy = AdoptPolicy.NEVER
     """What becomes of an object without a mark under a binding's name.
 

@@ -56,7 +56,7 @@ class KubernetesLogin(Model):
     role: RoleName
     """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
     audience: OwnAudience = "vault"
-    """Audience of the projected token; the operator reads the token file of that name."""
+    """Audience of the projected token, and the name of its file."""
 
 
 class AppRoleLogin(Model):
@@ -78,7 +78,7 @@ class JWTLogin(Model):
     role: RoleName
     """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
     audience: OwnAudience = "vault"
-    """Audience of the projected token; the operator reads the token file of that name."""
+    """Audience of the projected token, and the name of its file."""
 
 
 class TokenFileLogin(Model):

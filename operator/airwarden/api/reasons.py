@@ -102,6 +102,16 @@ class Reason(Enum):
         "The vault's diagnostic setting could not be made, corrected or removed.",
         "The message says why. Bindings do not wait for it.",
     )
+    GROUP_NOT_ALLOWED = Explanation(
+        "GroupNotAllowed",
+        "The binding lets in a group that the backend does not list. What tasks read is not touched by it.",
+        "Have the platform team add the group to groups of the backend, or leave it out of people.",
+    )
+    PEOPLE_NOT_SUPPORTED = Explanation(
+        "PeopleNotSupported",
+        "The binding lets people in, and a backend of it cannot do that: so far key vaults alone can.",
+        "Leave people out, or make a binding of its own for the secrets that people read.",
+    )
     DRIFT_CORRECTED = Explanation(
         "DriftCorrected",
         "Something in the store or the cluster had been changed or removed by hand and was set right.",

@@ -40,8 +40,7 @@ MountName = Annotated[
     StringConstraints(max_length=128),
     matches(
         MOUNT,
-        "must be the path of a mount: segments of letters, digits and . _ - between single slashes, "
-        "none beginning with a dot, such as database or team/database",
+        "must be the path of a mount: letters, digits and . _ - between single slashes, none beginning with a dot",
     ),
 ]
 RoleName = Annotated[
@@ -143,8 +142,8 @@ FileName = Annotated[
     StringConstraints(max_length=253),
     matches(
         r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        "must be the name of a file in the operator's token directory: it must begin with a letter or digit, "
-        "and besides these hold only dots, underscores and dashes",
+        "must be the name of a file in the operator's token directory: a letter or digit, then also dots, underscores "
+        "and dashes",
     ),
 ]
 RoleID = Annotated[

@@ -28,4 +28,13 @@ def only_alone(part: Progress) -> bool:
 
 def of_secret(part: Progress, secret: Readable) -> Fault | None:
     """Return what is wrong with one secret where `only_alone` holds; None when it is none of those that failed."""
-    return next((fault for address, fault in sorted(troubles(part).items()) if part.opens.get(address) == secret), None)
+    found = troubles(part)
+    known = {each.operation.address for each in part.done} | set(
+        part.changes.present if part.changes is not None else ()
+    )
+    for address in sorted(each for each, opened in part.opens.items() if opened == secret):
+        if address in found:
+            return found[address]
+        if address not in known:
+            return Fault(Reason.PENDING, f"{address} is not written yet")
+    return None

@@ -16,6 +16,7 @@ from airwarden.domain.fence import Asked, Fence, confine
 from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, expired, judge
 from airwarden.domain.lifetime import Turn, ends, has_ended, session_at, soonest
 from airwarden.domain.owner import Owner
+from airwarden.domain.people import judge_people
 from airwarden.domain.progress import CLUSTER
 from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
 from airwarden.domain.sessions import SessionRange
@@ -65,6 +66,8 @@ class Plan:
     """How long logins last in each of the backends; None where the store ends none in time."""
     lags: Mapping[str, float] = field(default_factory=dict)
     """Seconds after which what was written acts, for those of the backends where that is not at once."""
+    complaints: tuple[tuple[Reason, str], ...] = ()
+    """What is refused of it beside secrets."""
     account_mode: AccountMode = AccountMode.MANAGED
     """Whose the account is: an External one is only looked at."""
     mapping: DagMapping | None = None
@@ -137,6 +140,14 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
             grants[name] = replace(whole, session=session)
             # Where the store ends no session in time, nothing changes before the end.
             turns.append(turn if ranges.get(name) is not None else None)
+    people = judge_people(binding.spec.people, views, grants)
+    own_secrets = frozenset(_readable(each) for each in binding.spec.secrets)
+    grants = {
+        name: replace(each, people=people.groups[name], for_people=each.readable & own_secrets)
+        if people.groups.get(name)
+        else each
+        for name, each in grants.items()
+    }
     over = has_ended(around.now, request.not_after)
     if request.not_after is not None and not over:
         turns.append(Turn(request.not_after, tightens=True))
@@ -153,6 +164,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         sessions=ranges,
         lags={name: each.effect_lag for name, each in views.items() if each.effect_lag},
         account_mode=account.mode,
+        complaints=people.complaints,
         mapping=mapping_of(
             binding,
             around.environment if isinstance(around.environment, EnvironmentView) else None,

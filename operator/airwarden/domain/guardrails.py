@@ -38,6 +38,10 @@ class BackendView:
     """What a binding can hold there at all; None where nothing but the rules limits it."""
     effect_lag: float = 0.0
     """Seconds that the store may take to act on what it has acknowledged."""
+    takes_people: bool = False
+    """Whether the store can let groups of people in."""
+    groups: frozenset[tuple[str, str]] = frozenset()
+    """Provider and value of those that may be let in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -373,8 +373,9 @@ def _verdict(plan: Plan, parts: Mapping[str, Progress], secrets: Sequence[Secret
         first = refused[0]
         more = f" (and {len(refused) - 1} more: see status.secrets)" if len(refused) > 1 else ""
         return Verdict(False, first.reason, first.message + more, working=retrying)
-    if waiting:
-        return Verdict(False, waiting[0].reason, waiting[0].message, working=True)
+    if waiting or plan.complaints:
+        reason, said = (waiting[0].reason, waiting[0].message) if waiting else plan.complaints[0]
+        return Verdict(False, reason, said, working=bool(waiting))
     held = sum(each.state is SecretState.GRANTED for each in secrets)
     if held < len(secrets):
         message = f"suspended: {held} of {len(secrets)} secrets are held, the others are added when suspend is false"

@@ -52,6 +52,10 @@ class Grant:
     account: str
     readable: frozenset[Readable]
     session: Session
+    people: frozenset[str] = frozenset()
+    """Groups that may read as well, as the store knows them."""
+    for_people: frozenset[Readable] = frozenset()
+    """What those may read."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -81,6 +81,8 @@ class Store(Protocol):
     """How long the store itself lets a login last; None where it ends none in time."""
     alone: frozenset[str]
     """Kinds of which each object stands by itself: one that cannot be written keeps no other from being written."""
+    takes_people: bool
+    """Whether groups of people can be let in."""
     effect_lag: float
     """Seconds that the store may take to act on what it has acknowledged; 0 where the next request is judged by it."""
     fence: Fence | None

@@ -78,6 +78,8 @@ class Runtime:
             grammar=self.store.grammar,
             sessions=self.store.sessions,
             effect_lag=self.store.effect_lag,
+            takes_people=self.store.takes_people,
+            groups=frozenset((each.provider, each.value) for each in self.backend.spec.groups),
             deleting=self.backend.metadata.deletion_timestamp is not None,
             fence=fence.of_store(status.store.id) if fence is not None and status is not None else fence,
         )

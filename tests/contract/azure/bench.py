@@ -123,10 +123,16 @@ class Bench:
         """Remember what an answer said of a limit."""
         self.limits[backend, limit] = left
 
-    def grant(self, *keys: str, binding: str = "billing", account: str = "billing") -> Grant:
-        """Return what a binding may read."""
+    def grant(
+        self, *keys: str, binding: str = "billing", account: str = "billing", people: tuple[str, ...] = ()
+    ) -> Grant:
+        """Return what a binding may read, and groups with it."""
         owner = Owner(self.cluster, "team", binding, self.name, account=account)
-        return Grant(self.name, owner, account, frozenset(StaticSecret(each) for each in keys), Session(3600, 3600))
+        readable = frozenset(StaticSecret(each) for each in keys)
+        session = Session(3600, 3600)
+        return Grant(
+            self.name, owner, account, readable, session, frozenset(people), readable if people else frozenset()
+        )
 
 
 async def changes(

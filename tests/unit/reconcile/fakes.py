@@ -72,6 +72,7 @@ class FakeStore:
     sessions: SessionRange | None = PER_BINDING
     alone: frozenset[str] = frozenset()
     effect_lag = 0.0
+    takes_people = False
     fence: Fence | None = None
 
     def __init__(self, name: str, journal: Journal, api: FakeApi) -> None:

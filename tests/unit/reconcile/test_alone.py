@@ -141,6 +141,7 @@ async def test_an_object_of_somebody_else_fails_its_own_secret_and_no_other(benc
     assert states(bench) == {"id0": ("Failed", "NotOwned"), "id1": ("Granted", "")}
     assert "somebody else made it" in bench.binding["status"]["secrets"][0]["message"]
     assert "a" not in store_of(bench).keys
+    assert "b" in store_of(bench).keys
 
 
 async def test_the_principal_stays_until_everything_that_names_it_is_gone(bench: Bench) -> None:

@@ -112,6 +112,7 @@ _CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
         f"{told} The id is that of an app registration: give the object id of its service principal, which the portal "
         "shows under enterprise applications"
     ),
+    "InvalidPrincipalId": lambda told: PrincipalInvalid(f"{told} Give the object id of the group, a GUID"),
     "RoleAssignmentUpdateNotPermitted": NameTaken,
     "HashConflictOnDifferentRoleAssignmentIds": NameTaken,
     "RoleAssignmentLimitExceeded": QuotaReached,

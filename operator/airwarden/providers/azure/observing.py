@@ -5,6 +5,7 @@ Called by `airwarden.providers.azure.store`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from airwarden.domain.identity import Expected, refuse_other_cluster
 from airwarden.domain.owner import Owner
@@ -12,10 +13,11 @@ from airwarden.domain.resources import Address, Claim, FieldValue, Observed
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.identities import Credential, Known
 from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_description, read_tags, tags
-from airwarden.providers.azure.naming import Target, scope_of
+from airwarden.providers.azure.naming import Target, scope_of, whom_of
 from airwarden.providers.azure.rows import Row
 
-ACCOUNT_TYPE = "ServicePrincipal"
+ACCOUNT_TYPE: Final = "ServicePrincipal"
+GROUP_TYPE: Final = "Group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,12 @@ def observed_credential(
 def assignment_fields(place: Place, principal: str, kind: str, mark: str) -> dict[str, FieldValue]:
     """Return a role assignment as it should be; ``principal`` is what `Principal.shown` says."""
     return {"principal": principal, "principalType": kind, "role": place.role, "description": mark, "stale": ()}
+
+
+def group_of(place: Place, target: Target, rows: Iterable[Row]) -> str:
+    """Return the group whose digits a target has, as far as something is assigned to it there; else nothing."""
+    here = rows_at(place, target, rows)
+    return next((each.principal for each in here if whom_of(each.principal) == target.whom), "")
 
 
 def rows_at(place: Place, target: Target, rows: Iterable[Row]) -> list[Row]:

@@ -37,9 +37,9 @@ from airwarden.providers.azure.checking import Checks
 from airwarden.providers.azure.connection import Connection, Place
 from airwarden.providers.azure.diagnostics import DiagnosticSetting
 from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, Known
-from airwarden.providers.azure.marks import description, read_description, read_tags
+from airwarden.providers.azure.marks import ACCOUNT, description, read_description, read_tags
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, Target
-from airwarden.providers.azure.observing import ACCOUNT_TYPE, Principal
+from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE, Principal
 from airwarden.providers.azure.rows import Row, name_of
 from airwarden.providers.azure.shared_list import FRESH
 from airwarden.providers.azure.task_access import task_access
@@ -71,6 +71,7 @@ class AzureStore:
     alone: frozenset[str] = frozenset({ASSIGNMENT})
     effect_lag: float = 600.0
     """Azure's own word for how long a role assignment may take."""
+    takes_people: bool = True
     fence: Fence | None = None
     grammar: KeyGrammar = naming.GRAMMAR
 
@@ -113,6 +114,11 @@ class AzureStore:
         for key in sorted(each.key for each in grant.readable if isinstance(each, StaticSecret)):
             opens = StaticSecret(key) if place.scope is Scope.SECRET else None
             found[naming.assignment_address(place, owner, key)] = (assigned, opens)
+        for group in sorted(grant.people):
+            whom = naming.whom_of(group)
+            let_in = observing.assignment_fields(place, group, GROUP_TYPE, description(owner, uid, whom))
+            for key in sorted(each.key for each in grant.for_people if isinstance(each, StaticSecret)):
+                found[naming.assignment_address(place, owner, key, whom)] = (let_in, None)
         resources = tuple(Resource(address, fields, opens=opens) for address, (fields, opens) in found.items())
         if self._existing(owner) is not None:
             return resources
@@ -151,7 +157,9 @@ class AzureStore:
             for each in grant.readable
             if isinstance(each, StaticSecret) and naming.assignment_address(self.place, grant.owner, each.key) in held
         )
-        return replace(grant, readable=readable) if readable else None
+        let_in = grant.for_people & readable
+        people = frozenset(each for each in grant.people if self._lets_in(grant.owner, each, let_in) <= held)
+        return replace(grant, readable=readable, people=people, for_people=let_in) if readable else None
 
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
         """Return what Azure has at each of the owner's addresses, from lists that all bindings share.
@@ -236,6 +244,11 @@ class AzureStore:
 
     # One kind after the other.
 
+    def _lets_in(self, owner: Owner, group: str, secrets: frozenset[Readable]) -> frozenset[Address]:
+        whom = naming.whom_of(group)
+        keys = (each.key for each in secrets if isinstance(each, StaticSecret))
+        return frozenset(naming.assignment_address(self.place, owner, each, whom) for each in keys)
+
     def _existing(self, owner: Owner) -> str | None:
         return self.place.existing.get((owner.namespace, owner.account))
 
@@ -257,7 +270,11 @@ class AzureStore:
         target = naming.read_target(address)
         if target is None:
             raise ValueError(f"{address} is not the address of an assignment")
-        principal = Principal(self._identity_name(owner), identity.principal if identity is not None else "")
+        if target.whom == ACCOUNT:
+            principal = Principal(self._identity_name(owner), identity.principal if identity is not None else "")
+        else:
+            group = observing.group_of(self.place, target, rows)
+            principal = Principal(group, group)
         return observing.observed_assignment(address, owner, target, principal, rows, (self.place, self._expected))
 
     async def _apply_identity(self, operation: Operation) -> Written:

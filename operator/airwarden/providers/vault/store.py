@@ -74,6 +74,7 @@ class VaultStore:
     sessions: SessionRange | None = PER_BINDING
     alone: frozenset[str] = frozenset()
     effect_lag: float = 0.0
+    takes_people: bool = False
     fence: Fence | None = None
 
     def __init__(

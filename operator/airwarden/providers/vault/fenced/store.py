@@ -48,6 +48,7 @@ class FencedStore:
     sessions: SessionRange | None = None
     alone: frozenset[str] = frozenset()
     effect_lag: float = 0.0
+    takes_people: bool = False
 
     def __init__(
         self,
