@@ -16,6 +16,7 @@ STORE: Final = "tests/contract/azure/test_store.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
 LOGINS: Final = "tests/contract/azure/test_logins.py"
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
+PEOPLE: Final = "tests/unit/domain/test_people.py"
 SESSIONS: Final = "tests/unit/domain/test_sessions.py"
 
 ON_AZURE: tuple[Mutant, ...] = (
@@ -152,6 +153,20 @@ ON_AZURE: tuple[Mutant, ...] = (
         "            condition(place.role),\n",
         '            "",\n',
         (STORE,),
+    ),
+    Mutant(
+        "any group is let in",
+        "domain/people.py",
+        "if (provider, value) in view.groups)",
+        "if value)",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "people read what the environment gives all",
+        "domain/desired.py",
+        "for_people=each.readable & own_secrets)",
+        "for_people=each.readable)",
+        (PEOPLE,),
     ),
     Mutant(
         "the diagnostic setting stays behind the last binding",

@@ -18,7 +18,7 @@ from contract.azure import clients
 from contract.azure.bench import ISSUER, VAULT, Bench, addressed, changes, create, remove, write
 from contract.azure.issuer import Issuer
 from stand_ins.azure.roles import SECRETS_OFFICER, SECRETS_USER
-from stand_ins.azure.stand_in import AzureStandIn
+from stand_ins.azure.stand_in import GROUP, AzureStandIn
 
 Opening = Callable[[AzureStore], AzureStore]
 
@@ -196,6 +196,22 @@ async def test_two_clusters_of_one_name_do_not_take_each_other_for_themselves(be
         await changes(second, wanted)
     assert await second.holdings() == frozenset()
     await second.close()
+
+
+async def test_nor_where_they_share_an_identity_that_carries_no_mark(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    azure.add_identity("id-billing")
+    identities = {
+        "subscriptionID": azure.subscription,
+        "resourceGroup": GROUP,
+        "existing": [{"namespace": "team", "serviceAccount": "billing", "name": "id-billing"}],
+    }
+    wanted = bench.grant("airflow-a")
+    await create(bench, opening(bench.open(identities=identities)), wanted)
+    bench.uid = "33333333-aaaa-bbbb-cccc-444444444444"
+    with pytest.raises(ClusterIDConflict, match="11111111-aaaa"):
+        await changes(opening(bench.open(identities=identities)), wanted)
 
 
 async def test_what_no_binding_has_any_more_is_found_and_can_be_removed(bench: Bench, store: AzureStore) -> None:

@@ -8,13 +8,13 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.reasons import Reason
 from airwarden.domain.desired import Plan, Surroundings, plan
 from airwarden.domain.resources import StaticSecret
-from unit.domain.making import NOW, binding, item, rule, view
+from unit.domain.making import NOW, binding, environment, environment_spec, item, rule, view
 
 GROUP = "3f0c0000-0000-0000-0000-000000000000"
 
 
-def letting_in(*values: str) -> AirflowSecretBinding:
-    made = binding(item("team/a"))
+def letting_in(*values: str, dags: dict[str, tuple[str, ...]] | None = None) -> AirflowSecretBinding:
+    made = binding(item("team/a"), dags=dags)
     people = [{"group": {"provider": "entra", "value": each}} for each in values]
     spec = {**made.spec.model_dump(by_alias=True, exclude_none=True), "people": people}
     return AirflowSecretBinding.model_validate({**made.model_dump(by_alias=True, exclude_none=True), "spec": spec})
@@ -46,6 +46,15 @@ def test_a_store_that_cannot_let_people_in_says_so() -> None:
     assert found.grants["vault"].people == frozenset()
     assert found.grants["vault"].readable == {StaticSecret("team/a")}
     assert [reason for reason, _ in found.complaints] == [Reason.PEOPLE_NOT_SUPPORTED]
+
+
+def test_what_the_environment_gives_all_bindings_is_not_theirs_to_pass_on() -> None:
+    declared = letting_in(GROUP, dags={"git": ("billing_*",)})
+    env = environment(declared, spec=environment_spec(item("airflow/smtp", "smtp")))
+    known = replace(view(rule(names=("team", "airflow"))), takes_people=True, groups=frozenset({("entra", GROUP)}))
+    found = plan(declared, Surroundings("c1", {"vault": known}, {}, environment=env, now=NOW))
+    assert found.grants["vault"].readable == {StaticSecret("team/a"), StaticSecret("airflow/smtp")}
+    assert found.grants["vault"].for_people == {StaticSecret("team/a")}
 
 
 def test_without_people_nothing_is_said() -> None:
