@@ -54,20 +54,20 @@ def executor_settings(option: Callable[[str], str | None], namespaces: frozenset
     def text(name: str, pattern: re.Pattern[str], what: str) -> str:
         value = (option(name) or "").strip()
         if not pattern.fullmatch(value):
-            wrong.append(f"{name} must be {what}")
+            wrong.append(f"[{SECTION}] {name} must be {what}")
         return value
 
     namespace, _, environment = text("environment", _NAMESPACED, "the environment's namespace/name").partition("/")
     bundles = tuple(each.strip() for each in (option("bundles") or "").split(",") if each.strip())
     if not bundles:
-        wrong.append("bundles must name at least one DAG bundle")
+        wrong.append(f"[{SECTION}] bundles must name at least one DAG bundle")
     unbound = Unprivileged(
         text("unbound_namespace", _NAMESPACE, "a namespace"),
         text("unbound_service_account", _ACCOUNT, "a service account"),
     )
     allow_image = (option("allow_image") or "").strip().lower()
     if allow_image not in _TRUE | _FALSE:
-        wrong.append("allow_image must be true or false")
+        wrong.append(f"[{SECTION}] allow_image must be true or false")
     if namespaces is None:
         wrong.append(
             "[kubernetes_executor] multi_namespace_mode must be on, with the namespaces of bindings in its list"
@@ -76,7 +76,7 @@ def executor_settings(option: Callable[[str], str | None], namespaces: frozenset
         wrong.append("[kubernetes_executor] multi_namespace_mode_namespace_list must hold unbound_namespace")
     if wrong:
         raise ExecutorSettingsInvalid(
-            f"AirwardenKubernetesExecutor cannot start: in [{SECTION}] {'; '.join(wrong)}. The operator renders these "
+            f"AirwardenKubernetesExecutor cannot start: {'; '.join(wrong)}. The operator renders these "
             "options into the ConfigMap airwarden.<environment>.scheduler: have the scheduler take it by envFrom. A "
             "team's executor has options of [kubernetes_executor] of its own"
         )

@@ -28,7 +28,10 @@ def override(name: str) -> Any:
     k8s = importlib.import_module("kubernetes.client.models")
     broken = k8s.V1Pod()
     broken.spec = Weird()
-    hostile = k8s.V1Pod(spec=k8s.V1PodSpec(containers=[k8s.V1Container(name="base")], service_account_name="other"))
+    hostile = k8s.V1Pod(
+        metadata=k8s.V1ObjectMeta(namespace="kube-system"),
+        spec=k8s.V1PodSpec(containers=[k8s.V1Container(name="base")], service_account_name="other"),
+    )
     return {
         "none": None,
         "hostile": {"pod_override": hostile, "pod_template_file": "/tmp/forged.yaml"},  # noqa: S108 - it is not there
@@ -81,7 +84,10 @@ def act(executor: Any, step: dict[str, Any]) -> dict[str, Any]:
     elif step["do"] == "sync":
         executor.sync()
     elif step["do"] == "command":
-        executor.execute_async(("x", "y", "z", 1, -1), ["airflow", "tasks", "run"])
+        executor.execute_async(task(step).ti.key, ["airflow", "tasks", "run"])
+    elif step["do"] == "find":
+        forged = task(step).ti.model_copy(update={"executor_config": override("hostile")})
+        return {"namespace": executor._get_pod_namespace(forged)}  # noqa: SLF001 - what a task's log is read by
     identity = executor._identities.of(step["bundle"], step["dag"])  # noqa: SLF001 - nobody else asks
     events = [[str(state), str(info or "")] for state, info in executor.get_event_buffer().values()]
     return {"events": events, "identity": type(identity).__name__, "digest": identity.digest}
@@ -97,7 +103,8 @@ def main() -> None:
         for line in sys.stdin:
             print(ANSWER + json.dumps(act(executor, json.loads(line))), flush=True)
     finally:
-        executor.kube_scheduler.kube_watchers.clear()  # they end with this process
+        for each in executor.kube_scheduler.kube_watchers.values():
+            each.kill()  # asked to end, they take 20 s
         executor.end()
 
 

@@ -24,7 +24,7 @@ from plane.json_client import Json
 from plane.waiting import wait_for
 
 ENVIRONMENT, BUNDLE, ACCOUNT = "executor-env/main", "billing-git", "airflow-scheduler"
-PODS: Final = "executor-pods"
+PODS, MORE_PODS = "executor-pods", "executor-more"
 MAP: Final = map_name("main", BUNDLE)
 SOON: Final = 60.0
 _ANSWER: Final = "answer: "
@@ -51,14 +51,15 @@ class Cluster:
 
     def prepare(self) -> None:
         """Make namespaces, accounts and rights."""
-        for each in ("executor-env", PODS):
+        for each in ("executor-env", PODS, MORE_PODS):
             self.plane.create_namespace(each)
         self.plane.api.create_service_account("executor-env", ACCOUNT)
         for each in ("billing", "unbound"):
             self.plane.api.create_service_account(PODS, each)
         self._permit("executor-env", {"resources": ["configmaps"], "resourceNames": [MAP], "verbs": ["list", "watch"]})
         verbs = ["create", "get", "list", "watch", "patch", "delete"]
-        self._permit(PODS, {"resources": ["pods"], "verbs": verbs})
+        for each in (PODS, MORE_PODS):
+            self._permit(each, {"resources": ["pods"], "verbs": verbs})
 
     def write_map(self, text: str) -> None:
         """Write the DAG map as the operator does."""
@@ -104,7 +105,7 @@ class DrivenExecutor:
         (self.home / "template.yaml").write_text(
             json.dumps({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "base", "image": "any"}]}})
         )
-        self._log = self.home / "executor.log"
+        self._log, self._said = self.home / "executor.log", list[str]()
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [str(self.airflow.python), str(TOOLS / "airflow" / "drive_executor.py")],
@@ -140,6 +141,7 @@ class DrivenExecutor:
             if line.startswith(_ANSWER):
                 answer: Json = json.loads(line.removeprefix(_ANSWER))
                 return answer
+            self._said.append(line)
         raise PlaneError(f"the executor ended with {process.wait()}\n{self.log()[-4000:]}")
 
     def wait_for(self, identity: str, dag: str = "billing") -> None:
@@ -148,7 +150,7 @@ class DrivenExecutor:
 
     def log(self) -> str:
         """Return what it said."""
-        return self._log.read_text()
+        return "".join(self._said) + self._log.read_text()
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -164,7 +166,7 @@ class DrivenExecutor:
             ),
             "AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(self.home / "template.yaml"),
             "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "True",
-            "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST": PODS,
+            "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST": f"{MORE_PODS},{PODS}",
             "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_PODS_CREATION_BATCH_SIZE": "8",
             "AIRFLOW__AIRWARDEN__ENVIRONMENT": ENVIRONMENT,
             "AIRFLOW__AIRWARDEN__BUNDLES": BUNDLE,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.provider.airflow_task import AirflowEnvironment
-from contract.provider.executor_drive import ACCOUNT, PODS, SOON, Cluster, DrivenExecutor, accounts, map_text
+from contract.provider.executor_drive import ACCOUNT, MORE_PODS, PODS, SOON, Cluster, DrivenExecutor, accounts, map_text
 from plane.control_plane import Plane
 from plane.errors import PlaneError
 from plane.waiting import wait_for
@@ -90,7 +90,15 @@ def test_a_bound_task_is_queued_without_a_pod_and_then_has_its_own(executor: Dri
     assert cluster.pods() == []
     assert executor.step("sync")["events"] == []
     assert accounts(cluster.pods()) == ["billing"]
-    assert "leaves out pod_template_file, pod_override.spec.serviceAccountName" in executor.log()
+    left_out = "pod_template_file, pod_override.metadata.namespace, pod_override.spec.serviceAccountName"
+    assert f"leaves out {left_out}" in executor.log()
+
+
+def test_a_tasks_log_is_looked_for_where_its_pod_is_whatever_its_author_says(executor: DrivenExecutor) -> None:
+    executor.step("queue", override="hostile")
+    executor.step("sync")
+    assert executor.step("find")["namespace"] == PODS
+    assert executor.step("find", "another")["namespace"] in {PODS, MORE_PODS}
 
 
 def test_a_task_that_was_queued_before_its_binding_was_removed_has_no_pod(
@@ -173,8 +181,11 @@ def test_a_task_costs_one_request_to_the_api_server(executor: DrivenExecutor, cl
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"AIRFLOW__AIRWARDEN__ENVIRONMENT": ""}, "environment must be the environment's namespace/name"),
-        ({"AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "False"}, "multi_namespace_mode must be on"),
+        ({"AIRFLOW__AIRWARDEN__ENVIRONMENT": ""}, "[airwarden] environment must be the environment's namespace/name"),
+        (
+            {"AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "False"},
+            "[kubernetes_executor] multi_namespace_mode must be on",
+        ),
     ],
 )
 def test_the_scheduler_does_not_start_without_what_the_operator_renders(
@@ -182,7 +193,7 @@ def test_the_scheduler_does_not_start_without_what_the_operator_renders(
 ) -> None:
     with DrivenExecutor(airflow, cluster, tmp_path, settings) as stopped, pytest.raises(PlaneError) as ended:
         stopped.step("look")
-    assert f"AirwardenKubernetesExecutor cannot start: in [airwarden] {said}" in str(ended.value)
+    assert f"AirwardenKubernetesExecutor cannot start: {said}" in str(ended.value)
 
 
 @pytest.mark.parametrize(("version", "taken"), [("10.24.9", False), ("10.25.0", True), ("10.26.0", False)])
