@@ -40,7 +40,7 @@ BUNDLES: Final = (
 EXECUTOR: Final = "airflow_airwarden.executor.AirwardenKubernetesExecutor"
 EXECUTORS: Final = f"{EXECUTOR};red={EXECUTOR};blue=LocalExecutor,second:{EXECUTOR}"
 """The default one, a team's own, and the second one of another team, all in one scheduler."""
-SOON: Final = 60.0
+SOON: Final = 180.0
 
 
 @dataclass(frozen=True)

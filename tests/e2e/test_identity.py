@@ -7,6 +7,7 @@ What counts is what the API server's audit log says of the pod's creation, and V
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,9 @@ from plane.kubelet import Kubelet
 from plane.postgres_server import PostgresServer
 from plane.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(900)  # the first run on a machine installs Airflow
+pytestmark = pytest.mark.timeout(1200)  # the first run on a machine installs Airflow
 
-DONE = 240.0
+DONE = 480.0
 """Seconds within which a run must be over, while all of them share the machine."""
 SCHEDULER = "system:serviceaccount:airflow:airflow-scheduler"
 VICTIMS = (
@@ -46,6 +47,7 @@ BINDINGS = (
     bound("literal"),
     bound("dynamic"),
     bound("deferred"),
+    bound("waiting"),
     bound("team", "red-git", "airflow-red"),
     bound("second", "blue-git"),
     *VICTIMS,
@@ -91,9 +93,13 @@ class Deployment:
         taken = [each for each in entries if each.path == "auth/kubernetes/login" and not each.error]
         return [(each.metadata["service_account_namespace"], each.metadata["service_account_name"]) for each in taken]
 
-    def run(self, dag_id: str) -> None:
+    def said(self, made: Sequence[Made]) -> str:
+        """Return the last words of pods."""
+        return "\n".join(self.kubelet.output(each.account[0], each.pod["metadata"]["name"])[-6000:] for each in made)
+
+    def run(self, dag_id: str, **conf: int) -> None:
         """Have a run begun, as a person does."""
-        self.servers.request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None})
+        self.servers.request("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
 
     def succeeded(self, dag_id: str) -> None:
         """Wait until the DAG's runs are over, and well."""
@@ -176,7 +182,7 @@ def test_a_pod_has_its_own_bindings_account_whatever_its_author_forges(deploymen
     for each in made:
         assert each.user == SCHEDULER
         _is_bound(each, binding, dag_id)
-    assert deployment.logins().count(own) == wanted.pods
+    assert deployment.logins().count(own) == wanted.pods, deployment.said(made)
     assert not {each for each in deployment.logins() if each[1] == "victim"}
 
 
@@ -231,3 +237,22 @@ def test_a_dag_that_no_binding_names_has_the_powerless_account(deployment: Deplo
     assert made.pod["metadata"]["labels"]["airwarden.dev/identity"] == "Unbound"
     assert not [each for each in made.pod["spec"]["volumes"] if each["name"].startswith("airwarden-")]
     assert ("airflow-prod", UNBOUND) not in deployment.logins()
+
+
+def test_a_scheduler_that_was_lost_leaves_its_pods_to_the_next(deployment: Deployment) -> None:
+    dag_id = "identity_waiting"
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.settimeout(DONE)
+        deployment.run(dag_id, port=door.getsockname()[1])
+        task, _ = door.accept()
+        with task:
+            deployment.servers.lose_scheduler()
+            (made,) = deployment.made(dag_id)
+            adopted = f"attempting to adopt pod {made.pod['metadata']['name']}"
+            wait_for("the pod is adopted", lambda: adopted in deployment.servers.log("scheduler"), DONE, 0.3)
+            task.sendall(b".")
+    deployment.succeeded(dag_id)
+    assert len(deployment.made(dag_id)) == 1
+    deployment.run("identity_rest")
+    wait_for("the next one makes pods", lambda: len(deployment.made("identity_rest")) == 2, DONE, 0.3)
+    assert {each.account for each in deployment.made("identity_rest")} == {("airflow-prod", "identity-rest")}

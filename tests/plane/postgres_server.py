@@ -60,11 +60,13 @@ class PostgresServer:
         """Host and port."""
         return f"127.0.0.1:{self.port}"
 
-    def connect(self, user: str = ADMIN, password: str | None = None) -> psycopg.Connection[tuple[object, ...]]:
+    def connect(
+        self, user: str = ADMIN, password: str | None = None, database: str = DATABASE
+    ) -> psycopg.Connection[tuple[object, ...]]:
         """Open a connection, as the superuser unless told otherwise. Raises psycopg.OperationalError."""
         secret = self.password if password is None else password
         return psycopg.connect(
-            host="127.0.0.1", port=self.port, dbname=DATABASE, user=user, password=secret, autocommit=True
+            host="127.0.0.1", port=self.port, dbname=database, user=user, password=secret, autocommit=True
         )
 
     def accepts(self, user: str, password: str) -> bool:

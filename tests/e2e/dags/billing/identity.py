@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +38,15 @@ def reads_twice() -> None:
         raise RuntimeError("the first try fails")
 
 
+@task(executor_config=CONFIG)
+def waits() -> None:
+    """Wait for a word at the port that the run's conf names."""
+    read()
+    port = get_current_context()["dag_run"].conf["port"]
+    with socket.create_connection(("127.0.0.1", port)) as door:
+        door.recv(1)
+
+
 class Defers(BaseOperator):
     """Reads before and after its trigger."""
 
@@ -70,3 +80,5 @@ with DAG("identity_deferred", schedule=None):
     Defers(task_id="defers", executor_config=CONFIG)
 with DAG("identity_unbound", schedule=None):
     reads()
+with DAG("identity_waiting", schedule=None):
+    waits()
