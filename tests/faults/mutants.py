@@ -12,6 +12,7 @@ from faults.mutants_admission import ADMITTING
 from faults.mutants_azure import ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_doors import DOORS
+from faults.mutants_executor import EXECUTING
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
@@ -38,4 +39,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ADMITTING,
     *DOORS,
     *ON_AZURE,
+    *EXECUTING,
 )
