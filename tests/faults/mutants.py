@@ -17,6 +17,7 @@ from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
 from faults.mutants_jobs import BY_JOB
+from faults.mutants_mapped import MAPPED
 from faults.mutants_outside import OUTSIDE
 from faults.mutants_provider import READING
 from faults.mutants_roles import ROLE_MUTANTS
@@ -40,4 +41,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *DOORS,
     *ON_AZURE,
     *EXECUTING,
+    *MAPPED,
 )

@@ -64,7 +64,7 @@ BOUND_ROTATIONS: tuple[Mutant, ...] = (
     Mutant(
         "rotations outlive their binding",
         "reconcile/bindings.py",
-        "return await self.rotations.remove(entry.key) if known is not None and known.uid == entry.uid else None",
+        "return await self.rotations.remove(entry.key) if self._is_newest(entry) else None",
         "return None",
         (BOUND,),
     ),

@@ -172,8 +172,8 @@ INSIDE: tuple[Mutant, ...] = (
     Mutant(
         "nothing is recorded before the first write",
         "reconcile/bindings.py",
-        "        if not new:\n            return binding",
-        "        if new or not new:\n            return binding",
+        "        if not new and not withdrawing:\n            return binding",
+        "        if new or not withdrawing:\n            return binding",
         (BINDINGS,),
     ),
     Mutant(

@@ -1,7 +1,7 @@
 """`airwarden access`: who may read what, from the live bindings and backends, decided by the operator's own code."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated, Final
@@ -25,6 +25,7 @@ from airwarden.commands.caller import (
     run,
 )
 from airwarden.commands.deciding import World, closed, opened
+from airwarden.commands.mapping import environments_of
 from airwarden.commands.showing import Output, OutputOption, say, show
 from airwarden.domain.desired import Decision, Held, Plan
 from airwarden.domain.errors import ClusterForbidden, InvalidSettings
@@ -114,7 +115,7 @@ async def answer(caller: Caller, *, question: Question, output: Output) -> int:
         )
     namespace = question.namespace or question.account.rpartition("/")[0]
     bindings = await caller.bindings(namespace)
-    world = await _world(caller, question.backend, namespace)
+    world = await _world(caller, question.backend, namespace, bindings.items)
     found = [line for binding in bindings.items for line in lines(binding, world) if question.asks_for(line)]
     found.sort(key=lambda line: (line.account, line.backend, line.key, line.id))
     await closed(world.backends.values())
@@ -122,11 +123,15 @@ async def answer(caller: Caller, *, question: Question, output: Output) -> int:
     return FOUND if bindings.unreadable or any(line.state == "unknown" for line in found) else FINE
 
 
-async def _world(caller: Caller, backend: str, namespace: str) -> World:
+async def _world(caller: Caller, backend: str, namespace: str, bindings: Sequence[AirflowSecretBinding]) -> World:
     backends = await caller.backends()
     if backend and backend not in {each.metadata.name for each in backends.items} | backends.unreadable.keys():
         raise InvalidSettings(f"there is no AirflowSecretBackend {backend}: correct --backend")
-    return World(caller.ways.cluster, opened(backends, caller.ways.cluster), await namespaces(caller, namespace))
+    environments = await environments_of(caller, bindings)
+    seen = await namespaces(caller, namespace)
+    for each in sorted({key[0] for key in environments} - seen.keys()):
+        seen |= await namespaces(caller, each)
+    return World(caller.ways.cluster, opened(backends, caller.ways.cluster), seen, environments)
 
 
 async def namespaces(caller: Caller, namespace: str) -> dict[str, Metadata]:
@@ -144,7 +149,7 @@ def lines(binding: AirflowSecretBinding, world: World) -> Iterator[Line]:
     """Yield what a binding's account may read, or may still read."""
     decided = world.decide(binding)
     kept = _kept(binding, world, decided)
-    for item, decision in zip(binding.spec.secrets, decided.decisions, strict=True):
+    for item, decision in zip(world.items(binding), decided.decisions, strict=True):
         state = _state(binding, decision, kept)
         if state is None:
             continue

@@ -15,6 +15,7 @@ import typer
 
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.metadata import Metadata
+from airwarden.commands.access import namespaces
 from airwarden.commands.caller import (
     FINE,
     FOUND,
@@ -29,6 +30,8 @@ from airwarden.commands.caller import (
     fail,
     run,
 )
+from airwarden.commands.deciding import World
+from airwarden.commands.mapping import environments_of
 from airwarden.commands.showing import Yes, confirmed, say
 from airwarden.domain.desired import Held, Plan, Surroundings, plan
 from airwarden.domain.errors import InvalidSettings, NotOwned
@@ -118,8 +121,14 @@ async def _plan(caller: Caller, binding: AirflowSecretBinding, owner: Owner, run
     """Return what the guardrails give the binding: nothing else is taken over."""
     namespace = Metadata.model_validate((await caller.api.get(f"/api/v1/namespaces/{owner.namespace}"))["metadata"])
     views = {name: each.view() for name, each in runtimes.items()}
+    environments = await environments_of(caller, (binding,))
+    known = {owner.namespace: namespace}
+    for key in environments:
+        known |= await namespaces(caller, key[0])
+    environment = World(owner.cluster, runtimes, known, environments).environment(binding)
     wanted = plan(
-        binding, Surroundings(owner.cluster, views, namespace.labels, frozenset(runtimes), now=datetime.now(UTC))
+        binding,
+        Surroundings(owner.cluster, views, namespace.labels, frozenset(runtimes), environment, now=datetime.now(UTC)),
     )
     for each in wanted.decisions:
         if each.backend in runtimes and isinstance(each.verdict, Refused | Held):

@@ -11,12 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from airwarden.api.backend import AirflowSecretBackend
-from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.binding import AirflowSecretBinding, SecretItem
+from airwarden.api.environment import AirflowEnvironment
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
 from airwarden.commands.caller import Listing
 from airwarden.domain import record as records
-from airwarden.domain.desired import Held, Plan, Surroundings, plan
+from airwarden.domain.desired import Held, Plan, Surroundings, common_items, plan
+from airwarden.domain.environment.claims import Claimant, Key, decide
+from airwarden.domain.environment.mapping import EnvironmentView
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address
@@ -33,6 +36,10 @@ class World:
     cluster: str
     backends: Mapping[str, Runtime | Held]
     namespaces: Mapping[str, Metadata]
+    environments: Mapping[Key, AirflowEnvironment | Held] = field(default_factory=dict)
+    """Those that are there, as far as the caller may read them."""
+    others: tuple[AirflowSecretBinding, ...] = ()
+    """Bindings that may claim the same DAGs."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def decide(self, binding: AirflowSecretBinding) -> Plan:
@@ -48,9 +55,30 @@ class World:
                 },
                 namespace_labels=namespace.labels if namespace is not None else None,
                 recorded=frozenset(address.backend for address in recorded),
+                environment=self.environment(binding),
                 now=self.now,
             ),
         )
+
+    def environment(self, binding: AirflowSecretBinding) -> EnvironmentView | Held | None:
+        """Return the environment that the binding names, as the operator would see it."""
+        reference = binding.spec.environment_ref
+        found = self.environments.get((reference.namespace, reference.name)) if reference is not None else None
+        if found is None or isinstance(found, Held) or found.metadata.deletion_timestamp is not None:
+            return found if isinstance(found, Held) else None
+        key = (binding.metadata.namespace, binding.metadata.name)
+        asking = {key: Claimant.of(binding)}
+        for each in self.others:
+            if each.spec.environment_ref == reference and each.metadata.deletion_timestamp is None:
+                asking.setdefault((each.metadata.namespace, each.metadata.name), Claimant.of(each))
+        namespace = self.namespaces.get(found.metadata.namespace)
+        labels = namespace.labels if namespace is not None else None
+        verdict = decide(found.spec, asking.values())[key]
+        return EnvironmentView(found.metadata.namespace, found.metadata.name, found.spec, labels, verdict)
+
+    def items(self, binding: AirflowSecretBinding) -> tuple[SecretItem, ...]:
+        """Return the binding's secrets and those that its environment adds, in the order of the plan's decisions."""
+        return (*binding.spec.secrets, *common_items(binding, self.environment(binding)))
 
     def digests(self, decided: Plan, backend: str) -> Mapping[Address, str]:
         """Return the digest of everything that the binding should have in one backend."""

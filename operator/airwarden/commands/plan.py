@@ -1,5 +1,6 @@
 """`airwarden plan`: what a binding would be granted and what would be written for it, without writing anything."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ import typer
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.environment import AirflowEnvironment
+from airwarden.api.metadata import Metadata
 from airwarden.commands.access import namespaces
 from airwarden.commands.caller import (
     FINE,
@@ -25,10 +28,13 @@ from airwarden.commands.caller import (
     run,
 )
 from airwarden.commands.deciding import World, closed, opened
+from airwarden.commands.mapping import environments_of, map_write, planned_dags, rivals_of
 from airwarden.commands.planning import Planned, Write, account_write, planned, store_writes
 from airwarden.commands.planning_files import Declared, read_files
 from airwarden.commands.planning_showing import show
 from airwarden.commands.showing import Output, OutputOption
+from airwarden.domain.desired import Held
+from airwarden.domain.environment.claims import Key
 from airwarden.domain.errors import AirwardenError, InvalidSettings
 from airwarden.providers.ports import Store
 
@@ -63,7 +69,8 @@ def plan(  # noqa: PLR0913, PLR0917 - one parameter per option
     effect of a changed rule can be seen before it is applied. With a Vault token (VAULT_TOKEN, or what vault login
     left) policies and roles are shown as a difference from what the store has; without one, as they would be written.
 
-    With spec.rotation you also see the rotations that it makes.
+    With spec.rotation you also see the rotations that it makes; with environmentRef what becomes of its DAGs, what the
+    environment adds, and the map.
 
     Exit status: 0 everything would be granted, 1 something would be refused, 2 something could not be found out.
     """
@@ -94,22 +101,41 @@ async def _forecast(caller: Caller, binding: AirflowSecretBinding, declared: Dec
     if not live:
         binding = await _with_live_parts(caller, binding)
     here = binding.metadata.namespace
-    known = await namespaces(caller, here) | {each.name: each for each in declared.namespaces if each.name == here}
-    backends = await _backends(caller, binding, declared)
+    environments = await environments_of(caller, (binding,), declared.environments)
+    known: dict[str, Metadata] = {}
+    for each in {here, *(key[0] for key in environments)}:
+        known |= await namespaces(caller, each)
+    known |= {each.name: each for each in declared.namespaces}
+    named = _backends_of(binding) | _common_backends(binding, environments)
+    backends = await _backends(caller, named, declared)
     stores, unasked = await _stores(caller, backends)
-    world = World(caller.ways.cluster, opened(backends, caller.ways.cluster, stores), known)
+    rivals = await rivals_of(caller, binding)
+    others = (*declared.bindings, *(rivals or ()))
+    world = World(caller.ways.cluster, opened(backends, caller.ways.cluster, stores), known, environments, others)
     wanted = world.decide(binding)
     writes: list[Write] = [await account_write(caller.api, wanted, binding)]
-    for name in sorted(_backends_of(binding)):
+    for name in sorted(named):
         writes += await store_writes(name, world, wanted, binding, why_unasked=unasked.get(name, ""))
+    if (found := await map_write(caller.api, binding, wanted, world, stores_known=not unasked)) is not None:
+        writes.append(Write("cluster", *found))
     await closed(each for name, each in world.backends.items() if name not in stores)
-    return planned(binding, wanted, writes, world)
+    return planned(binding, wanted, writes, world, planned_dags(binding, wanted, all_known=rivals is not None))
 
 
 def _backends_of(binding: AirflowSecretBinding) -> frozenset[str]:
     named = {each.backend_ref.name for each in binding.spec.secrets}
     recorded = {each.backend for each in binding.status.targets} if binding.status is not None else set()
     return frozenset((named | recorded) - {""})
+
+
+def _common_backends(
+    binding: AirflowSecretBinding, environments: Mapping[Key, AirflowEnvironment | Held]
+) -> frozenset[str]:
+    reference = binding.spec.environment_ref
+    found = environments.get((reference.namespace, reference.name)) if reference is not None else None
+    if not isinstance(found, AirflowEnvironment):
+        return frozenset()
+    return frozenset(each.backend_ref.name for each in found.spec.common_secrets)
 
 
 async def _with_live_parts(caller: Caller, binding: AirflowSecretBinding) -> AirflowSecretBinding:
@@ -120,9 +146,8 @@ async def _with_live_parts(caller: Caller, binding: AirflowSecretBinding) -> Air
     return binding
 
 
-async def _backends(caller: Caller, binding: AirflowSecretBinding, declared: Declared) -> Listing[AirflowSecretBackend]:
-    """Return the backends that the binding names or has something in: from the files, else the live ones."""
-    named = _backends_of(binding)
+async def _backends(caller: Caller, named: frozenset[str], declared: Declared) -> Listing[AirflowSecretBackend]:
+    """Return the backends of these names: from the files, else the live ones."""
     given = {each.metadata.name: each for each in declared.backends}
     if named <= given.keys():
         return Listing(tuple(given[name] for name in sorted(named)))

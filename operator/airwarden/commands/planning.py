@@ -10,6 +10,7 @@ from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
 from airwarden.commands.access import key_of
 from airwarden.commands.deciding import World
+from airwarden.commands.mapping import PlannedDags
 from airwarden.domain import record as records
 from airwarden.domain.desired import Decision, Held, Plan
 from airwarden.domain.errors import (
@@ -83,6 +84,8 @@ class Planned:
     verdicts: tuple[Verdict, ...]
     writes: tuple[Write, ...]
     rotations: tuple[PlannedRotation, ...] = ()
+    dags: tuple[PlannedDags, ...] = ()
+    """What would become of the binding's claims, by bundle."""
 
     @property
     def refused(self) -> bool:
@@ -91,6 +94,7 @@ class Planned:
             any(each.verdict == "refused" for each in self.verdicts)
             or any(each.action == CONFLICT for each in self.writes)
             or any(each.verdict == "refused" for each in self.rotations)
+            or any(each.verdict == "refused" for each in self.dags)
         )
 
     @property
@@ -100,12 +104,19 @@ class Planned:
             any(each.verdict == UNKNOWN for each in self.verdicts)
             or any(each.action == UNKNOWN for each in self.writes)
             or any(each.verdict == UNKNOWN for each in self.rotations)
+            or any(each.verdict == UNKNOWN for each in self.dags)
         )
 
 
-def planned(binding: AirflowSecretBinding, wanted: Plan, writes: Iterable[Write], world: World) -> Planned:
+def planned(
+    binding: AirflowSecretBinding,
+    wanted: Plan,
+    writes: Iterable[Write],
+    world: World,
+    dags: tuple[PlannedDags, ...] = (),
+) -> Planned:
     """Return the forecast."""
-    pairs = zip(binding.spec.secrets, wanted.decisions, strict=True)
+    pairs = zip(world.items(binding), wanted.decisions, strict=True)
     verdicts = tuple(_verdict(key_of(item), decision, wanted) for item, decision in pairs)
     name = f"{binding.metadata.namespace}/{binding.metadata.name}"
     return Planned(
@@ -114,6 +125,7 @@ def planned(binding: AirflowSecretBinding, wanted: Plan, writes: Iterable[Write]
         verdicts,
         tuple(writes),
         planned_rotations(binding, world),
+        dags,
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.environment import AirflowEnvironment
 from airwarden.api.metadata import Metadata
 from airwarden.domain.errors import InvalidSettings
 from airwarden.reconcile.wording import complaints
@@ -25,6 +26,7 @@ class Declared:
     bindings: tuple[AirflowSecretBinding, ...] = ()
     backends: tuple[AirflowSecretBackend, ...] = ()
     namespaces: tuple[Metadata, ...] = ()
+    environments: tuple[AirflowEnvironment, ...] = ()
 
 
 def read_files(files: tuple[Path, ...], namespace: str) -> Declared:
@@ -33,7 +35,7 @@ def read_files(files: tuple[Path, ...], namespace: str) -> Declared:
     Raises InvalidSettings for a file that cannot be read, is not YAML, or holds an object against its schema.
     """
     bodies = [(file, body) for file in files for body in objects_in(file)]
-    bindings, backends, namespaces = [], [], []
+    bindings, backends, namespaces, environments = [], [], [], []
     for file, body in bodies:
         kind, metadata = body.get("kind"), body.get("metadata")
         named = dict(metadata) if isinstance(metadata, Mapping) else {}
@@ -47,11 +49,16 @@ def read_files(files: tuple[Path, ...], namespace: str) -> Declared:
                 backends.append(
                     AirflowSecretBackend.model_validate({"metadata": named, "spec": body.get("spec") or {}})
                 )
+            elif kind == "AirflowEnvironment":
+                named = {"namespace": namespace, **named}
+                environments.append(
+                    AirflowEnvironment.model_validate({"metadata": named, "spec": body.get("spec") or {}})
+                )
             elif kind == "Namespace":
                 namespaces.append(Metadata.model_validate(named))
         except ValidationError as error:
             raise InvalidSettings(f"{file}, {kind} {named.get('name', '')}: {complaints(error)}") from None
-    return Declared(tuple(bindings), tuple(backends), tuple(namespaces))
+    return Declared(tuple(bindings), tuple(backends), tuple(namespaces), tuple(environments))
 
 
 def objects_in(file: Path) -> Iterator[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from airwarden.commands.showing import Output, plain
 
 _COLUMNS = ("id", "backend", "key", "verdict", "rule", "session")
 _ROTATIONS = ("name", "secret", "key", "verdict", "rule")
+_DAGS = ("bundle", "ids", "verdict")
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -36,6 +37,10 @@ def lines(planned: Planned) -> list[Text]:
         found.append(Text())
         found += [Text(line) for line in plain(_ROTATIONS, [asdict(each) for each in planned.rotations])]
         found += [Text(f"{each.name}: {_clean(each.message)}") for each in planned.rotations if each.message]
+    if planned.dags:
+        found.append(Text())
+        found += [Text(line) for line in plain(_DAGS, [asdict(each) for each in planned.dags])]
+        found += [Text(f"{each.bundle}: {_clean(each.message)}") for each in planned.dags if each.message]
     found.append(Text())
     for each in planned.writes:
         found += _write(each)

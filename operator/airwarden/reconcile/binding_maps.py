@@ -81,6 +81,11 @@ def environment_of(cache: Cache, binding: AirflowSecretBinding) -> EnvironmentVi
     return EnvironmentView(reference.namespace, reference.name, declared.spec, labels, verdict)
 
 
+def name_of(binding: AirflowSecretBinding) -> str:
+    """Return the name of a binding's map."""
+    return binding_map.name_of(binding.metadata.name)
+
+
 class BindingMaps:
     """Reads, decides and writes the maps of bindings."""
 

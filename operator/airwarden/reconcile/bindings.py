@@ -22,7 +22,7 @@ from airwarden.domain import record as records
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, common_items, plan
 from airwarden.domain.diff import diff, leave
-from airwarden.domain.environment.mapping import Mapped
+from airwarden.domain.environment.mapping import EnvironmentView, Mapped
 from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
 from airwarden.domain.lifetime import Turn, soonest
 from airwarden.domain.owner import Owner
@@ -157,9 +157,11 @@ class BindingReconciler:
     async def _pass(self, binding: AirflowSecretBinding) -> Next:
         owner = Owner(self._tools.cluster, binding.metadata.namespace, binding.metadata.name)
         recorded = records.derived(records.recorded(binding.status), owner, binding.spec.service_account.name)
-        names = self._stores_of(binding) | {each.backend for each in recorded}
+        environment = environment_of(self._tools.cache, binding)
+        items = (*binding.spec.secrets, *common_items(binding, environment))
+        names = {item.backend_ref.name for item in items} | {each.backend for each in recorded}
         opened = await self._open(names - {CLUSTER})
-        wanted = plan(binding, self._surroundings(binding, opened, recorded))
+        wanted = plan(binding, self._surroundings(binding, opened, recorded, environment))
         account_id = records.recorded_id(binding.status, accounts.address(wanted.account))
         account, fault = await self._account_changes(wanted, recorded, account_id)
         wanted, account = parts.without_account(wanted, account)
@@ -178,6 +180,9 @@ class BindingReconciler:
         if account.fault is not None and account.fault.reason in _FOREIGN_ACCOUNT:
             stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
         written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
+        # Made anew: some stores can say how tasks log in only when they have been written.
+        given = binding_maps.given_of(wanted, opened, stores)
+        mine = binding_maps.decide(binding, wanted, seen, given, creating=account.fault is None)
         mine = await self._tools.maps.write(mine) if account.fault is None else mine
         progress = {CLUSTER: binding_maps.merged(account, mine), **{each.backend: each for each in written}}
         if (confirmed := parts.confirmed(standing, progress, opened)) or standing.confirmed:
@@ -194,7 +199,11 @@ class BindingReconciler:
         return {name: await self._tools.backends.open(name) for name in sorted(names)}
 
     def _surroundings(
-        self, binding: AirflowSecretBinding, opened: Opened, recorded: Mapping[Address, str]
+        self,
+        binding: AirflowSecretBinding,
+        opened: Opened,
+        recorded: Mapping[Address, str],
+        environment: EnvironmentView | Held | None = None,
     ) -> Surroundings:
         namespace = self._tools.cache.namespaces.get(binding.metadata.namespace)
         return Surroundings(
@@ -206,14 +215,9 @@ class BindingReconciler:
             },
             namespace_labels=namespace.labels if namespace is not None else None,
             recorded=frozenset(each.backend for each in recorded),
-            environment=environment_of(self._tools.cache, binding),
+            environment=environment,
             now=self._tools.clock(),
         )
-
-    def _stores_of(self, binding: AirflowSecretBinding) -> set[str]:
-        """Return the backends of the binding's own secrets and of those that its environment adds."""
-        common = common_items(binding, environment_of(self._tools.cache, binding))
-        return {item.backend_ref.name for item in (*binding.spec.secrets, *common)}
 
     async def _look(
         self,

@@ -66,7 +66,7 @@ class Engine:
         self._probes: dict[str, Probe] = {}
         self._probe_tools: ProbeTools | None = None
         self._stall = Stall(self._lanes, backends)
-        cache.environments.tell_of_bindings(self._wake)
+        cache.environments.tell_of_bindings(self._turned)
         metrics.watch(
             waiting=lambda: self._lanes.depth,
             ready=lambda: sum(each.ready for each in cache.bindings.values()),
@@ -257,6 +257,11 @@ class Engine:
             urgency = self._urgency(entry, first=False)
             if urgency is not Urgency.DRIFT:
                 self._submit(entry, urgency)
+
+    def _turned(self, keys: Iterable[Key]) -> None:
+        """Look again at bindings whose DAGs others give them or take from them; at first not all of them are known."""
+        if self._live:
+            self._wake(keys)
 
     def _urgency(self, entry: Entry, *, first: bool) -> Urgency:
         judged = self._judge.judge(entry, first=first)

@@ -5,7 +5,9 @@ and would otherwise keep its leases from ever being ended. Called by `airwarden.
 """
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.api.binding import DynamicKind
 from airwarden.api.database_role import DatabaseRole
+from airwarden.api.environment import AirflowEnvironment
 from airwarden.domain.guardrails import RotationRequest, may_read_role
 from airwarden.domain.rotation.targets import role_claim, uses_role
 from airwarden.providers.kubernetes.objects import ObjectWriter
@@ -37,20 +39,45 @@ class RoleUsers:
                 continue
             if uses_role(entry.load(), role.engine, role.name, admitting[namespace], near):
                 found.append(key)
-        return tuple(found)
+        views = self._surroundings.environments
+        common = {key for environment in self._common(role, near) for key in views.asking(environment)}
+        return tuple(sorted({*found, *common}))
 
     async def now(self, role: DatabaseRole, backend: str) -> tuple[Key, ...]:
         """Return those that the cluster has now: a list of all bindings. Raises what the API server's client raises."""
         near = same_store(backend, self._backends)
         admitting: dict[str, frozenset[str]] = {}
         found: list[Key] = []
+        common = self._common(role, near)
         async for body in self._writer.bindings():
             namespace = body["metadata"]["namespace"]
+            named = (body.get("spec") or {}).get("environmentRef") or {}
+            if (named.get("namespace"), named.get("name")) in common:
+                found.append((namespace, body["metadata"]["name"]))
+                continue
             if namespace not in admitting:
                 admitting[namespace] = self._admitting(role, namespace, near)
             if uses_role(body, role.engine, role.name, admitting[namespace], near):
                 found.append((namespace, body["metadata"]["name"]))
         return tuple(found)
+
+    def _common(self, role: DatabaseRole, near: frozenset[str]) -> frozenset[Key]:
+        """Return the environments that give leases of the role to every binding that names them."""
+        return frozenset(
+            key
+            for key, entry in self._surroundings.environments.known.items()
+            if entry.usable is not None and self._gives(entry.usable, role, near)
+        )
+
+    def _gives(self, environment: AirflowEnvironment, role: DatabaseRole, near: frozenset[str]) -> bool:
+        admitting = self._admitting(role, environment.metadata.namespace, near)
+        return any(
+            item.dynamic is not None
+            and (item.dynamic.engine, item.dynamic.role) == (role.engine, role.name)
+            and item.dynamic.kind is DynamicKind.DYNAMIC
+            and item.backend_ref.name in admitting
+            for item in environment.spec.common_secrets
+        )
 
     def _admitting(self, role: DatabaseRole, namespace: str, near: frozenset[str]) -> frozenset[str]:
         """Return the backends whose rules let the namespace read the role."""

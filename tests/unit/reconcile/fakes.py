@@ -18,6 +18,7 @@ from typing import Any
 from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AirflowSecretBinding
+from airwarden.api.reasons import Reason
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected
@@ -88,6 +89,8 @@ class FakeStore:
         """By step: observe, or action and kind, as in ``Delete Policy``."""
         self.warnings: tuple[str, ...] = ()
         self.ca_pem = ""
+        self.tells_when_written = False
+        """Whether how tasks log in is known only once something was written."""
         self.closed = False
         self.annotated: dict[str, str] = {}
         self._journal = journal
@@ -117,6 +120,8 @@ class FakeStore:
         return replace(grant, readable=readable, session=session) if readable else None
 
     def task_access(self, owner: Owner) -> TaskAccess:
+        if self.tells_when_written and not self.contents:
+            return TaskAccess({}, impossible=(Reason.PENDING, "not made yet"))
         login = {"role": owner.name_in_store, "tokenFile": f"/var/run/secrets/airwarden/{self.name}/token"}
         return TaskAccess({"type": "Vault", "addresses": ["https://vault.test:8200"], "login": login}, self.ca_pem)
 
@@ -356,11 +361,11 @@ class Bench:
         else:
             self.api.put(path, {"metadata": {"name": KEY[1], "namespace": KEY[0]}, "spec": wanted})
 
-    def declare_environment(self, *common: Mapping[str, Any], **spec: Any) -> None:
+    def declare_environment(self, *common: Mapping[str, Any], namespace: str = "airflow", **spec: Any) -> None:
         """Create the environment airflow/main, or edit its spec: it runs tasks in team, and gives it the bundle git."""
         before = self.environment_bodies.get("main", {"metadata": {"resourceVersion": "0"}})
         version = int(before["metadata"]["resourceVersion"]) + 1
-        metadata = {"name": "main", "namespace": "airflow", "uid": "uid-main", "generation": version}
+        metadata = {"name": "main", "namespace": namespace, "uid": "uid-main", "generation": version}
         wanted = {
             "workerNamespaces": ["team"],
             "bundles": [{"name": "git", "namespaces": ["team"]}],

@@ -10,8 +10,10 @@ import pytest
 from airflow_airwarden.map_file import parse_map
 from airwarden.domain.errors import ClusterFailed, Unreachable
 from airwarden.providers.kubernetes.objects import binding_path
+from airwarden.reconcile.queue import Urgency
 from unit.reconcile.fake_cluster import Killed
 from unit.reconcile.fakes import CLUSTER, KEY, Bench, backend_body
+from unit.reconcile.test_engine import Seat
 
 MAP: Final = "/api/v1/namespaces/team/configmaps/airwarden.billing.map"
 MAPS: Final = "/api/v1/namespaces/team/configmaps"
@@ -85,6 +87,13 @@ async def test_a_new_binding_s_map_is_recorded_before_and_written_after_account_
         "podCreator": "system:serviceaccount:airflow:airflow-scheduler",
         "dags": [{"bundle": "git", "ids": ["billing_*"]}],
     }
+
+
+async def test_a_store_that_tells_only_when_written_how_tasks_log_in_is_in_the_map_at_once(bench: Bench) -> None:
+    bench.store.tells_when_written = True
+    await bench.look()
+    assert bench.ready == ("True", "Ready")
+    assert [each["id"] for each in the_map(bench)["secrets"]] == ["id0"]
 
 
 async def test_a_second_look_reads_the_map_and_writes_nothing(settled: Bench) -> None:
@@ -439,3 +448,102 @@ async def test_wherever_a_life_breaks_off_the_next_process_ends_at_the_same(when
             await bench.settle()
         assert bench.api.objects == {}, f"killed {when} request {number}"
         assert bench.store.contents == {}, f"killed {when} request {number}"
+
+
+async def test_what_others_wrote_into_the_map_is_not_kept_while_a_store_is_unknown(settled: Bench) -> None:
+    body = the_map(settled)
+    body["stores"]["vault"]["addresses"] = ["https://elsewhere.test"]
+    settled.api.change(MAP, lambda found: found["data"].update({"binding.json": json.dumps(body)}))
+    settled.backends.forget("vault")
+    await settled.look()
+    assert refused(settled) == {"id0": "BackendNotFound"}
+    assert settled.identity() == ["billing_*"]
+
+
+async def test_the_map_of_a_binding_that_came_in_place_of_another_is_not_removed(settled: Bench) -> None:
+    path = binding_path(*KEY)
+    del settled.api.objects[path]
+    spec = {**CLAIMS, "serviceAccount": {"name": "other"}, "secrets": settled.model.model_dump()["spec"]["secrets"]}
+    settled.api.put(path, {"metadata": {"name": "billing", "namespace": "team", "uid": "uid-new"}, "spec": spec})
+    settled.declare("team/db", account="other", **CLAIMS)
+    await settled.look()
+    assert f"DELETE {ACCOUNTS}/billing" in settled.journal.kinds()
+    assert f"DELETE {MAP}" not in settled.journal.kinds()
+    assert MAP in settled.api.objects
+
+
+@pytest.fixture
+async def seat(settled: Bench) -> Seat:
+    """Return an engine that has looked at the mapped binding; what it looks at from now on is on record."""
+    made = Seat(settled)
+    made.engine.go_live()
+    made.hear()
+    await made.rest()
+    made.looks.clear()
+    return made
+
+
+async def test_a_rival_s_coming_and_going_is_looked_at_at_once(seat: Seat) -> None:
+    rival(seat.bench, "billing_daily")
+    await seat.rest()
+    assert [each for each in seat.looks if each[0] == KEY] == [(KEY, Urgency.REMOVAL)]
+    assert seat.bench.identity() is None
+    seat.looks.clear()
+    seat.bench.cache.forget_binding(("team", "rival"), "uid-rival")
+    await seat.rest()
+    assert [each for each in seat.looks if each[0] == KEY] == [(KEY, Urgency.CHANGE)]
+    assert seat.bench.identity() == ["billing_*"]
+
+
+async def test_a_binding_that_claims_other_dags_wakes_nobody(seat: Seat) -> None:
+    rival(seat.bench, "reporting")
+    await seat.rest()
+    assert seat.looks == []
+
+
+async def test_an_edit_of_the_environment_wakes_its_bindings_and_its_status_does_not(seat: Seat) -> None:
+    seat.bench.declare_environment()
+    await seat.rest()
+    assert seat.looks == []
+    seat.bench.declare_environment(reader={"cacheTTL": "5s"})
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.CHANGE)]
+    assert the_map(seat.bench)["cacheTTLSeconds"] == 5
+    seat.looks.clear()
+    seat.bench.remove_environment()
+    await seat.rest()
+    assert seat.looks == [(KEY, Urgency.REMOVAL)]
+
+
+async def test_before_everything_is_known_nobody_is_woken(settled: Bench) -> None:
+    seat = Seat(settled)
+    settled.watch()
+    rival(settled, "billing_daily")
+    await seat.rest()
+    assert seat.looks == []
+
+
+async def test_a_map_that_went_and_cannot_be_made_anew_takes_the_dags_out_of_force(settled: Bench) -> None:
+    del settled.api.objects[MAP]
+    settled.journal.fail_at, settled.journal.error = 3, ClusterFailed("no")
+    await settled.look()
+    assert settled.journal.lines[2] == f"POST {MAPS}"
+    assert (settled.ready, settled.targets["ConfigMap"]) == (("False", "ClusterUnavailable"), "Failed")
+    assert settled.identity() is None
+    settled.journal.error = None
+    await settled.look()
+    assert settled.identity() == ["billing_*"]
+
+
+async def test_of_orphaned_access_what_was_common_goes(bench: Bench) -> None:
+    rule = bench.backend_bodies["vault"]["spec"]["allow"][0]
+    rule["orphan"] = True
+    rule["namespaces"]["names"].append("airflow")
+    bench.restart()
+    bench.declare_environment(SMTP)
+    bench.declare("team/db", **CLAIMS, deletionPolicy="Orphan")
+    await bench.settle()
+    bench.delete()
+    await bench.look()
+    paths = [fields["paths"] for fields in bench.store.contents.values() if "paths" in fields]
+    assert paths == [("team/db",)]

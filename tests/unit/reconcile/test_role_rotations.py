@@ -464,7 +464,7 @@ async def test_a_connection_that_the_rule_does_not_name_is_not_rotated(bench: Ro
     assert bench.rotator.roles.rotated == []
 
 
-def bind(bench: RotationBench, name: str, namespace: str = "team", role: str = "team.reads") -> None:
+def bind(bench: RotationBench, name: str, namespace: str = "team", role: str = "team.reads", **more: Any) -> None:
     """Have a binding that reads leases of the role."""
     item = {
         "type": "Connection",
@@ -473,7 +473,7 @@ def bind(bench: RotationBench, name: str, namespace: str = "team", role: str = "
         "dynamic": {"engine": "database", "role": role, "kind": "Dynamic"},
     }
     metadata = {"name": name, "namespace": namespace, "uid": f"uid-{name}"}
-    spec = {"serviceAccount": {"name": name}, "secrets": [item]}
+    spec = {"serviceAccount": {"name": name}, "secrets": [item], **more}
     bench.api.put(binding_path(namespace, name), {"metadata": metadata, "spec": spec})
 
 
@@ -532,6 +532,26 @@ async def test_leases_do_not_end_where_another_would_lose_theirs(
     condition = next(each for each in bench.status()["conditions"] if each["type"] == "Ready")
     assert (condition["reason"], condition["message"].endswith(f"Used by: {said}")) == ("RoleInUse", True)
     assert bench.rotator.roles.rotated == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("home", "said"), [("team", "RoleInUse"), ("nowhere", "Ready")])
+async def test_a_role_that_an_environment_gives_to_all_has_all_its_bindings_for_users(
+    bench: RotationBench, known: bool, home: str, said: str
+) -> None:
+    common = {"type": "Connection", "id": "all", "backendRef": {"name": "vault"}}
+    bench.bench.declare_environment({**common, "dynamic": {"engine": "database", "role": "team.reads"}}, namespace=home)
+    claims: dict[str, Any] = {
+        "environmentRef": {"name": "main", "namespace": home},
+        "dags": [{"bundle": "git", "ids": ["a"]}],
+    }
+    bind(bench, "reader")
+    bind(bench, "mapped", role="team.other", **claims)
+    if known:
+        see_bindings(bench)
+    await settled(bench, **static("team.reads", "Dynamic"), request="now")
+    assert bench.condition()[1] == said
+    assert bench.rotator.roles.rotated == ([] if said == "RoleInUse" else ["team.reads"])
 
 
 @pytest.mark.parametrize("known", [True, False])
