@@ -13,6 +13,7 @@ from faults.mutants_azure import ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_doors import DOORS
 from faults.mutants_executor import EXECUTING
+from faults.mutants_environment import ENVIRONMENTS
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
@@ -42,4 +43,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ON_AZURE,
     *EXECUTING,
     *MAPPED,
+    *ENVIRONMENTS,
 )

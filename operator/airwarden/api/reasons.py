@@ -320,7 +320,7 @@ class Reason(Enum):
     TASK_PODS_NOT_VISIBLE = Explanation(
         "TaskPodsNotVisible",
         "Airwarden may not look at task pods or at admission policies, so it cannot tell.",
-        "Apply manifests/environment, and in each worker namespace what airwarden environment-rights prints.",
+        "Apply manifests/environment, and in each worker namespace what airwarden environment rights prints.",
     )
     NO_MARKED_PODS = Explanation(
         "NoMarkedPods",

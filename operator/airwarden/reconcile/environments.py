@@ -5,7 +5,7 @@ is there. Called by `airwarden.reconcile.environment_engine`.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -39,7 +39,7 @@ from airwarden.reconcile.queue import Key
 
 log = structlog.get_logger("airwarden.environments")
 _NO_STORE: Final = TaskAccess({})
-_GIVE: Final = "apply manifests/environment, and in each worker namespace what airwarden environment-rights prints"
+_GIVE: Final = "apply manifests/environment, and in each worker namespace what airwarden environment rights prints"
 _UNSEEN: Final = Sight(hidden=f"Airwarden was not told to look at task pods: {_GIVE}")
 
 
@@ -129,9 +129,9 @@ class EnvironmentReconciler:
             if name not in memory.maps:
                 memory.maps[name] = await self._tools.config_maps.read(entry.key[0], name)
         wanted, large = _fitting(rendering, memory.maps)
-        environment = await self._record(environment, wanted, memory.maps, rendering)
-        rendered, faults = await self._write(wanted, large, memory.maps)
         stays, stuck = await self._remove_others(environment, wanted, memory.maps)
+        environment = await self._record(environment, wanted, stays, memory.maps, rendering)
+        rendered, faults = await self._write(wanted, large, memory.maps)
         sight = await self._sight(entry, environment, memory, rendering.components.digest)
         fault = next(iter((*faults, *stuck)), None)
         status = reports.report(environment, rendering, (*rendered, *stays), fault, sight, self._now())
@@ -199,11 +199,17 @@ class EnvironmentReconciler:
         self,
         environment: AirflowEnvironment,
         wanted: Mapping[str, WantedMap],
+        stays: Sequence[Rendered],
         found: Mapping[str, FoundMap | None],
         rendering: Rendering,
     ) -> AirflowEnvironment:
-        """Record what is about to be made, before the first is, so that a crash leaves nothing unknown behind."""
+        """Record what is about to be made, before the first is, so that a crash leaves nothing unknown behind.
+
+        What is gone by now leaves the record, which has no room for all bundles of two declarations.
+        """
         status = environment.status or EnvironmentStatus()
+        names = {each.name for each in wanted.values()}
+        before = [each for each in status.rendered if each.name in names]
         known = {each.name for each in status.rendered}
         new = [
             Rendered(name=each.name, content=content, reason=Reason.PENDING.word)
@@ -212,7 +218,7 @@ class EnvironmentReconciler:
         ]
         if not new:
             return environment
-        recorded = reports.pending(environment, (*status.rendered, *new), rendering.components.digest, self._now())
+        recorded = reports.pending(environment, (*before, *stays, *new), rendering.components.digest, self._now())
         body = await self._write_status(environment.metadata, recorded)
         metadata = Metadata.model_validate(body.body["metadata"])
         return environment.model_copy(update={"status": recorded, "metadata": metadata})

@@ -111,8 +111,9 @@ class EnvironmentBench:
             self.api.objects.pop(self.path, None)
 
     def bind(self, name: str, *ids: str, account: bool = True, **more: Any) -> None:
-        """Let a binding claim DAGs of bundle billing, and have its account."""
+        """Let a binding claim DAGs of bundle billing, have its account, and say that they are in force."""
         self._version += 1
+        dags = [{"bundle": "billing", "ids": list(ids)}]
         body: Json = {
             "metadata": {
                 "name": name,
@@ -123,12 +124,13 @@ class EnvironmentBench:
             },
             "spec": {
                 "environmentRef": {"name": "main", "namespace": "airflow"},
-                "dags": [{"bundle": "billing", "ids": list(ids)}],
+                "dags": dags,
                 "serviceAccount": {"name": name},
                 "secrets": [{"type": "Variable", "id": "a", "backendRef": {"name": "vault"}, "key": "team/a"}],
                 **more,
             },
         }
+        body["status"] = {"identity": {"environment": "airflow/main", "podCreator": "x", "dags": dags}}
         self.bindings["team", name] = body
         self.bench.cache.learn_binding(body)
         if account:
@@ -186,6 +188,11 @@ class EnvironmentBench:
         """Status and reason of a condition."""
         found = next(each for each in self.status["conditions"] if each["type"] == kind)
         return found["status"], found["reason"]
+
+    @property
+    def recorded(self) -> list[int]:
+        """How many ConfigMaps each status named that was written."""
+        return [len(each.get("rendered", ())) for each in self.api.statuses]
 
     @property
     def maps(self) -> dict[str, dict[str, str]]:

@@ -56,6 +56,8 @@ class FakeApi(KubernetesApi):
     def __init__(self, journal: Journal) -> None:
         self.objects: dict[str, Json] = {}
         self.events: list[Json] = []
+        self.statuses: list[Json] = []
+        """Every status that was written, of whichever object."""
         self._journal = journal
         self._version = 100
 
@@ -119,6 +121,8 @@ class FakeApi(KubernetesApi):
         body = copy.deepcopy(self._existing(path.removesuffix("/status")))
         for each in operations:
             _apply(body, each)
+        if path.endswith("/status"):
+            self.statuses.append(copy.deepcopy(body["status"]))
         kept = self._keep(path.removesuffix("/status"), body)
         self._journal.end()
         return kept

@@ -195,6 +195,16 @@ async def test_the_map_of_a_bundle_that_is_no_longer_declared_is_removed(bench: 
     assert [each["content"] for each in bench.status["rendered"]] == ["dags/other", "scheduler", "workers"]
 
 
+async def test_all_bundles_may_be_others_at_once(bench: EnvironmentBench) -> None:
+    for stem in ("old", "new"):
+        bench.declare(bundles=[{"name": f"{stem}-{number}", "namespaces": ["team"]} for number in range(64)])
+        await bench.look()
+        assert len(bench.maps) == 64 + 2
+        recorded = [line for line in bench.journal.lines if line == "PATCH main status Pending"]
+        assert recorded
+    assert max(bench.recorded) <= 128
+
+
 async def test_a_status_names_nothing_but_what_the_environment_could_have(bench: EnvironmentBench) -> None:
     victim = f"{MAPS}/airwarden.other.scheduler"
     labels = {"app.kubernetes.io/managed-by": "airwarden", "airwarden.dev/environment": "main"}
@@ -203,6 +213,8 @@ async def test_a_status_names_nothing_but_what_the_environment_could_have(bench:
     bench.api.change(bench.path, lambda body: body["status"]["rendered"].append(forged))
     bench.restart()
     await bench.look()
+    assert victim in bench.api.objects
+    bench.api.change(bench.path, lambda body: body["status"]["rendered"].append(forged))
     bench.delete()
     await bench.look()
     assert victim in bench.api.objects
@@ -335,8 +347,11 @@ async def test_identities_count_as_enforced_when_marked_pods_were_seen_while_the
     [
         ("", ("True", "Isolated")),
         ("DatabaseCredentials,FernetKey", ("False", "WorkersHoldDatabaseCredentials")),
-        ("envFrom:secret/airflow", ("Unknown", "WorkerEnvironmentHidden")),
-        ("JWTSecret,envFrom:secret/airflow", ("False", "WorkersHoldDatabaseCredentials")),
+        ("envFrom:Secret/airflow", ("Unknown", "WorkerEnvironmentHidden")),
+        ("JWTSecret,envFrom:Secret/airflow", ("False", "WorkersHoldDatabaseCredentials")),
+        ("envFrom:ConfigMap/airwarden.main.workers", ("True", "Isolated")),
+        ("envFrom:ConfigMap/airwarden.other.workers", ("Unknown", "WorkerEnvironmentHidden")),
+        ("envFrom:Secret/airwarden.main.workers", ("Unknown", "WorkerEnvironmentHidden")),
     ],
 )
 async def test_what_task_pods_hold_says_whether_they_are_isolated_also_when_they_are_gone(

@@ -25,6 +25,8 @@ class Asked:
     """Namespace and name of the environment that it names."""
     claimant: Claimant
     """What it claims. A suspended one claims no more than it has."""
+    in_force: Mapping[str, frozenset[str]]
+    """DAG ids by bundle that its status says are in force: its account is there, and all that a task needs."""
     external: bool
     """The account is not ours."""
     backends: frozenset[str]
@@ -41,13 +43,15 @@ class Asked:
             return None
         try:
             account = spec["serviceAccount"]
+            in_force = _in_force(body.get("status") or {}, named)
             claims = tuple(DagClaim.model_validate(each) for each in spec.get("dags") or ())
             if spec.get("suspend"):
-                claims = _had(claims, body.get("status") or {}, named)
+                claims = within(claims, in_force)
             ends = (spec.get("access") or {}).get("notAfter")
             return cls(
                 (named["namespace"], named["name"]),
                 Claimant((metadata["namespace"], metadata["name"]), account["name"], claims),
+                in_force,
                 account.get("mode") == AccountMode.EXTERNAL,
                 frozenset(each["backendRef"]["name"] for each in spec["secrets"]),
                 moment(ends) if ends else None,
@@ -57,11 +61,21 @@ class Asked:
             return None
 
 
-def _had(claims: Iterable[DagClaim], status: Mapping[str, Any], named: Mapping[str, Any]) -> tuple[DagClaim, ...]:
-    """Return the part of the claims that the status records as in force."""
+def within(claims: Iterable[DagClaim], in_force: Mapping[str, frozenset[str]]) -> tuple[DagClaim, ...]:
+    """Return the part of some claims that those in force cover."""
+    kept = {
+        claim.bundle: tuple(ids for ids in claim.ids if _covered(ids, in_force.get(claim.bundle, frozenset())))
+        for claim in claims
+    }
+    return tuple(DagClaim(bundle=bundle, ids=ids) for bundle, ids in kept.items() if ids)
+
+
+def _in_force(status: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     identity = status.get("identity") or {}
     if identity.get("environment") != f"{named['namespace']}/{named['name']}":
-        return ()
-    held = {each["bundle"]: frozenset(each.get("ids") or ()) for each in identity.get("dags") or ()}
-    kept = {claim.bundle: tuple(ids for ids in claim.ids if ids in held.get(claim.bundle, ())) for claim in claims}
-    return tuple(DagClaim(bundle=bundle, ids=ids) for bundle, ids in kept.items() if ids)
+        return {}
+    return {each["bundle"]: frozenset(each.get("ids") or ()) for each in identity.get("dags") or ()}
+
+
+def _covered(ids: str, others: frozenset[str]) -> bool:
+    return ids in others or any(each.endswith("*") and ids.startswith(each[:-1]) for each in others)

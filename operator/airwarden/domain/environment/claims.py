@@ -67,6 +67,7 @@ class Claims:
     def __init__(self, spec: EnvironmentSpec) -> None:
         self._workers = frozenset(spec.worker_namespaces)
         self._owners = {each.name: frozenset(each.namespaces) for each in spec.bundles}
+        self._powerless = (spec.unbound.namespace, spec.unbound.service_account_name) if spec.unbound else None
         self._claimants: dict[Key, Claimant] = {}
         self._barred: dict[Key, tuple[Complaint, ...]] = {}
         self._bundles: defaultdict[str, _Bundle] = defaultdict(_Bundle)
@@ -117,6 +118,14 @@ class Claims:
                     Reason.NAMESPACE_NOT_A_WORKER,
                     f"namespace {namespace} is not among the environment's workerNamespaces, so no task may run there: "
                     "have the platform team add it, or bind in a namespace that is",
+                ),
+            )
+        if (namespace, claimant.account) == self._powerless:
+            return (
+                Complaint(
+                    Reason.SERVICE_ACCOUNT_TAKEN,
+                    f"service account {namespace}/{claimant.account} is the environment's account of tasks that no "
+                    "binding names, and must have no access: name another account",
                 ),
             )
         return tuple(

@@ -4,12 +4,13 @@ Called by `airwarden.reconcile.environments`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from airwarden.api.dags import DagClaim
 from airwarden.api.environment import AirflowEnvironment, ClaimRefused, Executor
-from airwarden.domain.environment.asked import Asked
+from airwarden.domain.environment.asked import Asked, within
 from airwarden.domain.environment.claims import Key, Verdict
 from airwarden.domain.environment.components import ComponentMaps, components_of
 from airwarden.domain.environment.dag_map import DagMap, MappedBinding
@@ -75,13 +76,15 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
         if not verdict.mapped:
             refused += _refused(key, verdict)
             continue
-        if has_ended(found.now, asked.ends) or not verdict.claims or not found.has_account(key, asked):
+        # No sooner than a task finds all that it needs there, and admission lets its pod in.
+        claims = within(verdict.claims, asked.in_force)
+        if has_ended(found.now, asked.ends) or not claims or not found.has_account(key, asked):
             continue
         if not makes_pods:
             continue  # there is none to tell apart
         keys += 1
         ends += [asked.ends] if asked.ends is not None else []
-        for bundle, binding in _bindings(key, asked, verdict, common, found.access, mounts):
+        for bundle, binding in _bindings(asked, claims, common, found.access, mounts):
             mapped[bundle].append(binding)
     where = (environment.metadata.namespace, environment.metadata.name)
     return Rendering(
@@ -99,9 +102,8 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
 
 
 def _bindings(
-    key: Key,
     asked: Asked,
-    verdict: Verdict,
+    claims: Iterable[DagClaim],
     common: frozenset[str],
     access: Callable[[Key, str], TaskAccess | None],
     mounts: dict[str, TokenMount],
@@ -109,7 +111,7 @@ def _bindings(
     """Yield a binding's part of each bundle; its tokens are added to those of the map."""
     names, labels, unsure = list[str](), dict[str, str](), set[str]()
     for backend in sorted(asked.backends | common):
-        found = access(key, backend)
+        found = access(asked.claimant.key, backend)
         if found is None:
             unsure.add(backend)
         elif found.impossible is None:
@@ -117,8 +119,8 @@ def _bindings(
             if found.token is not None:
                 mounts[backend] = found.token
                 names.append(backend)
-    for claim in verdict.claims:
-        account = asked.claimant.account
+    key, account = asked.claimant.key, asked.claimant.account
+    for claim in claims:
         yield claim.bundle, MappedBinding(key, account, claim.ids, tuple(names), labels, frozenset(unsure))
 
 

@@ -20,6 +20,8 @@ MADE_BY_EXECUTOR: Final = "kubernetes_executor=True"
 """Label selector of all pods that any KubernetesExecutor makes."""
 _MARKS: Final = frozenset({"Bound", "Unbound"})
 _FROM: Final = "envFrom:"
+_OURS: Final = "ConfigMap/airwarden."
+"""What Airwarden renders holds no credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guarded: bool
         elif each.labels.get(ENVIRONMENT) == environment:
             mine.append(each)
     named = {name for each in mine for name in each.annotations.get(HOLDS, "").split(",") if name}
+    sources = {name.removeprefix(_FROM) for name in named if name.startswith(_FROM)}
     return Sight(
         guarded=guarded,
         marked=len(mine),
@@ -69,5 +72,5 @@ def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guarded: bool
         older=sum(each.annotations.get(DIGEST) != digest for each in mine),
         unmarked=min(unmarked, default=""),
         holds=tuple(sorted(name for name in named if not name.startswith(_FROM))),
-        opaque=tuple(sorted(name.removeprefix(_FROM) for name in named if name.startswith(_FROM))),
+        opaque=tuple(sorted(name for name in sources if not name.startswith(f"{_OURS}{environment}."))),
     )

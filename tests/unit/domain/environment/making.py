@@ -31,13 +31,17 @@ def environment(**spec: Any) -> AirflowEnvironment:
     return AirflowEnvironment.model_validate({"metadata": {"name": "main", "namespace": "airflow"}, "spec": kept})
 
 
-def binding(name: str, *ids: str, namespace: str = "prod", bundle: str = "billing", **spec: Any) -> dict[str, Any]:
-    """Return a binding's body that claims the ids."""
+def binding(
+    name: str, *ids: str, namespace: str = "prod", bundle: str = "billing", in_force: bool = True, **spec: Any
+) -> dict[str, Any]:
+    """Return a binding's body that claims the ids, which its status says are in force."""
+    dags = [{"bundle": bundle, "ids": list(ids)}]
     return {
+        "status": {"identity": {"environment": "airflow/main", "podCreator": "x", "dags": dags}} if in_force else {},
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "environmentRef": {"name": "main", "namespace": "airflow"},
-            "dags": [{"bundle": bundle, "ids": list(ids)}],
+            "dags": dags,
             "serviceAccount": {"name": f"{name}-account"},
             "secrets": [{"type": "Variable", "id": "a", "backendRef": {"name": "vault"}, "key": "prod/a"}],
             **spec,

@@ -87,6 +87,12 @@ def test_a_namespace_without_workers_gets_no_dags() -> None:
     assert reasons(SPEC, claimant("a", "x", namespace="elsewhere")) == {"a": [Reason.NAMESPACE_NOT_A_WORKER]}
 
 
+def test_the_powerless_account_is_nobody_s() -> None:
+    thief = Claimant(("prod", "thief"), "airflow-unbound", claimant("x", "x").claims)
+    elsewhere = Claimant(("staging", "same-name"), "airflow-unbound", claimant("y", "y").claims)
+    assert reasons(SPEC, thief, elsewhere) == {"thief": [Reason.SERVICE_ACCOUNT_TAKEN], "same-name": []}
+
+
 def test_a_message_names_the_claims_of_both() -> None:
     message = decide(SPEC, [claimant("a", "x*"), claimant("b", "xy")])["prod", "b"].complaints[0].message
     assert "the DAGs xy of bundle billing" in message

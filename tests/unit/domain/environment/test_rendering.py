@@ -159,6 +159,14 @@ def test_no_more_conflicts_are_named_than_a_status_may_hold() -> None:
     assert found.refused[0].binding == "prod/b000"
 
 
+def test_a_binding_is_mapped_no_sooner_than_its_claims_are_in_force_and_no_further() -> None:
+    found = rendering([binding("a", "a", in_force=False), binding("b", "b")])
+    assert (listed(found), found.mapped, found.refused) == (["prod/b"], 1, ())
+    wider = binding("a", "a_*", "b", "c_x")
+    wider["status"]["identity"]["dags"] = [{"bundle": "billing", "ids": ["a_1", "b", "c_*"]}]
+    assert [each["ids"] for each in json.loads(text(rendering([wider])))["bindings"]] == [["b", "c_x"]]
+
+
 def test_a_binding_whose_account_is_not_its_own_is_left_out() -> None:
     found = rendering([binding("a", "a"), binding("b", "b")], without_account=[("prod", "a")])
     assert listed(found) == ["prod/b"]
