@@ -20,6 +20,7 @@ from airwarden.commands.access import access
 from airwarden.commands.adopt import adopt
 from airwarden.commands.azure_setup import azure_setup
 from airwarden.commands.doctor.command import doctor
+from airwarden.commands.environment import environment, print_rights
 from airwarden.commands.importing.command import import_
 from airwarden.commands.plan import plan
 from airwarden.commands.roles import render, roles
@@ -58,6 +59,9 @@ app.command()(plan)
 app.command()(access)
 app.command()(doctor)
 app.command("import")(import_)
+_environment = typer.Typer(no_args_is_help=True, callback=environment)
+_environment.command("rights")(print_rights)
+app.add_typer(_environment, name="environment")
 _roles = typer.Typer(no_args_is_help=True, callback=roles)
 _roles.command()(render)
 app.add_typer(_roles, name="roles")

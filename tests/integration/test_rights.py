@@ -11,6 +11,7 @@ from airwarden.api import FINALIZER
 from airwarden.domain.owner import Owner
 from airwarden.providers.vault import policy
 from integration.conftest import MakeBackend, MakeBinding
+from integration.environments import Environment, environment_object, environment_path, named_by
 from integration.objects import account_path, secret
 from integration.rotations import make_rotation
 from integration.world import OPERATOR_LOGIN, OPERATOR_USER, World, eventually
@@ -58,6 +59,22 @@ def lived(world: World, backend: MakeBackend, binding: MakeBinding, team: str) -
     made.wait_gone()
     world.delete(store.path)
     world.wait_gone(store.path)
+    live_in_an_environment(world, backend, binding, team)
+
+
+def live_in_an_environment(world: World, backend: MakeBackend, binding: MakeBinding, team: str) -> None:
+    """Take an environment through a new binding, a bundle that goes, and its end."""
+    namespace = world.fresh("airflow")
+    world.plane.create_namespace(namespace)
+    world.create(environment_path(namespace), environment_object(namespace, "main", team))
+    made = Environment(world, namespace, "main")
+    made.wait_ready()
+    bound = binding(team, backend(), **named_by(made, "x"))
+    made.wait_mapped(f"{team}/{bound.name}")
+    world.delete(made.path)
+    world.wait_gone(made.path)
+    bound.delete()
+    bound.wait_gone()
 
 
 def sweep_once(world: World, owner: Owner) -> None:
@@ -74,7 +91,7 @@ def of_operator(world: World) -> list[ApiRequest]:
     return [each for each in world.plane.api.audit.entries() if each.user == OPERATOR_USER]
 
 
-@pytest.mark.parametrize("folder", ["manifests", "manifests/overlays/kind"])
+@pytest.mark.parametrize("folder", ["manifests", "manifests/overlays/kind", "manifests/overlays/environment"])
 def test_the_manifests_are_admitted_by_the_api_server(world: World, folder: str) -> None:
     objects = rendered(world, folder)
     assert {"Deployment", "ClusterRole", "CustomResourceDefinition", "ServiceAccount"} <= {
@@ -164,6 +181,7 @@ def test_no_secret_token_or_other_kind_is_asked_for(world: World) -> None:
         "airflowsecretbindings",
         "airflowsecretbackends",
         "airflowsecretrotations",
+        "airflowenvironments",
         "namespaces",
         "serviceaccounts",
         "events",

@@ -131,6 +131,11 @@ class Caller:
         path = rotation_path(namespace, "").rstrip("/") if namespace else f"/apis/{API_VERSION}/{ROTATIONS}"
         return _listing(AirflowSecretRotation, await self.bodies(path))
 
+    async def environments(self, namespace: str = "") -> Listing[AirflowEnvironment]:
+        """Return all environments, or those of one namespace."""
+        path = f"/apis/{API_VERSION}/namespaces/{namespace}" if namespace else f"/apis/{API_VERSION}"
+        return _listing(AirflowEnvironment, await self.bodies(f"{path}/{ENVIRONMENTS}"))
+
     async def backends(self) -> Listing[AirflowSecretBackend]:
         """Return all backends."""
         return _listing(AirflowSecretBackend, await self.bodies(f"/apis/{API_VERSION}/{BACKENDS}"))

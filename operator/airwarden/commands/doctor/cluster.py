@@ -4,11 +4,14 @@ Called by `airwarden.commands.doctor.command`. Of Secrets only the metadata is a
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, TypeVar
 
 from airwarden.api import API_VERSION, BINDINGS
-from airwarden.commands.caller import Caller
+from airwarden.api.environment import AirflowEnvironment
+from airwarden.commands.caller import Caller, Listing
 from airwarden.commands.doctor.cluster_checks import parsed_kinds
+from airwarden.commands.doctor.environment_checks import accounts_of
 from airwarden.commands.doctor.facts import RoleGrant, TokenSecret, Unknown
 from airwarden.domain.errors import AirwardenError, ClusterForbidden
 from airwarden.domain.logins import Account as AccountName
@@ -91,6 +94,25 @@ def role_grant(kind: str, body: Json) -> RoleGrant:
     return RoleGrant(
         f"{kind} {place}", f"{reference['kind']} {reference['name']}", frozenset(accounts), frozenset(groups)
     )
+
+
+async def named_accounts(
+    caller: Caller, environments: Listing[AirflowEnvironment] | Unknown
+) -> Mapping[AccountName, bool | Unknown]:
+    """Return whether each account is there that an environment names."""
+    named = () if isinstance(environments, Unknown) else environments.items
+    accounts = sorted({account for each in named for account in accounts_of(each).values()})
+    return {
+        each: await known(partial(_is_there, caller, each), f"get on serviceaccounts in {each[0]}") for each in accounts
+    }
+
+
+async def _is_there(caller: Caller, account: AccountName) -> bool:
+    try:
+        await caller.api.get(f"/api/v1/namespaces/{account[0]}/serviceaccounts/{account[1]}")
+    except Absent:
+        return False
+    return True
 
 
 async def kinds(caller: Caller) -> Mapping[str, Json | None]:

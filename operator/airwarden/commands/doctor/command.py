@@ -27,6 +27,7 @@ from airwarden.commands.doctor import (
     backend_checks,
     cluster,
     cluster_checks,
+    environment_checks,
     rotation_checks,
     rotation_state_checks,
     store_checks,
@@ -46,6 +47,7 @@ _CHECKS = (
     cluster_checks.role_grants,
     cluster_checks.accounts,
     cluster_checks.bindings,
+    environment_checks.environments,
     backend_checks.backends,
     backend_checks.rules,
     cluster_checks.kinds,
@@ -78,9 +80,9 @@ def doctor(  # noqa: PLR0913, PLR0917 - one parameter per option
 
     Looks at roles in the store that let a managed account in beside Airwarden, at leftovers, at the operator's own
     rights, at stuck or forged bindings, at rules that admit nobody, at rotations that are refused, failed, overdue or
-    for nobody, at Kubernetes rights and tokens of managed accounts, and at the installed kinds. Uses your kubeconfig,
-    and for the stores your own Vault token (VAULT_TOKEN, or what vault login left). What you may not see is listed as
-    not checked, with the right it needs; it is never called fine.
+    for nobody, at Kubernetes rights and tokens of managed accounts, at environments and the accounts that they name,
+    and at the installed kinds. Uses your kubeconfig, and for the stores your own Vault token (VAULT_TOKEN, or what
+    vault login left). What you may not see is listed as not checked, with the right it needs; it is never called fine.
 
     Exit status: 0 nothing is wrong (hints do not count), 1 something is, 2 something could not be checked.
     """
@@ -151,6 +153,7 @@ async def collect(caller: Caller, asked: Asked) -> Facts:
         ),
         known(partial(cluster.kinds, caller), "get on customresourcedefinitions"),
     )
+    environments = await known(partial(caller.environments, namespace), f"list on airflowenvironments{place}")
     after = await cluster.bound(caller, namespace)
     return Facts(
         cluster=caller.ways.cluster,
@@ -168,6 +171,8 @@ async def collect(caller: Caller, asked: Asked) -> Facts:
         stores=found,
         rotations=rotations,
         older_than=age,
+        environments=environments,
+        named_accounts=await cluster.named_accounts(caller, environments),
     )
 
 

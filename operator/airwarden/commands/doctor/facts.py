@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.api.binding import AccountMode, AirflowSecretBinding
+from airwarden.api.environment import AirflowEnvironment
 from airwarden.api.metadata import Metadata
 from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.commands.caller import Listing
@@ -100,6 +101,9 @@ class Facts:
     older_than: timedelta | None = None
     """From which age on a secret that nothing rotates is told; None for never."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    environments: Listing[AirflowEnvironment] | Unknown = field(default_factory=lambda: Listing(()))
+    named_accounts: Mapping[AccountName, bool | Unknown] = field(default_factory=dict)
+    """Whether each account is there that an environment names."""
 
     @property
     def managed(self) -> frozenset[AccountName]:

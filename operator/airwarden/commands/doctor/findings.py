@@ -28,6 +28,7 @@ class Check(StrEnum):
     RBAC = "Kubernetes rights of managed accounts"
     ACCOUNTS = "Managed accounts"
     BINDINGS = "Bindings"
+    ENVIRONMENTS = "Environments"
     BACKENDS = "Backends"
     RULES = "Allow rules"
     LEFTOVERS = "Leftovers in the stores"
