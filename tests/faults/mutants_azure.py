@@ -106,6 +106,13 @@ ON_AZURE: tuple[Mutant, ...] = (
         (STORE,),
     ),
     Mutant(
+        "another cluster's assignment of the same name gets our mark",
+        "providers/azure/assignments.py",
+        "        if live is not None and live.description not in",
+        "        if live is not None and not live.name and live.description not in",
+        (STORE,),
+    ),
+    Mutant(
         "a vault in the wrong mode is written to",
         "providers/azure/vault.py",
         "        if not state.rbac:",

@@ -214,6 +214,29 @@ async def test_nor_where_they_share_an_identity_that_carries_no_mark(
         await changes(opening(bench.open(identities=identities)), wanted)
 
 
+async def test_another_clusters_assignment_of_the_same_name_keeps_its_mark(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    azure.add_identity("id-billing")
+    identities = {
+        "subscriptionID": azure.subscription,
+        "resourceGroup": GROUP,
+        "existing": [{"namespace": "team", "serviceAccount": "billing", "name": "id-billing"}],
+    }
+    other = Bench(azure, bench.folder / "second", cluster="c2", uid="33333333-aaaa-bbbb-cccc-444444444444")
+    other.allow(identities=identities)
+    first, second = opening(bench.open(identities=identities)), opening(other.open(identities=identities))
+    planned = await changes(second, other.grant("airflow-a"), known=False)
+    (assignment,) = [each for each in planned.operations if each.address.kind == ASSIGNMENT]
+    await create(bench, first, bench.grant("airflow-a"))
+    (made,) = azure.assignments(f"{first.place.vault_id}/secrets")
+    with pytest.raises(NotOwned, match=made.name):
+        await second.apply(assignment)
+    assert azure.assignments(f"{first.place.vault_id}/secrets") == [made]
+    found = await changes(opening(other.open(identities=identities)), other.grant("airflow-a"))
+    assert any("of cluster c1" in each.message for each in found.conflicts)
+
+
 async def test_what_no_binding_has_any_more_is_found_and_can_be_removed(bench: Bench, store: AzureStore) -> None:
     wanted = bench.grant("airflow-a", "airflow-b")
     await create(bench, store, wanted)

@@ -35,11 +35,18 @@ class Assignments:
         """
         return list((await self._list.items(age)).values())
 
-    async def give(self, wanted: Row) -> Row:
-        """Make an assignment, or give it its description again, and read it back.
+    async def give(self, wanted: Row, seen: Row | None) -> Row:
+        """Make an assignment, or give the one that was ``seen`` its description again, and read it back.
 
-        Raises NotOwned where somebody else's gives the same.
+        Raises NotOwned where somebody else's gives the same, also under the very name: another cluster's binding on
+        the same identity derives it too, and a write would take its mark off.
         """
+        live = await self._get(wanted)
+        if live is not None and live.description not in {wanted.description, seen.description if seen else None}:
+            raise NotOwned(
+                f"role assignment {live.name} was made or changed by somebody else since it was looked at: remove it, "
+                "and Airwarden makes its own"
+            )
         try:
             return await self._put(wanted)
         except NameTaken:

@@ -330,7 +330,7 @@ class AzureStore:
         known = next((each for each in here if each.triple == wanted.triple), None)
         if known is not None and known not in mine and not known.is_named_by_us:
             raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
-        given = await self._assignments.give(replace(wanted, name=known.name) if known is not None else wanted)
+        given = await self._assignments.give(replace(wanted, name=known.name) if known is not None else wanted, known)
         for row in mine:
             if row.name != given.name:
                 await self._assignments.remove(row)
