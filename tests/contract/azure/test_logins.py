@@ -53,6 +53,7 @@ async def test_a_client_secret_from_a_file_is_read_again_after_it_was_replaced(
     with pytest.raises(Unauthorized, match="AADSTS7000215") as caught:
         await store.check()
     assert "wrong" not in caught.value.message
+    assert len(azure.requests(service="entra", method="POST")) == 1, "a wrong secret is not tried twice"
     secret = azure.add_client_secret(application)
     file.write_text(f"{secret}\n")
     assert (await store.check()).store_id == store.place.vault_id

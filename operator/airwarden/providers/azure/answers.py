@@ -71,10 +71,15 @@ def failure(error: AzureError, doing: str) -> AirwardenError:
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return Unreachable(f"{doing}: no answer: {_cut(str(error))}")
     message = _text(error)
-    if "AADSTS" in message or not isinstance(error, HttpResponseError) or error.response is None:
+    if from_entra(error) or not isinstance(error, HttpResponseError):
         return Unauthorized(f"{doing}: Entra refused the operator's login: {_entra(message)}")
     status, code = error.status_code or 0, code_of(error)
     return _by_code(code, message, doing) or _by_status(error, status, f"{doing}: {code}: {message}")
+
+
+def from_entra(error: AzureError) -> bool:
+    """Tell whether it was the login that was refused, and not a request with its token."""
+    return "AADSTS" in str(error.message) or not isinstance(error, HttpResponseError) or error.response is None
 
 
 def code_of(error: HttpResponseError) -> str:

@@ -78,8 +78,8 @@ class Arm:
     async def call(self, subscription: str, doing: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do one request, or a list of several pages, and raise the operator's own errors.
 
-        A login that is refused is made anew once. Raises Throttled at once while the subscription asked to be left
-        alone.
+        A token that is refused is replaced once; what Entra refuses is not tried again here. Raises Throttled at once
+        while the subscription asked to be left alone.
         """
         left = self._left_alone.get(subscription, 0.0) - self._clock()
         if left > 0:
@@ -90,7 +90,7 @@ class Arm:
                 try:
                     return await work()
                 except HttpResponseError as error:
-                    if error.status_code != 401 or error.response is None:
+                    if error.status_code != 401 or answers.from_entra(error):
                         raise
                     self._login.renew()
                     return await work()
