@@ -12,8 +12,8 @@ from faults.mutants_admission import ADMITTING
 from faults.mutants_azure import ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_doors import DOORS
-from faults.mutants_executor import EXECUTING
 from faults.mutants_environment import ENVIRONMENTS
+from faults.mutants_executor import EXECUTING
 from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
