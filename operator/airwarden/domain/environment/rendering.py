@@ -10,6 +10,7 @@ from datetime import datetime
 
 from airwarden.api.dags import DagClaim
 from airwarden.api.environment import AirflowEnvironment, ClaimRefused, Executor
+from airwarden.api.reasons import Reason
 from airwarden.domain.environment.asked import Asked, within
 from airwarden.domain.environment.claims import Key, Verdict
 from airwarden.domain.environment.components import ComponentMaps, components_of
@@ -112,7 +113,7 @@ def _bindings(
     names, labels, unsure = list[str](), dict[str, str](), set[str]()
     for backend in sorted(asked.backends | common):
         found = access(asked.claimant.key, backend)
-        if found is None:
+        if found is None or (found.impossible is not None and found.impossible[0] is Reason.PENDING):
             unsure.add(backend)
         elif found.impossible is None:
             labels |= found.labels

@@ -106,6 +106,13 @@ def test_a_store_that_cannot_be_opened_now_takes_no_token_from_tasks_that_had_it
     assert steadied(before, "") == before
 
 
+def test_what_a_store_does_not_tell_yet_is_not_taken_for_nothing() -> None:
+    before = rendering([binding("a", "a")]).dag_maps[0]
+    waiting = TaskAccess({}, impossible=(Reason.PENDING, "the identity is not made yet"))
+    found = rendering([binding("a", "a"), binding("new", "new")], stores={"vault": waiting}).dag_maps[0]
+    assert [each.mounts for each in steadied(found, before.text).bindings] == [("vault",), ()]
+
+
 def test_a_store_in_which_tasks_cannot_log_in_gives_them_nothing() -> None:
     refused = TaskAccess({}, token=VAULT.token, labels={"x/y": "z"}, impossible=(Reason.BACKEND_ERROR, "AppRole"))
     found = json.loads(text(rendering([binding("a", "a")], stores={"vault": refused})))["bindings"][0]
