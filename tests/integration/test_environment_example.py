@@ -82,7 +82,7 @@ def test_what_is_printed_is_what_the_scheduler_needs_and_no_more(prepared: Plane
         ("patch", own, "-n", "airflow"),
         ("get", "secrets", "-n", "airflow"),
         ("create", "pods", "-n", "airflow"),
-        ("create", "pods/exec", "-n", "airflow-prod"),
-        ("create", "serviceaccounts/token", "-n", "airflow-prod"),
+        ("create", "pods", "--subresource=exec", "-n", "airflow-prod"),
+        ("create", "serviceaccounts", "--subresource=token", "-n", "airflow-prod"),
     ):
         assert not can(*question), question

@@ -137,7 +137,8 @@ def test_kubectl_shows_who_is_mapped_and_what_is_enforced(live: Plane) -> None:
 
 def test_kubectl_explains_each_field(live: Plane) -> None:
     said = " ".join(live.kubectl("explain", "afe.spec.unbound").split())
-    assert "It must have no access of its own" in said
+    assert "The account of tasks that no binding names" in said
+    assert "Make it without rights, in the cluster and in every store" in said
 
 
 def test_one_may_be_edited_and_its_executor_changed(live: Plane) -> None:
