@@ -208,7 +208,8 @@ async def test_all_bundles_may_be_others_at_once(bench: EnvironmentBench) -> Non
 async def test_a_status_names_nothing_but_what_the_environment_could_have(bench: EnvironmentBench) -> None:
     victim = f"{MAPS}/airwarden.other.scheduler"
     labels = {"app.kubernetes.io/managed-by": "airwarden", "airwarden.dev/environment": "main"}
-    bench.api.put(victim, {"metadata": {"name": "airwarden.other.scheduler", "labels": labels}, "data": {}})
+    metadata = {"name": "airwarden.other.scheduler", "namespace": "airflow", "labels": labels}
+    bench.api.put(victim, {"metadata": metadata, "data": {}})
     forged = {"name": "airwarden.other.scheduler", "content": "scheduler"}
     bench.api.change(bench.path, lambda body: body["status"]["rendered"].append(forged))
     bench.restart()
