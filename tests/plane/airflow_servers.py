@@ -48,6 +48,7 @@ PATIENCE: Final = {
 }
 """A busy machine is no failure."""
 POD_USER: Final = 50000
+NO_SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {}
 LOCAL_BUNDLE: Final = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 
@@ -63,8 +64,8 @@ class Bundle:
 class AirflowServers:
     """One Airflow; a context manager.
 
-    ``settings`` are variables of all servers and ``worker_settings`` of the pods, as an administrator would set them;
-    ``library`` is a folder from which the DAGs of all bundles import.
+    ``settings`` are variables of all servers, ``server_settings`` of single ones and ``worker_settings`` of the pods,
+    as an administrator would set them; ``library`` is a folder from which the DAGs of all bundles import.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class AirflowServers:
         settings: Mapping[str, str],
         worker_settings: Mapping[str, str],
         library: Path | None = None,
+        server_settings: Mapping[str, Mapping[str, str]] = NO_SETTINGS,
     ) -> None:
         self._plane, self._postgres, self._bundles = plane, postgres, tuple(bundles)
         self._settings, self._worker_settings, self._library = dict(settings), dict(worker_settings), library
+        self._server_settings = server_settings
         self._home = plane.data_dir / "airflow"
         self._database = f"airflow_{secrets.token_hex(4)}"
         (self._port,) = free_ports(1)
@@ -147,7 +150,8 @@ class AirflowServers:
         for team in sorted({each.team for each in self._bundles if each.team}):
             self._command(python, environment, "teams", "create", team)
         for name in SERVERS:
-            self._processes[name] = process = self._server(name, python, environment)
+            own = {**environment, **self._server_settings.get(name, {})}
+            self._processes[name] = process = self._server(name, python, own)
             process.start()
         self._wait_ready()
 

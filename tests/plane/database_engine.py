@@ -69,9 +69,9 @@ class DatabaseEngine:
             del body["rotation_period"]
         self.vault.request("POST", f"{self.mount}/static-roles/{name}", body)
 
-    def dynamic_role(self, name: str) -> None:
+    def dynamic_role(self, name: str, life: str = "1h", longest: str = "2h") -> None:
         """Make a role that makes users."""
-        body = {"db_name": self.connection, "creation_statements": [CREATES], "default_ttl": "1h", "max_ttl": "2h"}
+        body = {"db_name": self.connection, "creation_statements": [CREATES], "default_ttl": life, "max_ttl": longest}
         self.vault.request("POST", f"{self.mount}/roles/{name}", body)
 
     def lease(self, name: str) -> dict[str, str]:

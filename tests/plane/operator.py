@@ -39,9 +39,9 @@ _LEFT_OUT = frozenset({"Deployment"})
 """There is no kubelet: the pod is played by a process; everything else of manifests/ is applied as it is."""
 
 
-def install(plane: Plane) -> None:
-    """Apply what `kubectl kustomize manifests/` gives, but the Deployment, and wait until the kinds are served."""
-    rendered = plane.kubectl("kustomize", str(REPOSITORY / "manifests"))
+def install(plane: Plane, folder: str = "manifests") -> None:
+    """Apply what `kubectl kustomize` gives of a folder, but the Deployment, and wait until the kinds are served."""
+    rendered = plane.kubectl("kustomize", str(REPOSITORY / folder))
     objects = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] not in _LEFT_OUT]
     crds = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
     rest = [each for each in objects if each["kind"] != "CustomResourceDefinition"]

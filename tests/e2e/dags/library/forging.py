@@ -11,11 +11,11 @@ VICTIM = "victim"
 STOLEN = "/stolen"
 
 
-def forged() -> dict[str, Any]:
+def forged(victim: str = VICTIM, namespace: str = "airflow-red", bundle: str = "red-git") -> dict[str, Any]:
     """An executor_config that asks for account, namespace, map, token, marks, sidecars and a template of one's own."""
     token = k8s.V1ServiceAccountTokenProjection(audience="vault", path="token", expiration_seconds=600)
     volumes = [
-        k8s.V1Volume(name="map", config_map=k8s.V1ConfigMapVolumeSource(name=f"airwarden.{VICTIM}.map")),
+        k8s.V1Volume(name="map", config_map=k8s.V1ConfigMapVolumeSource(name=f"airwarden.{victim}.map")),
         k8s.V1Volume(
             name="token",
             projected=k8s.V1ProjectedVolumeSource(sources=[k8s.V1VolumeProjection(service_account_token=token)]),
@@ -36,13 +36,13 @@ def forged() -> dict[str, Any]:
     pod = k8s.V1Pod(
         metadata=k8s.V1ObjectMeta(
             name="airwarden-forged",
-            namespace="airflow-red",
-            labels={"airwarden.dev/binding": VICTIM, "airwarden.dev/identity": "Bound", "dag_id": VICTIM},
-            annotations={"dag_id": VICTIM, "airwarden.dev/dag-id": VICTIM, "airwarden.dev/bundle": "red-git"},
+            namespace=namespace,
+            labels={"airwarden.dev/binding": victim, "airwarden.dev/identity": "Bound", "dag_id": victim},
+            annotations={"dag_id": victim, "airwarden.dev/dag-id": victim, "airwarden.dev/bundle": bundle},
         ),
         spec=k8s.V1PodSpec(
-            service_account_name=VICTIM,
-            service_account=VICTIM,
+            service_account_name=victim,
+            service_account=victim,
             automount_service_account_token=True,
             volumes=volumes,
             init_containers=[k8s.V1Container(name="first", image="forged", command=["true"])],
