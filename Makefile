@@ -27,7 +27,7 @@ LOCK := UV_SYSTEM_CERTS=true $(BIN)/uv pip compile --quiet --universal --python-
 help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {name:<12} {text}") for name, text in re.findall(r"^([\w-]+):.*?## (.*)", open("Makefile").read(), re.M)]'
 
-demo: $(READY) ## show the whole of it on real servers, then stop them (first run: 15 to 25 minutes, then about a minute)
+demo: $(READY) ## show the whole of it on real servers, then stop them (first run: 15 to 25 minutes, then about two minutes)
 	@$(RUN) -m demo $(ARGS)
 
 up: $(READY) ## start the same servers with the operator, and keep them; then: source .local/env

@@ -1,4 +1,5 @@
-"""`make demo`: Airwarden from nothing to a refused read, on real servers, in about a minute.
+"""`make demo`: Airwarden from nothing to a refused read and a DAG under its own account, in about two minutes.
 
-Run as `python -m demo` with `tools` and `tests` on PYTHONPATH. Every line after a `$` is run as it is shown.
+Run as `python -m demo` with `tools` and `tests` on PYTHONPATH. All servers are real, and every line after a `$` is run
+as it is shown.
 """

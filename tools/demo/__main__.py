@@ -1,4 +1,4 @@
-"""The demo from first to last: says what comes, runs the five acts, and stops whatever it started.
+"""The demo from first to last: says what comes, runs the six acts, and stops whatever it started.
 
 Called by `make demo`.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from demo.access import read_as_airflow
+from demo.running_dags import run_dags
 from demo.setting_up import apply_quickstart, install_operator, show_plane, start_operator
 from demo.stage import CLUSTER, WORK, Stage
 from demo.taking_away import delete, refuse_a_wish, tighten
@@ -32,7 +33,8 @@ Airwarden, shown on real servers on 127.0.0.1 that are stopped at the end:
   2  install the operator with the RBAC of manifests/ and the Vault policy that it documents, and start it
   3  kubectl apply -k examples/quickstart: a store with guardrails, two bindings
   4  read the secrets with Airflow's own code under each account, and be refused everyone else's
-  5  ask for too much, tighten the rule, delete a binding: see the access go"""
+  5  ask for too much, tighten the rule, delete a binding: see the access go
+  6  kubectl apply -k examples/airflow, start that Airflow and run DAGs: each pod has its own binding's account"""
 
 
 def main() -> int:
@@ -81,8 +83,8 @@ def _duration() -> str:
     if not airflow_installed():
         once.append("Airflow is installed, about a minute")
     if once:
-        return f"The first time on this machine {' and '.join(once)}; later runs take about a minute."
-    return "All it needs is on this machine already: about a minute."
+        return f"The first time on this machine {' and '.join(once)}; later runs take about two minutes."
+    return "All it needs is on this machine already: about two minutes."
 
 
 def _play(terminal: Terminal) -> None:
@@ -121,6 +123,8 @@ def _acts(stage: Stage) -> None:
     refuse_a_wish(stage)
     tighten(stage)
     delete(stage)
+    stage.terminal.heading("6  Running DAGs")
+    run_dags(stage)
     stage.terminal.heading("The end")
 
 
