@@ -116,6 +116,13 @@ class PodProcess:
         self._process.wait()
 
 
+def pods_can_run() -> bool:
+    """Tell whether the calling user may make what a pod runs in; some machines permit it to root alone."""
+    own = ["--user", "--map-root-user"] if os.geteuid() != 0 else []
+    command = ["unshare", *own, "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/run"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def search_path() -> str:
     """Return the PATH of a pod: where an image would have Python, there is the project's own."""
     return f"{Path(sys.prefix) / 'bin'}:/usr/local/bin:/usr/bin:/bin"
