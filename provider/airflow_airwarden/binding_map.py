@@ -122,6 +122,21 @@ class VaultStore:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyVaultStore:
+    """An Azure Key Vault, and the identity that tasks log in to Entra as, with a projected token."""
+
+    name: str
+    vault_url: str
+    authority: str
+    tenant: str
+    client: str
+    """Client id of the identity."""
+    token_file: str
+    """The projected token; read again at each login, since the kubelet replaces it."""
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FileStore:
     """A JSON file of payloads by key, for a developer's machine."""
 
@@ -137,7 +152,7 @@ class EnvironmentStore:
     prefix: str
 
 
-Store = VaultStore | FileStore | EnvironmentStore
+Store = VaultStore | KeyVaultStore | FileStore | EnvironmentStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ class Reason(StrEnum):
     LOGIN_REFUSED = "LoginRefused"
     ACCESS_DENIED = "AccessDenied"
     SECRET_ABSENT = "SecretAbsent"  # noqa: S105 - a reason, no secret
+    SECRET_DISABLED = "SecretDisabled"  # noqa: S105 - a reason, no secret
+    SECRET_NOT_YET_VALID = "SecretNotYetValid"  # noqa: S105 - a reason, no secret
+    SECRET_EXPIRED = "SecretExpired"  # noqa: S105 - a reason, no secret
     STORE_UNREACHABLE = "StoreUnreachable"
     STORE_SEALED = "StoreSealed"
     STORE_BUSY = "StoreBusy"
@@ -39,3 +42,13 @@ class LookupRefused(Exception):
         super().__init__(f"{reason}: {wrong}. {next_step}")
         self.reason = reason
         self.wrong = wrong
+
+
+class Unavailable(Exception):
+    """A store does not serve now: another address, or the same one later, may. Readers try again within bounds."""
+
+    def __init__(self, reason: Reason, wrong: str, retry_after: float = 0.0) -> None:
+        super().__init__(wrong)
+        self.reason = reason
+        self.wrong = wrong
+        self.retry_after = retry_after

@@ -22,6 +22,7 @@ from airflow_airwarden.binding_map import (
     EnvironmentStore,
     FileStore,
     Key,
+    KeyVaultStore,
     Login,
     Place,
     Secret,
@@ -39,6 +40,9 @@ _ID = re.compile(r"[A-Za-z0-9_.-]{1,250}")
 _SEGMENT = r"[A-Za-z0-9._~@:=,-]+"
 _PATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*")
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?")
+_HTTPS = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_KEY_VAULT_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _WORD = re.compile(r"[A-Za-z]{1,64}")
 _CONNECTION_TEXTS = frozenset({"conn_type", "host", "schema", "login", "description", "extra"})
@@ -202,6 +206,8 @@ def _store(name: str, part: _Part) -> Store:
     store: Store
     if kind == "Vault":
         store = _vault(name, part)
+    elif kind == "AzureKeyVault":
+        store = _key_vault(name, part)
     elif kind == "File":
         store = FileStore(name, part.file("path"))
     elif kind == "Environment":
@@ -235,6 +241,24 @@ def _vault(name: str, part: _Part) -> VaultStore:
     return store
 
 
+def _key_vault(name: str, part: _Part) -> KeyVaultStore:
+    tls, login = part.part("tls"), part.part("login")
+    if login.take("method", str, "WorkloadIdentity") != "WorkloadIdentity":
+        login.wrong("method", "it is not WorkloadIdentity")
+    store = KeyVaultStore(
+        name,
+        vault_url=part.text("vaultURL", _HTTPS),
+        authority=part.text("authority", _HTTPS),
+        tenant=part.text("tenantID", _GUID),
+        client=login.text("clientID", _GUID),
+        token_file=login.file("tokenFile"),
+        ca_file=tls.file("caFile", ""),
+    )
+    for each in (tls, login):
+        each.end()
+    return store
+
+
 def _login(part: _Part) -> Login | AppRoleLogin:
     method = part.take("method", str, "Kubernetes")
     if method not in {"Kubernetes", "JWT", "AppRole"}:
@@ -255,6 +279,8 @@ def _secret(part: _Part, stores: Mapping[str, Store]) -> Secret:
     place = _dynamic(part.part("dynamic")) if part.has("dynamic") else Key(part.text("key", _PATH))
     if isinstance(place, Dynamic) and not isinstance(stores[store], VaultStore):
         part.wrong("dynamic", "its store makes no credentials")
+    if isinstance(stores[store], KeyVaultStore) and not _KEY_VAULT_NAME.fullmatch(str(place)):
+        part.wrong("key", "a key vault has no such names: 1 to 127 letters, digits and dashes")
     return _checked(part, kind, store, place)
 
 

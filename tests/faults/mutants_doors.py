@@ -40,7 +40,7 @@ DOORS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an empty secret-id is sent",
-        "readers/vault_logins.py",
+        "readers/task_token.py",
         "    if not found:\n        raise LookupRefused(\n            Reason.TOKEN_FILE_MISSING",
         "    if False:\n        raise LookupRefused(\n            Reason.TOKEN_FILE_MISSING",
         (APP_ROLE,),

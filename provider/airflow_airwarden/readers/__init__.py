@@ -6,7 +6,7 @@ distribution, and an Airflow that never reads from that store must not need it.
 
 from __future__ import annotations
 
-from airflow_airwarden.binding_map import Store, VaultStore
+from airflow_airwarden.binding_map import KeyVaultStore, Store, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.ports import Reader
 from airflow_airwarden.settings import Settings
@@ -16,6 +16,8 @@ def open_reader(store: Store, settings: Settings) -> Reader:
     """Return a reader that has not asked the store anything yet; LookupRefused if there can be none."""
     if isinstance(store, VaultStore):
         return _vault(store, settings)
+    if isinstance(store, KeyVaultStore):
+        return _key_vault(store, settings)
     if not settings.development:
         raise LookupRefused(
             Reason.NOT_FOR_PRODUCTION,
@@ -39,3 +41,17 @@ def _vault(store: VaultStore, settings: Settings) -> Reader:
             "Install airflow-provider-airwarden[vault] in the image of the workers",
         ) from None
     return VaultReader(store, settings)
+
+
+def _key_vault(store: KeyVaultStore, settings: Settings) -> Reader:
+    try:
+        from airflow_airwarden.readers.key_vault import KeyVaultReader  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("azure"):
+            raise
+        raise LookupRefused(
+            Reason.STORE_NOT_INSTALLED,
+            f"store {store.name} is an Azure Key Vault, and the provider's extra for it is not in this image",
+            "Install airflow-provider-airwarden[azure] in the image of the workers",
+        ) from None
+    return KeyVaultReader(store, settings)

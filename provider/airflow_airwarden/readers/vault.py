@@ -14,9 +14,9 @@ from functools import partial
 from typing import NoReturn
 
 from airflow_airwarden.binding_map import Dynamic, DynamicKind, Key, Place, VaultStore
-from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended, Reading, no_end
-from airflow_airwarden.readers.vault_http import Answer, Unavailable, VaultConnection
+from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 from airflow_airwarden.readers.vault_logins import Life, Logins, VaultLogin
 from airflow_airwarden.settings import Settings
 

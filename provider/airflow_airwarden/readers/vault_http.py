@@ -18,7 +18,7 @@ import httpx
 
 from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import VaultStore
-from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
@@ -51,16 +51,6 @@ class Answer:
         """Return a text of the answer, empty if there is none."""
         found = self.body.get(name)
         return found if isinstance(found, str) else ""
-
-
-class Unavailable(Exception):
-    """This address does not serve now: another one, or the same one later, may."""
-
-    def __init__(self, reason: Reason, wrong: str, retry_after: float = 0.0) -> None:
-        super().__init__(wrong)
-        self.reason = reason
-        self.wrong = wrong
-        self.retry_after = retry_after
 
 
 class VaultConnection:

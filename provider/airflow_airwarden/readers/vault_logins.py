@@ -7,20 +7,18 @@ giving up the token gives up all of them in one request.
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import math
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from airflow_airwarden.binding_map import AppRoleLogin, VaultStore
-from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended
-from airflow_airwarden.readers.vault_http import Answer, Unavailable, VaultConnection
+from airflow_airwarden.readers.task_token import file_text, pod_of
+from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 
 _LOG = logging.getLogger(__name__)
 MARGIN = 2.0
@@ -214,52 +212,19 @@ def _proof(store: VaultStore) -> Mapping[str, str]:
     if isinstance(login, AppRoleLogin):
         step = "Mount the file that the map names; airwarden secret-id says both, and how to unwrap the secret-id"
         return {
-            "role_id": _file(store, login.role_id_file, "role id", step),
-            "secret_id": _file(store, login.secret_id_file, "secret-id", step),
+            "role_id": file_text(store.name, login.role_id_file, "role id", step),
+            "secret_id": file_text(store.name, login.secret_id_file, "secret-id", step),
         }
-    step = "Run the task in a pod that Airwarden's executor made, or project a token of that audience there"
-    return {"role": login.role, "jwt": _file(store, login.token_file, "projected token", step)}
-
-
-def _file(store: VaultStore, path: str, what: str, step: str) -> str:
-    try:
-        found = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        found = ""
-    if not found:
-        raise LookupRefused(
-            Reason.TOKEN_FILE_MISSING, f"the {what} for store {store.name} is not at {path}, or empty", step
-        )
-    return found
+    return {"role": login.role, "jwt": file_text(store.name, login.token_file)}
 
 
 def _identity(jwt: str, auth: Mapping[str, object]) -> Mapping[str, str]:
     """Say whose token it is: account and namespace in Vault's word, the pod's name in the token's own."""
     metadata = auth.get("metadata")
     said = metadata if isinstance(metadata, dict) else {}
-    claims = _claims(jwt)
-    pod = claims.get("pod")
-    found = {
-        "namespace": said.get("service_account_namespace") or claims.get("namespace"),
-        "serviceAccount": said.get("service_account_name") or _name(claims.get("serviceaccount")),
-        "pod": _name(pod),
-    }
-    return {key: value for key, value in found.items() if isinstance(value, str) and value}
-
-
-def _name(part: object) -> object:
-    return part.get("name") if isinstance(part, dict) else None
-
-
-def _claims(jwt: str) -> Mapping[str, object]:
-    """Return the token's Kubernetes claims. Nothing is decided by them, so nothing is verified."""
-    try:
-        middle = jwt.split(".")[1]
-        body = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
-        found = body["kubernetes.io"]
-    except (IndexError, KeyError, TypeError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    known = {"namespace": "service_account_namespace", "serviceAccount": "service_account_name"}
+    found = {key: said.get(name) for key, name in known.items()}
+    return {**pod_of(jwt), **{key: value for key, value in found.items() if isinstance(value, str) and value}}
 
 
 def _number(value: object) -> float:

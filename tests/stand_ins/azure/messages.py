@@ -88,6 +88,8 @@ class Logged:
     """Azure's error code; empty when all went well."""
     retry_after: str
     """The Retry-After header of the answer; empty without."""
+    request_id: str = ""
+    """The x-ms-request-id header of the answer; empty without."""
 
 
 def is_guid(text: object) -> bool:

@@ -442,6 +442,7 @@ class AzureStandIn:
             status=answer.status,
             code=str(code) if answer.status >= 400 else "",
             retry_after=answer.headers.get("Retry-After", ""),
+            request_id=answer.headers.get("x-ms-request-id", ""),
         )
         with self._lock:
             self._log.append(entry)

@@ -21,6 +21,17 @@ VAULT: dict[str, Any] = {
     "login": {"method": "Kubernetes", "mount": "kubernetes", "role": "billing", "tokenFile": "/var/run/token"},
 }
 APP_ROLE: dict[str, Any] = {"method": "AppRole", "roleIDFile": "/run/role-id", "secretIDFile": "/run/secret-id"}
+KEY_VAULT: dict[str, Any] = {
+    "type": "AzureKeyVault",
+    "vaultURL": "https://kv.vault.azure.net",
+    "authority": "https://login.microsoftonline.com",
+    "tenantID": "11111111-2222-3333-4444-555555555555",
+    "login": {
+        "method": "WorkloadIdentity",
+        "clientID": "AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "tokenFile": "/var/run/secrets/airwarden/kv/token",
+    },
+}
 WAREHOUSE: dict[str, Any] = {
     "type": "Connection",
     "id": "warehouse",
@@ -114,6 +125,10 @@ def change(path: str, value: object) -> Change:
     return act
 
 
+def _login(**changes: str) -> dict[str, Any]:
+    return {**KEY_VAULT, "login": {**KEY_VAULT["login"], **changes}}
+
+
 WHOLE: list[dict[str, Any]] = [
     map_body(),
     {"version": 1, "binding": "ns/b", "secrets": []},
@@ -122,6 +137,18 @@ WHOLE: list[dict[str, Any]] = [
     map_body(stores={"vault": {**VAULT, "namespace": "team/airflow", "tls": {"caFile": "/ca.crt", "serverName": "v"}}}),
     map_body(stores={"vault": {**VAULT, "login": APP_ROLE}}),
     map_body(stores={"vault": {**VAULT, "login": {**APP_ROLE, "mount": "tasks-approle"}}}),
+    map_body(stores={"vault": KEY_VAULT}, secrets=[{**WAREHOUSE, "key": "airflow-Warehouse-1"}]),
+    map_body(
+        stores={
+            "vault": {
+                **KEY_VAULT,
+                "vaultURL": "https://localhost:1234",
+                "tls": {"caFile": "/ca.pem"},
+                "login": {key: text for key, text in KEY_VAULT["login"].items() if key != "method"},
+            }
+        },
+        secrets=[],
+    ),
     map_body(
         secrets=[
             {"type": "Connection", "id": "a", "store": "vault", "dynamic": {"engine": "db", "role": "ns.r"}},
@@ -188,6 +215,24 @@ FAULTS: list[tuple[str, Any, str]] = [
     ("stores.vault.login.role", ..., "stores.vault.login.role: it is missing"),
     ("stores.vault.kv.version", 3, "stores.vault.kv.version: it is neither 1 nor 2"),
     ("stores.vault.token", "x", "stores.vault.token: this version of the provider does not know it"),
+    ("stores.vault", KEY_VAULT, "secrets[0].key: a key vault has no such names"),
+    (
+        "stores.vault",
+        {**KEY_VAULT, "vaultURL": "http://kv.vault.azure.net"},
+        "stores.vault.vaultURL: it has characters",
+    ),
+    ("stores.vault", {**KEY_VAULT, "vaultURL": "https://kv/secrets"}, "stores.vault.vaultURL: it has characters"),
+    ("stores.vault", {**KEY_VAULT, "vaultURL": "https://.."}, "stores.vault.vaultURL: it has characters"),
+    ("stores.vault", {**KEY_VAULT, "authority": "login.example"}, "stores.vault.authority: it has characters"),
+    ("stores.vault", {**KEY_VAULT, "tenantID": "common"}, "stores.vault.tenantID: it has characters"),
+    ("stores.vault", {**KEY_VAULT, "tenantID": ""}, "stores.vault.tenantID: it has characters"),
+    ("stores.vault", {**KEY_VAULT, "audience": "x"}, "stores.vault.audience: this version of the provider does not"),
+    ("stores.vault", {**KEY_VAULT, "tls": {"serverName": "x"}}, "stores.vault.tls.serverName: this version of the"),
+    ("stores.vault", {**KEY_VAULT, "login": {}}, "stores.vault.login.clientID: it is missing"),
+    ("stores.vault", _login(method="ManagedIdentity"), "stores.vault.login.method: it is not WorkloadIdentity"),
+    ("stores.vault", _login(clientID="billing"), "stores.vault.login.clientID: it has characters"),
+    ("stores.vault", _login(tokenFile="token"), "stores.vault.login.tokenFile: it is no absolute path"),
+    ("stores.vault", _login(clientSecret="x"), "stores.vault.login.clientSecret: this version of the provider does"),
     ("stores.vault.tls", {"verify": False}, "stores.vault.tls.verify: this version of the provider does not know it"),
 ]
 """A place of the map, what is put there (... takes it away), and what is said of it."""

@@ -52,6 +52,8 @@ def test_the_wheel_names_its_entry_point_its_extra_and_its_license(tmp_path: Pat
     assert {name.partition("/")[0] for name in names} == {"airflow_airwarden", info}
     assert metadata.get_all("Requires-Dist") == [
         "apache-airflow>=3.3",
+        "azure-identity<2,>=1.27; extra == 'azure'",
+        "azure-keyvault-secrets<5,>=4.12; extra == 'azure'",
         "apache-airflow-providers-cncf-kubernetes<10.26,>=10.25; extra == 'executor'",
         "httpx<1,>=0.27; extra == 'vault'",
     ]

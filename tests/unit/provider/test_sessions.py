@@ -18,7 +18,7 @@ from airflow_airwarden.audit import AUDIT
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.sessions import Session
 from airflow_airwarden.settings import Settings
-from unit.provider.making import WAREHOUSE, PlainReader, write_map
+from unit.provider.making import KEY_VAULT, WAREHOUSE, PlainReader, write_map
 
 PLACE = WAREHOUSE["key"]
 CANARY = "canary-4711"
@@ -324,13 +324,20 @@ def test_files_and_the_environment_are_read_for_development(tmp_path: Path, monk
             session.look_up("Variable", absent)
 
 
-def test_a_missing_extra_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("extra", "module", "store"), [("vault", "httpx", {}), ("azure", "azure.core", KEY_VAULT)], ids=["vault", "azure"]
+)
+def test_a_missing_extra_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, module: str, store: dict[str, Any]
+) -> None:
     import sys
 
-    monkeypatch.delitem(sys.modules, "airflow_airwarden.readers.vault", raising=False)
-    monkeypatch.delitem(sys.modules, "airflow_airwarden.readers.vault_http", raising=False)
-    monkeypatch.setitem(sys.modules, "httpx", None)
+    for each in [name for name in sys.modules if name.startswith(("airflow_airwarden.readers.", f"{module}."))]:
+        monkeypatch.delitem(sys.modules, each)
+    monkeypatch.setitem(sys.modules, module, None)
+    secrets = [{**WAREHOUSE, "key": "airflow-warehouse"}]
+    path = write_map(tmp_path, secrets=secrets, **({"stores": {"vault": store}} if store else {}))
     with pytest.raises(LookupRefused) as refused:
-        Session(Settings(str(write_map(tmp_path)))).look_up("Connection", "warehouse")
+        Session(Settings(str(path))).look_up("Connection", "warehouse")
     assert refused.value.reason is Reason.STORE_NOT_INSTALLED
-    assert "airflow-provider-airwarden[vault]" in str(refused.value)
+    assert f"airflow-provider-airwarden[{extra}]" in str(refused.value)

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from airflow_airwarden.binding_map import Login, VaultStore
-from airflow_airwarden.errors import Reason
+from airflow_airwarden.errors import Reason, Unavailable
 from airflow_airwarden.readers import vault_http
-from airflow_airwarden.readers.vault_http import Answer, Unavailable, VaultConnection
+from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 
 
 @dataclass
