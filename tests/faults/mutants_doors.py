@@ -41,8 +41,8 @@ DOORS: tuple[Mutant, ...] = (
     Mutant(
         "an empty secret-id is sent",
         "readers/task_token.py",
-        "    if not found:\n        raise LookupRefused(\n            Reason.TOKEN_FILE_MISSING",
-        "    if False:\n        raise LookupRefused(\n            Reason.TOKEN_FILE_MISSING",
+        "    if not found:\n        raise LookupRefused(Reason.TOKEN_FILE_MISSING",
+        "    if False:\n        raise LookupRefused(Reason.TOKEN_FILE_MISSING",
         (APP_ROLE,),
         source=PROVIDER,
     ),
