@@ -195,7 +195,10 @@ class Identity(StatusModel):
     environment: Annotated[str, Field(max_length=127)]
     """The AirflowEnvironment, as namespace/name."""
     pod_creator: Annotated[str, Field(max_length=512)]
-    """User of the API server that alone makes pods under the account: the environment's scheduler."""
+    """User of the API server that alone makes pods under the account: the environment's scheduler.
+
+    With executor Celery or Local a *: workers are deployed by whoever may make pods in the namespace.
+    """
     dags: Annotated[tuple[ClaimInForce, ...], Field(max_length=16, json_schema_extra=schema(list_type="atomic"))] = ()
     """The claims that are in force."""
 

@@ -304,3 +304,13 @@ def test_a_pod_is_judged_by_each_of_many_bindings(tasks: Airflow) -> None:
     assert tasks.refusal(plain_pod("unbound"), tasks.editor) == ""
     for name in names:
         tasks.masters.request("DELETE", binding_path(tasks.namespace, name))
+
+
+def test_where_airflow_makes_no_pods_people_deploy_the_workers_of_a_binding(tasks: Airflow) -> None:
+    """Executor Celery: the operator says so by the creator *, and nobody else can."""
+    name = tasks.declare("queue", environmentRef=_REFERENCE, dags=_DAGS)
+    tasks.wait(name, lambda: "no DAGs in" in tasks.refusal(plain_pod(name), tasks.editor))
+    tasks.map(name, identity({}, creator="*"))
+    tasks.wait(name, lambda: tasks.refusal(plain_pod(name), tasks.editor) == "")
+    tasks.map(name, identity({BUNDLE: ["billing_*"]}))
+    tasks.wait(name, lambda: tasks.refusal(plain_pod(name), tasks.editor) != "")

@@ -215,11 +215,27 @@ async def test_an_environment_that_cannot_be_read_changes_nothing(settled: Bench
     assert settled.store.contents
 
 
-async def test_other_executors_make_no_pods_to_tell_apart(settled: Bench) -> None:
+@pytest.mark.parametrize("executor", ["Celery", "Local"])
+async def test_with_other_executors_people_deploy_workers_and_no_dag_is_the_binding_s(
+    settled: Bench, executor: str
+) -> None:
+    settled.declare_environment(executor=executor, unbound=None)
+    await settled.look()
+    assert settled.ready == ("True", "Ready")
+    assert settled.binding["status"]["identity"] == {"environment": "airflow/main", "podCreator": "*"}
+    assert MAP in settled.api.objects
+    settled.journal.lines.clear()
+    await settled.look()
+    assert sorted(settled.journal.lines) == [f"GET {MAP}", "observe vault one by one"]
+
+
+async def test_a_change_of_the_executor_ends_who_anybody_may_be(settled: Bench) -> None:
     settled.declare_environment(executor="Celery", unbound=None)
     await settled.look()
-    assert (settled.ready, settled.identity()) == (("True", "Ready"), None)
-    assert MAP in settled.api.objects
+    settled.declare_environment()
+    await settled.look()
+    assert settled.binding["status"]["identity"]["podCreator"] == "system:serviceaccount:airflow:airflow-scheduler"
+    assert settled.identity() == ["billing_*"]
 
 
 async def test_another_scheduler_is_another_creator(settled: Bench) -> None:

@@ -8,6 +8,7 @@ they stand for is taken away, and come to it after all that a task needs is ther
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.conditions import ClaimInForce, Identity
@@ -16,6 +17,9 @@ from airwarden.api.environment import EnvironmentSpec, Executor
 from airwarden.api.reasons import Reason
 from airwarden.domain.environment.claims import Complaint, Verdict
 from airwarden.domain.progress import Fault
+
+ANYBODY: Final = "*"
+"""Who makes pods where Airflow makes none for tasks: whoever may make pods in the namespace, without the marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +112,13 @@ def mapping_of(
         return DagMapping(environment, None, None, (Complaint(Reason.ENVIRONMENT_NOT_FOUND, message),), ended=ended)
     if not view.verdict.mapped:
         return DagMapping(environment, view, None, view.verdict.complaints, ended=ended)
-    if view.spec.executor is not Executor.KUBERNETES:
-        return DagMapping(environment, view, ended=ended)
     # Of a suspended binding the verdict speaks of what is in force already.
-    given = _identity(environment, view.pod_creator, view.verdict.claims) if view.verdict.claims else None
+    claims = view.verdict.claims
+    if view.spec.executor is not Executor.KUBERNETES:
+        # Workers are deployed by people, for whole queues: no DAG is the binding's, and no user alone makes its pods.
+        given = _identity(environment, ANYBODY, ()) if claims else None
+    else:
+        given = _identity(environment, view.pod_creator, claims) if claims else None
     return DagMapping(environment, view, given, ended=ended)
 
 
@@ -147,7 +154,10 @@ def _identity(environment: str, creator: str, claims: Iterable[DagClaim]) -> Ide
 
 
 def _narrowed(wanted: Identity, permitted: Identity) -> Identity | None:
-    """Return the part of the claims that the others cover as well; None when nothing is left of them."""
+    """Return the part of the claims that the others cover as well; None when nothing is left of them.
+
+    An identity for workers of anybody's has no claims to lose: it is all there.
+    """
     if (wanted.environment, wanted.pod_creator) != (permitted.environment, permitted.pod_creator):
         return None
     covering = {each.bundle: each.ids for each in permitted.dags}
@@ -156,7 +166,7 @@ def _narrowed(wanted: Identity, permitted: Identity) -> Identity | None:
         for each in wanted.dags
         if (ids := tuple(one for one in each.ids if _covered(one, covering.get(each.bundle, ()))))
     )
-    return wanted.model_copy(update={"dags": dags}) if dags else None
+    return wanted.model_copy(update={"dags": dags}) if dags or wanted.pod_creator == ANYBODY else None
 
 
 def _covered(ids: str, others: Iterable[str]) -> bool:
