@@ -31,7 +31,7 @@ from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.database_engine import DatabaseEngine
 from plane.json_client import Json
-from plane.operator import OperatorProcess, Options, install, set_up_vault
+from plane.operator import OperatorProcess, Options, install, set_up_vault, wait_for_policies
 from plane.postgres_server import DATABASE, PostgresServer
 from plane.vault_admin import prepare_store, write_secret
 
@@ -173,6 +173,7 @@ def staged(plane: Plane, postgres: PostgresServer) -> Iterator[Stage]:
     install(plane, "manifests/overlays/environment")
     policies = plane.kubectl("kustomize", str(REPOSITORY / "manifests" / "admission"))
     plane.api.apply(*(each for each in yaml.safe_load_all(policies) if each))
+    wait_for_policies(plane)
     prepare_store(plane)
     set_up_vault(plane, backend(plane.vault_address))
     options = Options(extra=("--see-task-pods", "--environment-interval=1"))

@@ -25,7 +25,7 @@ from airwarden.providers.vault.rotation.setup import RotationOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
-from plane.errors import PlaneError
+from plane.errors import PlaneError, PlaneHTTPError
 from plane.ports import free_ports
 from plane.waiting import wait_for
 
@@ -34,9 +34,33 @@ ACCOUNT = "airwarden"
 CLUSTER = "test"
 AUDIENCE = "vault"
 START_DEADLINE = 60.0
+POLICY_DEADLINE = 90.0
 STOP_DEADLINE = 30.0
 _LEFT_OUT = frozenset({"Deployment"})
 """There is no kubelet: the pod is played by a process; everything else of manifests/ is applied as it is."""
+_TRIED: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    (
+        "/api/v1/namespaces/default/pods",
+        {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "tried", "image": "any"}]}},
+    ),
+    (
+        "/api/v1/namespaces/default/serviceaccounts/default/token",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
+    ),
+    (
+        "/apis/airwarden.dev/v1alpha1/namespaces/default/airflowsecretbindings",
+        {
+            "apiVersion": "airwarden.dev/v1alpha1",
+            "kind": "AirflowSecretBinding",
+            "metadata": {"name": "tried"},
+            "spec": {
+                "serviceAccount": {"name": "tried"},
+                "secrets": [{"type": "Variable", "id": "tried", "backendRef": {"name": "tried"}, "key": "tried"}],
+            },
+        },
+    ),
+)
+"""What the policies let everybody make: a pod, a token and a binding that are none of their business."""
 
 
 def install(plane: Plane, folder: str = "manifests") -> None:
@@ -50,6 +74,24 @@ def install(plane: Plane, folder: str = "manifests") -> None:
         plane.kubectl("wait", "--for=condition=Established", f"crd/{each['metadata']['name']}", "--timeout=30s")
     plane.create_namespace(NAMESPACE)
     plane.api.apply(*rest)
+
+
+def wait_for_policies(plane: Plane) -> None:
+    """Wait until the policies of manifests/admission, just applied, know the kinds.
+
+    Until then pods, tokens and bindings are refused to everybody: docs/admission.md says for how long.
+    """
+    wait_for("the policies know the kinds", lambda: not any(_refused(plane, *each) for each in _TRIED), POLICY_DEADLINE)
+
+
+def _refused(plane: Plane, path: str, body: Mapping[str, Any]) -> bool:
+    try:
+        plane.api.admin.request("POST", f"{path}?dryRun=All", body)
+    except PlaneHTTPError as error:
+        if error.status in (403, 422):
+            return True
+        raise
+    return False
 
 
 def set_up_vault(

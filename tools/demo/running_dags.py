@@ -15,6 +15,7 @@ from plane import quickstart
 from plane.airflow_runs import AirflowRuns, Made
 from plane.airflow_servers import AirflowServers, Bundle
 from plane.kubelet import Kubelet
+from plane.operator import wait_for_policies
 from plane.postgres_server import PostgresServer
 from plane.vault_admin import write_secret
 
@@ -64,6 +65,9 @@ def _declare(stage: Stage) -> None:
     )
     terminal.run(f"kubectl patch asbk vault --type=json -p '{WIDER}'")
     terminal.run("kubectl apply -k manifests/admission")  # last: the policies know the rule as it is when they begin
+    began = time.monotonic()
+    wait_for_policies(plane)
+    terminal.say(f"(the policies know the kinds after {time.monotonic() - began:.1f} s)")
     write_secret(plane, "airflow/connections/smtp_default", {"conn_type": "smtp", "host": "mail.internal"})
     write_secret(plane, f"{_NS}/variables/recipients", {"value": "reports@internal"})
     terminal.run("kubectl apply -k examples/airflow")
