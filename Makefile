@@ -22,13 +22,16 @@ BOOTSTRAP := uv>=0.9 hatchling>=1.27 editables>=0.5
 LOCK := UV_SYSTEM_CERTS=true $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-.PHONY: help demo up down test test-faults lint format bench lock
+.PHONY: help demo demo-azure up down test test-faults lint format bench lock
 
 help: ## list these commands
 	@$(PYTHON) -c 'import re; [print(f"make {name:<12} {text}") for name, text in re.findall(r"^([\w-]+):.*?## (.*)", open("Makefile").read(), re.M)]'
 
 demo: $(READY) ## show the whole of it on real servers, then stop them (first run: 15 to 25 minutes, then about two minutes)
 	@$(RUN) -m demo $(ARGS)
+
+demo-azure: $(READY) ## show the same with a key vault, on a stand-in for Azure (after make demo about two minutes)
+	@PYTHONPATH=tools:tests:provider $(BIN)/python -m demo.azure $(ARGS)
 
 up: $(READY) ## start the same servers with the operator, and keep them; then: source .local/env
 	@$(RUN) -m plane up

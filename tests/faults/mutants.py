@@ -18,6 +18,7 @@ from faults.mutants_fenced import FENCED_MUTANTS
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
 from faults.mutants_jobs import BY_JOB
+from faults.mutants_key_vault import KEY_VAULTS
 from faults.mutants_mapped import MAPPED
 from faults.mutants_outside import OUTSIDE
 from faults.mutants_provider import READING
@@ -41,6 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ADMITTING,
     *DOORS,
     *ON_AZURE,
+    *KEY_VAULTS,
     *EXECUTING,
     *MAPPED,
     *ENVIRONMENTS,

@@ -6,6 +6,7 @@ Airflow's API server there is only what a task must have: it lets the task run, 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
@@ -14,7 +15,6 @@ from typing import Any
 
 BEGAN = "2026-01-01T00:00:00Z"
 DAG_RUN: dict[str, Any] = {
-    "dag_id": "bound",
     "run_id": "a-run",
     "logical_date": BEGAN,
     "data_interval_start": None,
@@ -30,12 +30,12 @@ DAG_RUN: dict[str, Any] = {
 SECRETS = ("/connections/", "/variables/")
 
 
-def api_server(request: Any) -> Any:
+def api_server(dag_id: str, request: Any) -> Any:
     """Answer one request of the supervisor."""
     response = importlib.import_module("httpx").Response
     path = request.url.path
     if path.endswith("/run"):
-        return response(200, json={"dag_run": DAG_RUN, "max_tries": 0, "should_retry": False})
+        return response(200, json={"dag_run": {**DAG_RUN, "dag_id": dag_id}, "max_tries": 0, "should_retry": False})
     if path.startswith(SECRETS):
         return response(404, json={"detail": {"reason": "not_found", "message": "not in the metastore"}})
     return response(200, json={"ok": True})
@@ -44,14 +44,15 @@ def api_server(request: Any) -> Any:
 def main() -> None:
     """Run the task that the request names, and end as it ended."""
     request = json.load(sys.stdin)
+    dag_id = request.get("dag", "bound")
     supervisor = importlib.import_module("airflow.sdk.execution_time.supervisor")
     models = importlib.import_module("airflow.sdk.api.datamodels._generated")
     client: Any = importlib.import_module("airflow.sdk.api.client")
-    client.noop_handler = api_server
+    client.noop_handler = functools.partial(api_server, dag_id)
     instance = models.TaskInstance(
         id=uuid.uuid4(),
         task_id=request["task"],
-        dag_id="bound",
+        dag_id=dag_id,
         run_id="a-run",
         try_number=2,
         dag_version_id=uuid.uuid4(),
@@ -59,7 +60,7 @@ def main() -> None:
     status = supervisor.supervise_task(
         ti=instance,
         bundle_info=models.BundleInfo(name="tests"),
-        dag_rel_path="bound.py",
+        dag_rel_path=request.get("file", "bound.py"),
         token="",
         dry_run=True,
         log_path="task.log",

@@ -151,26 +151,25 @@ class EnvironmentReconciler:
         return known
 
     async def _surroundings(self, key: Key, environment: AirflowEnvironment) -> Surroundings:
+        views = self._tools.cache.environments
         names = {each.backend_ref.name for each in environment.spec.common_secrets}
-        names.update(*(each.backends for each in self._tools.cache.environments.asking(key).values()))
+        names.update(*(each.backends for each in views.asking(key).values()))
         opened = {name: await self._tools.backends.reach(name) for name in sorted(names)}
+        asking = views.asking(key)
 
         def access(binding: Key, backend: str) -> TaskAccess | None:
             found = opened.get(backend)
             if found is None:
                 return _NO_STORE
-            return (
-                found.store.task_access(Owner(self._tools.cluster, *binding, backend))
-                if isinstance(found, Runtime)
-                else None
-            )
+            # Some stores know by the account as whom its tasks log in.
+            owner = Owner(self._tools.cluster, *binding, backend, account=asking[binding].claimant.account)
+            return found.store.task_access(owner) if isinstance(found, Runtime) else None
 
-        views = self._tools.cache.environments
         claims = views.claims(key)
         if claims is None:
             raise ObjectGone(f"environment {key[0]}/{key[1]} went meanwhile")
         return Surroundings(
-            asking=views.asking(key),
+            asking=asking,
             verdict=claims.verdict,
             has_account=self._has_account,
             access=access,
