@@ -12,7 +12,10 @@ from airwarden.api import FINALIZER
 from airwarden.domain.environment import dag_map
 from airwarden.domain.environment.sight import TaskPod
 from airwarden.domain.errors import ClusterFailed, ClusterForbidden
+from airwarden.domain.owner import Owner
+from airwarden.domain.task_access import TaskAccess
 from unit.reconcile.environment_fakes import BILLING, INTERVAL, MAPS, EnvironmentBench
+from unit.reconcile.fakes import FakeStore
 
 SCHEDULER = f"{MAPS}/airwarden.main.scheduler"
 
@@ -65,6 +68,22 @@ async def test_a_new_binding_costs_one_write_of_its_map_and_one_of_the_status(be
     bench.bind("reports", "reports_*")
     assert await bench.change() == [f"PATCH {BILLING} data", "PATCH main status Ready"]
     assert bench.mapped() == {"team/billing": ["billing_*"], "team/reports": ["reports_*"]}
+
+
+async def test_a_store_is_asked_how_tasks_read_it_with_the_account_that_they_have(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    access = FakeStore.task_access
+
+    def noted(store: FakeStore, owner: Owner) -> TaskAccess:
+        asked.append((owner.binding, owner.account))
+        return access(store, owner)
+
+    monkeypatch.setattr(FakeStore, "task_access", noted)
+    bench.bind("reports", "reports_*")
+    await bench.look()
+    assert asked == [("billing", "billing"), ("reports", "reports")]
 
 
 async def test_a_binding_that_goes_leaves_the_map(bench: EnvironmentBench) -> None:
