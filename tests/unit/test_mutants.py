@@ -49,6 +49,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return made
 
 
+@pytest.mark.timeout(600)  # the first one also runs all the tests in question on the tree as it stands
 @pytest.mark.parametrize("mutant", CHOSEN, ids=lambda each: each.name.replace(" ", "-"))
 def test_one_of_the_worst_breakages_is_noticed(copy: Copy, mutant: Mutant) -> None:
     outcome = copy.run_broken(mutant)
