@@ -173,8 +173,7 @@ def _read(stage: Stage, world: AzureWorld) -> None:
     terminal = stage.terminal
     terminal.say(
         "Each task runs in the pod that Airwarden's executor makes of the operator's DAG map: the binding's account,\n"
-        "its map, a token for Entra. There is no kubelet here, so it is played; supervisor and provider \n"
-        "are real.\n"
+        "its map, a token for Entra. There is no kubelet here, so one is played; Airflow's supervisor is real.\n"
     )
     billing = world.map_by_hand(world.billing.client_id, SECRETS["billing"])
     (reporting,) = world.made_identities()
