@@ -21,6 +21,7 @@ from faults.mutants_jobs import BY_JOB
 from faults.mutants_key_vault import KEY_VAULTS
 from faults.mutants_mapped import MAPPED
 from faults.mutants_outside import OUTSIDE
+from faults.mutants_people import LETTING_IN
 from faults.mutants_provider import READING
 from faults.mutants_roles import ROLE_MUTANTS
 from faults.mutants_rotation import ROTATING
@@ -46,4 +47,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *EXECUTING,
     *MAPPED,
     *ENVIRONMENTS,
+    *LETTING_IN,
 )

@@ -45,7 +45,7 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "a forged record of an object for one secret counts",
         "domain/record.py",
-        'address.name.startswith(f"{short}/")',
+        'address.name.startswith((f"{short}/", f"{long}_"))',
         '"/" in address.name',
         (ALONE,),
     ),
@@ -164,15 +164,15 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "any group is let in",
         "domain/people.py",
-        "if (provider, value) in view.groups)",
-        "if value)",
+        "if (known := view.groups.get(each))",
+        "if (known := each[1])",
         (PEOPLE,),
     ),
     Mutant(
         "people read what the environment gives all",
         "domain/desired.py",
-        "for_people=each.readable & own_secrets)",
-        "for_people=each.readable)",
+        "for_people=for_people(each.readable & own_secrets)",
+        "for_people=for_people(each.readable)",
         (PEOPLE,),
     ),
     Mutant(

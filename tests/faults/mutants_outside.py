@@ -337,8 +337,8 @@ OUTSIDE: tuple[Mutant, ...] = (
     Mutant(
         "Vault's role goes before its policy",
         "providers/vault/store.py",
-        "kinds = (POLICY, self.layout.form.kind)",
-        "kinds = (self.layout.form.kind, POLICY)",
+        "            return own_policy, own_role\n",
+        "            return own_role, own_policy\n",
         (STORE,),
         servers=True,
     ),
@@ -360,7 +360,7 @@ OUTSIDE: tuple[Mutant, ...] = (
     Mutant(
         "any name gets into a path",
         "providers/vault/store.py",
-        " or re.fullmatch(ours, address.name) is None",
+        " or re.fullmatch(ours, name) is None",
         "",
         (STORE,),
         servers=True,

@@ -4,6 +4,7 @@ Owned by the platform team; read by `airwarden.domain.guardrails` and the store'
 """
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,7 @@ from airwarden.api.fenced import Fenced
 from airwarden.api.fields import Duration, Model, Namespace, Unique, cel_text, rule, schema
 from airwarden.api.logins import Login, WorkloadLogin
 from airwarden.api.metadata import Metadata
-from airwarden.api.people import Group
+from airwarden.api.people import AdmittedGroup
 from airwarden.api.references import MAX_NAME
 from airwarden.api.rotating import Rotation, apart_rules, check_apart
 from airwarden.api.rotation_job import TemplateName
@@ -308,7 +309,7 @@ class BackendSpec(Model):
     """How hard the operator may press the store."""
     allow: Annotated[tuple[AllowRule, ...], Field(max_length=32), Unique(("name",))] = ()
     """The guardrails. What no rule admits is refused; without rules that is everything."""
-    groups: Annotated[tuple[Group, ...], Field(max_length=64), Unique(("provider", "value"))] = ()
+    groups: Annotated[tuple[AdmittedGroup, ...], Field(max_length=64), Unique(("provider", "value"))] = ()
     """Groups that bindings may let read (people). Default: none."""
     adopt: AdoptPolicy = AdoptPolicy.NEVER
     """What becomes of an object without a mark under a binding's name.
@@ -358,6 +359,14 @@ class BackendSpec(Model):
         if found is None:
             raise ValueError(_VAULT_MISSING)
         return found
+
+    @property
+    def known_groups(self) -> Mapping[tuple[str, str], str]:
+        """Provider and value of each admitted group, and what the store knows it by; empty where nothing says."""
+        vault = self.type is BackendType.VAULT
+        return {
+            (each.provider, each.value): (each.vault_group_id or "") if vault else each.value for each in self.groups
+        }
 
     @property
     def ca_bundle_ref(self) -> CABundleReference | None:

@@ -5,9 +5,9 @@ Used by `airwarden.api.binding` for what is asked, and by `airwarden.api.backend
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from airwarden.api.fields import Model, excludes
+from airwarden.api.fields import Model, excludes, matches
 from airwarden.api.texts import RuleName
 
 GroupValue = Annotated[
@@ -24,6 +24,20 @@ class Group(Model):
     """The identity provider, for example entra."""
     value: GroupValue
     """How the provider's tokens name the group; for entra its object id."""
+
+
+VaultGroupID = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    matches(r"^[0-9A-Za-z][0-9A-Za-z.-]*$", "must be the id of a group: letters, digits, dots and dashes"),
+]
+
+
+class AdmittedGroup(Group):
+    """A group that bindings may let read."""
+
+    vault_group_id: Annotated[VaultGroupID | None, Field(alias="vaultGroupID")] = None
+    """Vault: id of the external group whose alias is this group."""
 
 
 class Person(Model):

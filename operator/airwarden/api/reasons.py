@@ -104,12 +104,14 @@ class Reason(Enum):
     )
     GROUP_NOT_ALLOWED = Explanation(
         "GroupNotAllowed",
-        "The binding lets in a group that the backend does not list. What tasks read is not touched by it.",
+        "The binding lets in a group that the backend does not list, or a Vault's lists without vaultGroupID. What "
+        "tasks read is not touched by it.",
         "Have the platform team add the group to groups of the backend, or leave it out of people.",
     )
     PEOPLE_NOT_SUPPORTED = Explanation(
         "PeopleNotSupported",
-        "The binding lets people in, and a backend of it cannot do that: so far key vaults alone can.",
+        "The binding lets people in, and a backend of it cannot do that: a Vault in mode Fenced; or it has nothing "
+        "there that people may read, only credentials that are made for each reader.",
         "Leave people out, or make a binding of its own for the secrets that people read.",
     )
     DRIFT_CORRECTED = Explanation(

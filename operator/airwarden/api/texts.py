@@ -38,15 +38,12 @@ _NOT_PENDING = f"must not lie below {PENDING}/: values wait there that are not i
 MountName = Annotated[
     str,
     StringConstraints(max_length=128),
-    matches(
-        MOUNT,
-        "must be the path of a mount: letters, digits and . _ - between single slashes, none beginning with a dot",
-    ),
+    matches(MOUNT, "must be the path of a mount: letters, digits, . _ - and inner single slashes, no leading dot"),
 ]
 RoleName = Annotated[
     str,
     StringConstraints(max_length=256),
-    matches(ROLE, "must be a role name: letters, digits, dots, dashes and underscores, no dot or dash first or last"),
+    matches(ROLE, "must be a role name: letters, digits, . _ -, no dot or dash first or last"),
 ]
 AirflowID = Annotated[
     str,
@@ -133,8 +130,7 @@ OwnAudience = Annotated[
     StringConstraints(max_length=253),
     matches(
         r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        "must begin with a letter or digit, and besides these hold only dots, underscores and dashes, "
-        "since it names the token's file",
+        "must begin with a letter or digit, then also . _ -, since it names the token's file",
     ),
 ]
 FileName = Annotated[
@@ -142,8 +138,7 @@ FileName = Annotated[
     StringConstraints(max_length=253),
     matches(
         r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        "must be the name of a file in the operator's token directory: a letter or digit, then also dots, underscores "
-        "and dashes",
+        "must be the name of a file in the operator's token directory: a letter or digit, then also . _ -",
     ),
 ]
 RoleID = Annotated[

@@ -24,7 +24,7 @@ from airwarden.commands.caller import (
     Ways,
     run,
 )
-from airwarden.commands.deciding import World, closed, opened
+from airwarden.commands.deciding import World, closed, opened, uid_of
 from airwarden.commands.mapping import environments_of
 from airwarden.commands.showing import Output, OutputOption, say, show
 from airwarden.domain.desired import Decision, Held, Plan
@@ -131,7 +131,8 @@ async def _world(caller: Caller, backend: str, namespace: str, bindings: Sequenc
     seen = await namespaces(caller, namespace)
     for each in sorted({key[0] for key in environments} - seen.keys()):
         seen |= await namespaces(caller, each)
-    return World(caller.ways.cluster, opened(backends, caller.ways.cluster), seen, environments)
+    uid = await uid_of(caller.api, backends.items)
+    return World(caller.ways.cluster, opened(backends, caller.ways.cluster, uid=uid), seen, environments)
 
 
 async def namespaces(caller: Caller, namespace: str) -> dict[str, Metadata]:

@@ -6,7 +6,7 @@ caller's rights alone: who may not write the policy, the role or the account can
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
@@ -140,6 +140,8 @@ async def _look(runtime: Runtime, wanted: Plan) -> TakeOver:
     owner = wanted.owner.at(runtime.name)
     observed = await runtime.store.observe(owner, runtime.store.addresses(owner), known=True)
     grant = wanted.grants.get(runtime.name)
+    if grant is not None:
+        grant = replace(grant, people=frozenset())  # what lets people in is never taken over, but made
     return TakeOver(runtime, observed, take_over(runtime.store.render(grant), observed) if grant is not None else ())
 
 

@@ -169,8 +169,14 @@ class Caller:
     async def store(self, backend: AirflowSecretBackend) -> Store:
         """Return the backend's store, used with the caller's own token. Nothing is sent to it yet.
 
-        Raises InvalidSettings when there is no token, or no usable CA bundle. The store is closed with the caller.
+        Raises InvalidSettings when there is no token, or no usable CA bundle, and for a key vault, for which commands
+        know no login of the caller's. The store is closed with the caller.
         """
+        if (azure := backend.spec.azure_key_vault) is not None:
+            raise InvalidSettings(
+                f"backend {backend.metadata.name} is a key vault, which commands do not ask: see what is assigned with "
+                f"az role assignment list --scope {azure.vault_id}"
+            )
         vault_settings(backend)
         token = vault_token(self._environment, self._home)
         address = self.ways.vault_address

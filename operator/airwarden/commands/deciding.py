@@ -20,9 +20,12 @@ from airwarden.domain import record as records
 from airwarden.domain.desired import Held, Plan, Surroundings, common_items, plan
 from airwarden.domain.environment.claims import Claimant, Key, decide
 from airwarden.domain.environment.mapping import EnvironmentView
-from airwarden.domain.errors import AirwardenError
+from airwarden.domain.errors import AirwardenError, ClusterForbidden, InvalidSettings
+from airwarden.domain.identity import Expected
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address
+from airwarden.providers.kubernetes.api import KubernetesApi
+from airwarden.providers.opening import cluster_uid
 from airwarden.providers.ports import Store
 from airwarden.providers.vault.borrowed import BorrowedClient
 from airwarden.providers.vault.opening import open_store
@@ -94,9 +97,15 @@ class World:
 
 
 def opened(
-    backends: Listing[AirflowSecretBackend], cluster: str, stores: Mapping[str, Store] | None = None
+    backends: Listing[AirflowSecretBackend],
+    cluster: str,
+    stores: Mapping[str, Store] | None = None,
+    uid: str = "",
 ) -> Mapping[str, Runtime | Held]:
-    """Return the backends as the operator would have them, with the given stores or ones that are never asked."""
+    """Return the backends as the operator would have them, with the given stores or ones that are never asked.
+
+    ``uid`` is the cluster's as `uid_of` returns it: the marks of some stores hold it.
+    """
     found: dict[str, Runtime | Held] = {
         name: Held(Reason.BACKEND_INVALID, f"AirflowSecretBackend {name} cannot be read: {complaint}")
         for name, complaint in backends.unreadable.items()
@@ -104,7 +113,7 @@ def opened(
     for backend in backends.items:
         name = backend.metadata.name
         try:
-            store = (stores or {}).get(name) or unasked_store(backend, cluster)
+            store = (stores or {}).get(name) or unasked_store(backend, cluster, uid)
         except AirwardenError as error:
             found[name] = Held(error.reason, f"backend {name} cannot be used: {error.message}")
             continue
@@ -112,10 +121,33 @@ def opened(
     return found
 
 
-def unasked_store(backend: AirflowSecretBackend, cluster: str) -> Store:
-    """Return the backend's store for its rendering and its grammar alone: it has no token, so it cannot be asked."""
+def unasked_store(backend: AirflowSecretBackend, cluster: str, uid: str = "") -> Store:
+    """Return the backend's store for its rendering and its grammar alone: it has no token, so it cannot be asked.
+
+    Raises InvalidSettings for settings that cannot be used, or where the marks need a ``uid`` that is not known.
+    """
+    if backend.spec.azure_key_vault is not None:
+        if not uid:
+            raise InvalidSettings("its marks name the uid of namespace kube-system, which needs the right to get that")
+        # Azure's clients take a second to load, which commands for other stores need not spend.
+        from airwarden.providers.azure.opening import open_store as open_azure  # noqa: PLC0415
+
+        nowhere = Path(os.devnull)
+        store = open_azure(backend, cluster=cluster, token_directory=nowhere, ca_pem=None, told=lambda *_: None)
+        store.expect(Expected.of(backend, uid, claims=False))
+        return store
     client = partial(BorrowedClient, token="")
     return open_store(backend, cluster=cluster, token_directory=Path(os.devnull), ca_pem=None, client=client)
+
+
+async def uid_of(api: KubernetesApi, backends: Iterable[AirflowSecretBackend]) -> str:
+    """Return the cluster's uid where a store needs it; empty where none does, or the caller may not see it."""
+    if all(each.spec.azure_key_vault is None for each in backends):
+        return ""
+    try:
+        return await cluster_uid(api)
+    except ClusterForbidden:
+        return ""
 
 
 async def closed(runtimes: Iterable[Runtime | Held]) -> None:

@@ -27,7 +27,7 @@ from airwarden.commands.caller import (
     Ways,
     run,
 )
-from airwarden.commands.deciding import World, closed, opened
+from airwarden.commands.deciding import World, closed, opened, uid_of
 from airwarden.commands.mapping import environments_of, map_write, planned_dags, rivals_of
 from airwarden.commands.planning import Planned, Write, account_write, planned, store_writes
 from airwarden.commands.planning_files import Declared, read_files
@@ -68,6 +68,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one parameter per option
     why none does and what would be allowed. A backend or namespace in the files stands in for the live one, so the
     effect of a changed rule can be seen before it is applied. With a Vault token (VAULT_TOKEN, or what vault login
     left) policies and roles are shown as a difference from what the store has; without one, as they would be written.
+    What is in a key vault is not asked: role assignments are shown as they would be written.
 
     With spec.rotation you also see the rotations that it makes; with environmentRef what becomes of its DAGs, what the
     environment adds, and the map.
@@ -111,7 +112,8 @@ async def _forecast(caller: Caller, binding: AirflowSecretBinding, declared: Dec
     stores, unasked = await _stores(caller, backends)
     rivals = await rivals_of(caller, binding)
     others = (*declared.bindings, *(rivals or ()))
-    world = World(caller.ways.cluster, opened(backends, caller.ways.cluster, stores), known, environments, others)
+    uid = await uid_of(caller.api, backends.items)
+    world = World(caller.ways.cluster, opened(backends, caller.ways.cluster, stores, uid), known, environments, others)
     wanted = world.decide(binding)
     writes: list[Write] = [await account_write(caller.api, wanted, binding)]
     for name in sorted(named):

@@ -86,6 +86,8 @@ class Planned:
     rotations: tuple[PlannedRotation, ...] = ()
     dags: tuple[PlannedDags, ...] = ()
     """What would become of the binding's claims, by bundle."""
+    people: tuple[str, ...] = ()
+    """Which of the groups under people would not be let in, and why."""
 
     @property
     def refused(self) -> bool:
@@ -95,6 +97,7 @@ class Planned:
             or any(each.action == CONFLICT for each in self.writes)
             or any(each.verdict == "refused" for each in self.rotations)
             or any(each.verdict == "refused" for each in self.dags)
+            or bool(self.people)
         )
 
     @property
@@ -126,6 +129,7 @@ def planned(
         tuple(writes),
         planned_rotations(binding, world),
         dags,
+        tuple(f"{reason.word}: {message}" for reason, message in wanted.complaints),
     )
 
 

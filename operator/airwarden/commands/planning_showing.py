@@ -33,6 +33,7 @@ def lines(planned: Planned) -> list[Text]:
     found = [Text(f"Binding {planned.binding}, service account {planned.account}", style="bold"), Text()]
     found += [Text(line) for line in plain(_COLUMNS, [asdict(each) for each in planned.verdicts])]
     found += [Text(f"{each.id}: {_clean(each.message)}") for each in planned.verdicts if each.message]
+    found += [Text(f"people: {_clean(each)}") for each in planned.people]
     if planned.rotations:
         found.append(Text())
         found += [Text(line) for line in plain(_ROTATIONS, [asdict(each) for each in planned.rotations])]

@@ -16,7 +16,7 @@ from airwarden.domain.fence import Asked, Fence, confine
 from airwarden.domain.guardrails import Admitted, BackendView, Refused, Request, expired, judge
 from airwarden.domain.lifetime import Turn, ends, has_ended, session_at, soonest
 from airwarden.domain.owner import Owner
-from airwarden.domain.people import judge_people
+from airwarden.domain.people import for_people, judge_people, judge_secrets
 from airwarden.domain.progress import CLUSTER
 from airwarden.domain.resources import DynamicCredentials, Grant, Readable, Session, StaticSecret
 from airwarden.domain.sessions import SessionRange
@@ -143,7 +143,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
     people = judge_people(binding.spec.people, views, grants)
     own_secrets = frozenset(_readable(each) for each in binding.spec.secrets)
     grants = {
-        name: replace(each, people=people.groups[name], for_people=each.readable & own_secrets)
+        name: replace(each, people=people.groups[name], for_people=for_people(each.readable & own_secrets))
         if people.groups.get(name)
         else each
         for name, each in grants.items()
@@ -164,7 +164,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         sessions=ranges,
         lags={name: each.effect_lag for name, each in views.items() if each.effect_lag},
         account_mode=account.mode,
-        complaints=people.complaints,
+        complaints=(*people.complaints, *judge_secrets(grants.values())),
         mapping=mapping_of(
             binding,
             around.environment if isinstance(around.environment, EnvironmentView) else None,

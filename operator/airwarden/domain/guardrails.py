@@ -40,8 +40,8 @@ class BackendView:
     """Seconds that the store may take to act on what it has acknowledged."""
     takes_people: bool = False
     """Whether the store can let groups of people in."""
-    groups: frozenset[tuple[str, str]] = frozenset()
-    """Provider and value of those that may be let in."""
+    groups: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Provider and value of those that may be let in, and what the store knows each by; empty where nothing says."""
 
 
 @dataclass(frozen=True, slots=True)

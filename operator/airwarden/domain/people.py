@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from airwarden.api.people import Person
 from airwarden.api.reasons import Reason
 from airwarden.domain.guardrails import BackendView
+from airwarden.domain.resources import DynamicCredentials, Grant, Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class People:
     """What was decided of the groups."""
 
     groups: Mapping[str, frozenset[str]]
-    """Values of the groups that are let in, by backend."""
+    """The groups that are let in, as the store knows them, by backend."""
     complaints: tuple[tuple[Reason, str], ...] = ()
     """Why others are not."""
 
@@ -32,9 +33,35 @@ def judge_people(asked: Sequence[Person], views: Mapping[str, BackendView], back
             complaints.append((Reason.PEOPLE_NOT_SUPPORTED, what))
             continue
         pairs = {(each.group.provider, each.group.value) for each in asked}
-        groups[name] = frozenset(value for provider, value in pairs if (provider, value) in view.groups)
+        groups[name] = frozenset(known for each in pairs if (known := view.groups.get(each)))
         complaints += [
-            (Reason.GROUP_NOT_ALLOWED, f"group {value} of {provider} is not in groups of backend {name}")
-            for provider, value in sorted(pairs - view.groups)
+            (Reason.GROUP_NOT_ALLOWED, f"group {value} of {provider} {_why(view, (provider, value))} of backend {name}")
+            for provider, value in sorted(pairs)
+            if not view.groups.get((provider, value))
         ]
     return People(groups, tuple(complaints))
+
+
+def judge_secrets(grants: Iterable[Grant]) -> tuple[tuple[Reason, str], ...]:
+    """Return what to say where people are let in and nothing is there that they may read."""
+    return tuple(
+        (
+            Reason.PEOPLE_NOT_SUPPORTED,
+            f"backend {each.backend} has only credentials made for each reader, which are for tasks alone",
+        )
+        for each in grants
+        if each.people and not each.for_people
+    )
+
+
+def for_people(readable: frozenset[Readable]) -> frozenset[Readable]:
+    """Return what of it people may read.
+
+    No credentials that are made for each reader: their lease would be that of a person's login, which outlives the
+    binding.
+    """
+    return frozenset(each for each in readable if not isinstance(each, DynamicCredentials) or each.kind != "Dynamic")
+
+
+def _why(view: BackendView, group: tuple[str, str]) -> str:
+    return "has no vaultGroupID in groups" if group in view.groups else "is not in groups"

@@ -121,7 +121,9 @@ def _is_derived(address: Address, owner: Owner, account: str) -> bool:
         long, short = here.name_in_store, here.short_name_in_store
     except ValueError:  # not even the name of a backend: forged
         return False
-    return address.name in {long, short, f"{owner.namespace}/{account}"} or address.name.startswith(f"{short}/")
+    # No name of Kubernetes holds an underscore, so what follows one is no part of another owner's name.
+    named = {long, short, f"{owner.namespace}/{account}"}
+    return address.name in named or address.name.startswith((f"{short}/", f"{long}_"))
 
 
 def adopted(status: Status | None) -> frozenset[Address]:

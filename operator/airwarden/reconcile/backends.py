@@ -79,7 +79,7 @@ class Runtime:
             sessions=self.store.sessions,
             effect_lag=self.store.effect_lag,
             takes_people=self.store.takes_people,
-            groups=frozenset((each.provider, each.value) for each in self.backend.spec.groups),
+            groups=self.backend.spec.known_groups,
             deleting=self.backend.metadata.deletion_timestamp is not None,
             fence=fence.of_store(status.store.id) if fence is not None and status is not None else fence,
         )

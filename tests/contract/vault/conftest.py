@@ -12,6 +12,7 @@ from airwarden.providers.vault.setup import vault_setup
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import CLUSTER, NAMESPACE, OPERATOR, Bench, backend_of
 from contract.vault.fenced_bench import FencedBench
+from contract.vault.people_bench import PeopleBench
 from contract.vault.rotation_bench import RotationBench
 from contract.vault.ways import WAYS, Way, set_up
 from plane.control_plane import Plane
@@ -65,6 +66,12 @@ async def opening(bench: Bench) -> AsyncIterator[Callable[..., VaultStore]]:
 def fenced(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> FencedBench:
     """Set Vault up for mode Fenced by running the printed script, beside what is there for mode Roles."""
     return FencedBench.prepare(plane, tmp_path_factory.mktemp("fenced"))
+
+
+@pytest.fixture(scope="session")
+def people_bench(bench: Bench) -> PeopleBench:
+    """Have people log in to Vault, and a backend that lets groups of theirs in, beside what is there."""
+    return PeopleBench.prepare(bench)
 
 
 @pytest.fixture(scope="session")

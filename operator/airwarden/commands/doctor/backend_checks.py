@@ -12,6 +12,8 @@ from airwarden.commands.doctor.facts import Facts, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
 from airwarden.domain.logins import shortened
 
+_OF_KEY_VAULTS: Final = {"NetworkRestricted", "QuotaNear", "SharedFailed"}
+_LOOK: Final = "see what the condition says: kubectl describe asbk"
 _SETUP: Final = "apply what airwarden vault-setup prints"
 _JUDGED: Final = {"name", "namespaces", "key_prefixes", "dynamic", "operations", "service_accounts", "session"}
 """Fields of a rule that `covers` understands; any other must be equal."""
@@ -33,6 +35,7 @@ def backends(facts: Facts) -> Said:
     used = {item.backend_ref.name for binding in facts.bindings.items for item in binding.spec.secrets}
     for backend in facts.backends.items:
         yield from _readiness(backend)
+        yield from _of_key_vault(backend)
         if not facts.namespace and backend.metadata.name not in used:
             yield Finding(
                 Check.BACKENDS,
@@ -57,6 +60,18 @@ def _readiness(backend: AirflowSecretBackend) -> Said:
     else:
         return
     yield Finding(Check.BACKENDS, Severity.WARNING, f"backend {backend.metadata.name}", problem, step)
+
+
+def _of_key_vault(backend: AirflowSecretBackend) -> Said:
+    """Report what the operator found of a key vault, which the command does not ask itself."""
+    if backend.spec.azure_key_vault is None or backend.status is None:
+        return
+    for each in backend.status.conditions:
+        if each.type in _OF_KEY_VAULTS and each.status == "True":
+            known = next((one.value for one in Reason if one.word == each.reason), None)
+            step = known.next_step if known is not None else _LOOK
+            said = f"{each.type}, {each.reason}: {each.message}"
+            yield Finding(Check.BACKENDS, Severity.WARNING, f"backend {backend.metadata.name}", said, step)
 
 
 def rules(facts: Facts) -> Said:

@@ -14,7 +14,7 @@ from airwarden.domain.errors import AirwardenError, Forbidden
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
 from airwarden.domain.resources import FieldValue
-from airwarden.providers.vault import policy, role
+from airwarden.providers.vault import people, policy, role
 from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.foreign import Bounds, read_foreign_logins
 from airwarden.providers.vault.opening import vault_settings
@@ -113,7 +113,8 @@ class _Look:
             found |= {key for key in keys if isinstance(key, str)} if isinstance(keys, list) else set()
         if isinstance(self._store, FencedStore):
             found |= {each.owner.name_in_store for each in await self._store.holdings()}
-        return frozenset(name for name in found if name.startswith(f"{PREFIX}.{self._layout.cluster}."))
+        named = {people.owner_name(each) for each in found}
+        return frozenset(name for name in named if name.startswith(f"{PREFIX}.{self._layout.cluster}."))
 
     async def _audit_devices(self) -> int:
         return len((await self._client.request(Call("GET", "sys/audit"))).data)

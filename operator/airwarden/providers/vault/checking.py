@@ -12,6 +12,7 @@ from typing import Final
 from airwarden.domain.errors import Forbidden
 from airwarden.domain.owner import PREFIX
 from airwarden.providers.ports import FOREIGN_ROLE_SCAN, SWEEP_FORMER, Health
+from airwarden.providers.vault import people
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import TokenFile
 from airwarden.providers.vault.fenced import aliases
@@ -31,14 +32,22 @@ Optional = tuple[str, tuple[str, ...], str]
 
 
 def needed_rights(
-    cluster: str, auth_mount: str, kv_mount: str, form: RoleForm, *, own_token: bool = True
+    cluster: str,
+    auth_mount: str,
+    kv_mount: str,
+    form: RoleForm,
+    *,
+    own_token: bool = True,
+    lets_people_in: bool = False,
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Return every path that the operator calls, with what it must be allowed there.
 
-    ``own_token`` says that it logs in itself: a token from a file it only looks up.
+    ``own_token`` says that it logs in itself: a token from a file it only looks up. ``lets_people_in`` says that the
+    backend names groups.
     """
     token_calls = (("renew-self", "update"), ("revoke-self", "update")) if own_token else (("lookup-self", "read"),)
     names = f"{PREFIX}.{cluster}.*"
+    groups = ((f"{people.LIST}/{names}", _WRITE), (people.LIST, ("list",))) if lets_people_in else ()
     return (
         (f"sys/policies/acl/{names}", _WRITE),
         ("sys/policies/acl", ("list",)),
@@ -47,6 +56,7 @@ def needed_rights(
         (f"sys/mounts/{kv_mount}", ("read",)),
         (_RIGHTS, ("update",)),
         *((f"auth/token/{call}", (capability,)) for call, capability in token_calls),
+        *groups,
     )
 
 
@@ -58,20 +68,22 @@ def former_rights(form: RoleForm) -> tuple[Optional, ...]:
     return tuple((path, (capability,), SWEEP_FORMER) for path, capability in needed)
 
 
-async def check_vault(
+async def check_vault(  # noqa: PLR0913 - where things are, and what for
     client: VaultClient,
     cluster: str,
     auth_mount: str,
     kv_mount: str,
     form: RoleForm,
     clock: Callable[[], float] = time.time,
+    *,
+    lets_people_in: bool = False,
 ) -> Health:
     """Return version, id, missing rights and the clock's difference. Raises the error that stands in the way.
 
     StoreChanged, ClusterIDConflict and MountMissing are such errors.
     """
     own_token = not isinstance(client.connection.credentials, TokenFile)
-    needed = needed_rights(cluster, auth_mount, kv_mount, form, own_token=own_token)
+    needed = needed_rights(cluster, auth_mount, kv_mount, form, own_token=own_token, lets_people_in=lets_people_in)
     scan = (probe_path(auth_mount), ("read",), FOREIGN_ROLE_SCAN)
     health = replace(
         await check_rights(client, needed, CAPABILITIES, (*former_rights(form), scan), clock), caveat=form.caveat

@@ -49,6 +49,20 @@ def fence(form: RoleForm, cluster: str, namespaces: Iterable[str]) -> Fence:
     return Fence((*own, *_token(cluster)), denied)
 
 
+def group_fence(cluster: str, group_ids: Iterable[str]) -> Fence:
+    """Return what may be written into identity groups: our policies, the admin's groups as members, and no entity."""
+    return Fence(
+        (
+            ("type", strings("internal")),
+            ("policies", _below(f"{PREFIX}.{cluster}.")),
+            ("member_group_ids", strings(*sorted(set(group_ids)))),
+            ("member_entity_ids", _EMPTY),
+            ("metadata", _ANY),
+        ),
+        (("policies", _NO_COMMA),),
+    )
+
+
 def _kubernetes(form: KubernetesForm, namespaces: Iterable[str]) -> Parameters:
     return (
         ("bound_service_account_names", _ANY),

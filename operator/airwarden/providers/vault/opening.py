@@ -49,6 +49,7 @@ def open_store(
         kv_version=vault.kv.version,
         auth_mount=vault.workload_login.mount,
         form=role_form(vault.workload_login),
+        lets_people_in=vault.fenced is None and any(backend.spec.known_groups.values()),
     )
     if vault.fenced is None:
         return VaultStore(connection, layout, client=client(connection))

@@ -14,7 +14,7 @@ from airwarden.api.backend import AirflowSecretBackend, VaultBackend
 from airwarden.api.fields import duration_text, seconds
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.owner import CLUSTER, PREFIX
-from airwarden.providers.vault import fences
+from airwarden.providers.vault import fences, people
 from airwarden.providers.vault.fenced.setup import (
     FenceSetup,
     ModeOptions,
@@ -96,7 +96,8 @@ def vault_setup(  # noqa: PLR0913 - one parameter per option of the command
     mode = options.mode or vault.mode
     fenced = mode == "Fenced" or (options.moving and vault.fenced is not None)
     fence = fence_setup(backend, cluster, listed) if fenced else None
-    text = _policy_text(vault, cluster, listed) if mode == "Roles" or options.moving else ""
+    groups = tuple(each for each in backend.spec.known_groups.values() if each)
+    text = _policy_text(vault, cluster, listed, groups) if mode == "Roles" or options.moving else ""
     if foreign_role_scan:
         text += _scan_rule(vault.workload_login.mount, listed=bool(text))
     if fence is not None or options.moving:
@@ -153,7 +154,7 @@ def _namespaces(backend: AirflowSecretBackend, more: Iterable[str]) -> tuple[str
     return found
 
 
-def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...]) -> str:
+def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...], groups: tuple[str, ...]) -> str:
     """Return the operator's own policy: its clusters' names, its namespaces, and no field left open."""
     mount, form = vault.workload_login.mount, role_form(vault.workload_login)
     fenced = fences.fence(form, cluster, namespaces)
@@ -162,14 +163,8 @@ def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...])
         *_path(f"sys/policies/acl/{PREFIX}.{cluster}.*", "create", "read", "update", "delete"),
         *_path("sys/policies/acl", "list"),
         *_path(f"auth/{mount}/role", "list"),
-        *_path(f"auth/{mount}/role/{form.names(cluster)}", "create", "read", "update", "delete")[:-1],
-        "  allowed_parameters = {",
-        *(f'    "{name}" = {values}' for name, values in fenced.allowed),
-        "  }",
-        "  denied_parameters = {",
-        *(f'    "{name}" = {values}' for name, values in fenced.denied),
-        "  }",
-        "}",
+        *_fenced_path(f"auth/{mount}/role/{form.names(cluster)}", fenced),
+        *_group_rules(cluster, groups),
         *_path(f"sys/mounts/{vault.kv.mount}", "read"),
         *_path("sys/capabilities-self", "update"),
         *_path("auth/token/lookup-self", "read"),
@@ -177,6 +172,27 @@ def _policy_text(vault: VaultBackend, cluster: str, namespaces: tuple[str, ...])
         *_path("auth/token/revoke-self", "update"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _group_rules(cluster: str, groups: tuple[str, ...]) -> list[str]:
+    """Return the rights on the groups that let people in; none where the backend names none."""
+    if not groups:
+        return []
+    own = _fenced_path(f"{people.LIST}/{PREFIX}.{cluster}.*", fences.group_fence(cluster, groups))
+    return [*own, *_path(people.LIST, "list")]
+
+
+def _fenced_path(path: str, fence: fences.Fence) -> list[str]:
+    return [
+        *_path(path, "create", "read", "update", "delete")[:-1],
+        "  allowed_parameters = {",
+        *(f'    "{name}" = {values}' for name, values in fence.allowed),
+        "  }",
+        "  denied_parameters = {",
+        *(f'    "{name}" = {values}' for name, values in fence.denied),
+        "  }",
+        "}",
+    ]
 
 
 def _scan_rule(mount: str, *, listed: bool) -> str:
@@ -229,7 +245,8 @@ def _opening_lines(
         f"# Vault set-up for backend {backend.metadata.name} of Airwarden, mode {mode}.",
         "# Review it, then run it once with the vault command and an admin's token: VAULT_ADDR and VAULT_TOKEN.",
         "# Running it again does no harm.",
-        "# Run it again when a rule of the backend names another namespace, audience or session length.",
+        "# Run it again when a rule of the backend names another namespace, audience or session length, and when its",
+        "# groups change.",
         "#",
         f"# The operator may bind accounts of these namespaces only: {', '.join(listed)}.",
     ]

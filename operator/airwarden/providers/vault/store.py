@@ -35,7 +35,7 @@ from airwarden.domain.resources import (
 from airwarden.domain.sessions import PER_BINDING, SessionRange
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.ports import Health, Written
-from airwarden.providers.vault import marks, policy, role
+from airwarden.providers.vault import marks, people, policy, role
 from airwarden.providers.vault.checking import check_vault
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.connection import Connection
@@ -50,6 +50,7 @@ from airwarden.providers.vault.transport import Call
 
 POLICY: Final = "VaultPolicy"
 ROLE: Final = role.KIND
+_POLICIES: Final = (POLICY, people.POLICY)
 _LONGEST_KEY: Final = 512
 
 
@@ -65,6 +66,8 @@ class Layout:
     """Mount of the auth method where tasks log in."""
     form: RoleForm
     """The roles of that method."""
+    lets_people_in: bool = False
+    """Whether the backend names groups that are let in, so that the operator has the right to look for ours."""
 
 
 class VaultStore:
@@ -72,9 +75,9 @@ class VaultStore:
 
     drift_interval: float = 600.0
     sessions: SessionRange | None = PER_BINDING
-    alone: frozenset[str] = frozenset()
+    alone: frozenset[str] = frozenset({people.GROUP})
     effect_lag: float = 0.0
-    takes_people: bool = False
+    takes_people: bool = True
     fence: Fence | None = None
 
     def __init__(
@@ -104,13 +107,15 @@ class VaultStore:
         await self.client.prove()
 
     def render(self, grant: Grant) -> tuple[Resource, ...]:
-        """Return the policy and the role that give exactly the grant."""
+        """Return the policy and the role that give exactly the grant, and then what lets people in."""
         name = grant.owner.name_in_store
         rules = policy.rules_for(grant.readable, mount=self.layout.kv_mount, version=self.layout.kv_version)
         scope = marks.scope_of(policy.secret_paths(rules))
+        kv = self.layout.kv_mount, self.layout.kv_version
         return (
             Resource(Address(self.layout.backend, POLICY, name), {"policy": policy.render(grant.owner, rules)}, scope),
             Resource(Address(self.layout.backend, self.layout.form.kind, name), self.layout.form.desired(grant), scope),
+            *people.render(grant, mount=kv[0], version=kv[1]),
         )
 
     def task_access(self, owner: Owner) -> TaskAccess:
@@ -124,7 +129,7 @@ class VaultStore:
 
         The policy must name the owner and be read back; without the role nobody can log in, so it alone gives nothing.
         """
-        text, fields = (observed[address].fields for address in self.addresses(grant.owner))
+        text, fields = (observed[address].fields for address in self._own(grant.owner))
         former = {key: each for key, each in observed.items() if key.kind == ALIAS and each.claim is Claim.OURS}
         readable, session = self.readable(former) & grant.readable, grant.session
         document = policy.parse(str((text or {}).get("policy", "")))
@@ -135,12 +140,26 @@ class VaultStore:
                 readable |= policy.readable_of(
                     document.rules, grant.readable, mount=self.layout.kv_mount, version=self.layout.kv_version
                 )
-        return replace(grant, readable=readable, session=session) if readable else None
+        mount, version = self.layout.kv_mount, self.layout.kv_version
+        let_in, shown = people.narrowed(grant, observed, mount=mount, version=version)
+        kept = replace(grant, readable=readable, session=session, people=let_in, for_people=shown & readable)
+        return kept if readable else None
 
-    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:  # noqa: ARG002 - two follow from the owner
-        """Return the policy's address, whose removal cuts live tokens at once, then the role's."""
-        kinds = (POLICY, self.layout.form.kind)
-        return tuple(Address(self.layout.backend, kind, owner.name_in_store) for kind in kinds)
+    def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
+        """Return the policy's address, whose removal cuts live tokens at once, then the role's.
+
+        In between that of the people's policy, and last their group's, where either is among the others: a binding
+        that lets nobody in costs no look for them.
+        """
+        own_policy, own_role = self._own(owner)
+        let_in, group = people.addresses(self.layout.backend, owner)
+        if {let_in, group}.isdisjoint(others):
+            return own_policy, own_role
+        return own_policy, let_in, own_role, group
+
+    def _own(self, owner: Owner) -> tuple[Address, Address]:
+        name = owner.name_in_store
+        return Address(self.layout.backend, POLICY, name), Address(self.layout.backend, self.layout.form.kind, name)
 
     def former(self, owner: Owner) -> tuple[Address, ...]:
         """Return the alias whose slots mode Fenced filled."""
@@ -157,7 +176,7 @@ class VaultStore:
         for address, each in observed.items():
             if address.kind == ALIAS:
                 found |= slots.readable(each.fields or {}, address.name.split("/")[0])
-            elif address.kind == POLICY and each.fields is not None:
+            elif address.kind in _POLICIES and each.fields is not None:
                 document = policy.parse(str(each.fields.get("policy", "")))
                 found |= (
                     {StaticSecret("*")}
@@ -171,17 +190,20 @@ class VaultStore:
 
         Raises ValueError for an address that the owner cannot have.
         """
-        own_policy, own_role = self.addresses(owner)
+        own_policy, own_role = self._own(owner)
         asked = tuple(addresses)
         aliases = {each for each in asked if each.kind == ALIAS and each in self.former(owner)}
+        let_in = {each for each in asked if each in people.addresses(self.layout.backend, owner)}
         for address in asked:
-            if address not in {own_policy, own_role, *aliases}:
+            if address not in {own_policy, own_role, *aliases, *let_in}:
                 raise ValueError(f"{address} is not an address of binding {owner}")
         found = {each: await self._aliases.observe(owner) for each in aliases}
+        found |= {each: await self._of_people(each, owner, known=known) for each in sorted(let_in)}
         if len(found) == len(set(asked)):
             return found
         text, fields = await asyncio.gather(
-            self._policy_text(owner, known=known), self._role_fields(owner, known=known, wanted=own_role in asked)
+            self._policy_text(owner.name_in_store, known=known),
+            self._role_fields(owner, known=known, wanted=own_role in asked),
         )
         of_policy = _observed_policy(own_policy, owner, text)
         of_role = _observed_role(own_role, owner, fields, of_policy, self.layout.form)
@@ -189,7 +211,7 @@ class VaultStore:
         return {address: found[address] for address in asked}
 
     async def apply(self, operation: Operation) -> Written:
-        """Write or remove one policy or role."""
+        """Write or remove one policy, role or group."""
         address = operation.address
         if address.kind == ALIAS and operation.action is Action.DELETE:
             return await self._aliases.apply(operation)
@@ -200,13 +222,17 @@ class VaultStore:
         if operation.resource is None or operation.resource.address != address:
             raise ValueError(f"{operation.action} of {address} comes without its resource")
         fields = operation.resource.fields
-        if address.kind == POLICY:
+        if address.kind == people.GROUP:
+            group = people.body(fields, released=operation.action is Action.RELEASE)
+            answer = await self.client.request(Call("POST", path, group))
+            return Written(str(answer.data.get("id") or operation.observed.id), answer.warnings)
+        if address.kind in _POLICIES:
             fields = {"policy": _policy_to_write(operation, str(fields["policy"]))}
         elif operation.action is Action.RELEASE and fields == operation.observed.fields:
             return Written()  # it is ours only by its policy
         # Noted before the write: after a time-out it may be there, and must not be held for absent.
-        (self._policies if address.kind == POLICY else self._roles).note(address.name)
-        body = dict(fields) if address.kind == POLICY else self.layout.form.body(fields)
+        (self._policies if address.kind in _POLICIES else self._roles).note(address.name)
+        body = dict(fields) if address.kind in _POLICIES else self.layout.form.body(fields)
         answer = await self.client.request(Call("POST", path, body))
         return Written(warnings=answer.warnings)
 
@@ -217,13 +243,23 @@ class VaultStore:
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster has here as a policy or a role, also of other backends.
 
-        From two lists, read anew. What stands under our prefix without being the name of any owner is left out.
+        From lists that are read anew, that of the groups only where the backend lets people in. What stands under our
+        prefix without being the name of any owner is left out.
         """
         policies, roles = await asyncio.gather(
             self._names("sys/policies/acl", empty=False), self._names(self._role_path)
         )
-        found = (Owner.from_name(self.layout.cluster, name) for name in policies | roles)
-        return frozenset(Holding.of(each) for each in found if each is not None)
+        let_in = {people.owner_name(each) for each in policies if each.endswith(people.SUFFIX)}
+        let_in |= await self._names(people.LIST) if self.layout.lets_people_in else set()
+        names = {people.owner_name(each) for each in policies} | roles | let_in
+        found = {name: each for name in names if (each := Owner.from_name(self.layout.cluster, name)) is not None}
+        return frozenset(
+            replace(Holding.of(each), present=self._everything(each)) if name in let_in else Holding.of(each)
+            for name, each in found.items()
+        )
+
+    def _everything(self, owner: Owner) -> tuple[Address, ...]:
+        return self.addresses(owner, people.addresses(self.layout.backend, owner))
 
     async def former_holdings(self) -> frozenset[Holding]:
         """Return the aliases that mode Fenced filled, each account for itself."""
@@ -239,14 +275,25 @@ class VaultStore:
     async def check(self) -> Health:
         """Ask Vault for its health, log in, and ask for the rights of the login."""
         layout = self.layout
-        return await check_vault(self.client, layout.cluster, layout.auth_mount, layout.kv_mount, layout.form)
+        return await check_vault(
+            self.client,
+            layout.cluster,
+            layout.auth_mount,
+            layout.kv_mount,
+            layout.form,
+            lets_people_in=layout.lets_people_in,
+        )
 
     async def close(self) -> None:
         """Revoke the login and close all connections."""
         await self.client.close()
 
-    async def _policy_text(self, owner: Owner, *, known: bool) -> str | None:
-        name = owner.name_in_store
+    async def _of_people(self, address: Address, owner: Owner, *, known: bool) -> Observed:
+        if address.kind == people.GROUP:
+            return await people.observe_group(self.client.request, address, owner)
+        return _observed_policy(address, owner, await self._policy_text(address.name, known=known))
+
+    async def _policy_text(self, name: str, *, known: bool) -> str | None:
         if not known and not await self._policies.has(name):
             return None
         answer = await self.client.request(Call("GET", f"sys/policies/acl/{name}"))
@@ -285,10 +332,13 @@ class VaultStore:
         """Return the path of an address. Raises ValueError for one that is not under our cluster's name."""
         # hvac does not quote paths, so nothing but a derived name may get into one.
         ours = rf"{re.escape(f'{PREFIX}.{self.layout.cluster}.')}[a-z0-9-]+\.[a-z0-9][a-z0-9.-]*"
-        if address.backend != self.layout.backend or re.fullmatch(ours, address.name) is None:
+        name = people.owner_name(address.name) if address.kind == people.POLICY else address.name
+        if address.backend != self.layout.backend or re.fullmatch(ours, name) is None:
             raise ValueError(f"{address} is not an address of cluster {self.layout.cluster} in {self.layout.backend}")
-        if address.kind == POLICY:
+        if address.kind in _POLICIES:
             return f"sys/policies/acl/{address.name}"
+        if address.kind == people.GROUP:
+            return f"{people.LIST}/{address.name}"
         if address.kind == self.layout.form.kind:
             return f"{self._role_path}/{address.name}"
         raise ValueError(f"{address} is not of a kind that Vault has")

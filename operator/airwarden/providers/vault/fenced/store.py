@@ -29,6 +29,7 @@ from airwarden.domain.resources import (
 from airwarden.domain.sessions import SessionRange
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health, Written
+from airwarden.providers.vault import people
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
 from airwarden.providers.vault.concurrency import SingleFlight
@@ -87,8 +88,8 @@ class FencedStore:
         return (self._aliases.address(owner),)
 
     def former(self, owner: Owner) -> tuple[Address, ...]:
-        """Return the policy and the role that mode Roles gave the owner."""
-        return self._roles.addresses(owner)
+        """Return the policy and the role that mode Roles gave the owner, and what let people in."""
+        return self._roles.addresses(owner, people.addresses(self.layout.backend, owner))
 
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
         """Return what Vault has at each of the owner's addresses, those of mode Roles included.
@@ -163,7 +164,7 @@ class FencedStore:
         if not await self.client.owns_cluster_name():
             return frozenset()
         found = await self._roles.holdings()
-        return frozenset(Holding.of(each.owner, self._roles.addresses(each.owner)) for each in found)
+        return frozenset(Holding.of(each.owner, each.present or self._roles.addresses(each.owner)) for each in found)
 
     async def check(self) -> Health:
         """Ask Vault for its health and our rights, and whether the admin's role and policy stand as printed."""
