@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from airwarden.domain.errors import Forbidden
-from airwarden.providers.azure.diagnostics import same
+from airwarden.providers.azure.diagnostics import name_of, same
 from airwarden.providers.azure.store import AzureStore
 from airwarden.providers.ports import KeepsShared
-from contract.azure.bench import Bench
+from contract.azure.bench import UID, Bench
 from stand_ins.azure.roles import MONITORING_CONTRIBUTOR
 from stand_ins.azure.stand_in import AzureStandIn
 
@@ -34,7 +35,7 @@ async def test_it_is_made_once_compared_as_a_set_and_removed_with_the_last(
     assert isinstance(store, KeepsShared)
     await store.keep_shared(used=True)
     (found,) = azure.diagnostics(store.place.vault_id).values()
-    assert found["name"] == "airwarden-c1-kv"
+    assert found["name"] == name_of(store.place, bench.uid)
     assert [each["category"] for each in found["properties"]["logs"] if each["enabled"]] == ["AuditEvent"]
     for _ in range(2):
         azure.clock.advance(600)
@@ -58,6 +59,37 @@ async def test_a_backend_without_one_needs_no_right_for_it(
 ) -> None:
     await store.keep_shared(used=True)
     assert azure.requests(method="PUT", path="diagnosticSettings") == []
+    for _ in range(5):
+        azure.clock.advance(300)
+        await store.keep_shared(used=True)
+    assert len(azure.requests(path="diagnosticSettings")) == 1
+
+
+async def test_one_that_is_declared_no_more_is_removed(
+    azure: AzureStandIn, bench: Bench, workspace: str, opening: Opening
+) -> None:
+    store = opening(bench.open(diagnostics={"workspaceID": workspace}))
+    await store.keep_shared(used=True)
+    await opening(bench.open()).keep_shared(used=True)
+    assert azure.diagnostics(store.place.vault_id) == {}
+
+
+async def test_a_cluster_of_the_same_name_has_its_own_and_removes_no_other(
+    azure: AzureStandIn, bench: Bench, workspace: str, opening: Opening
+) -> None:
+    store = opening(bench.open(diagnostics={"workspaceID": workspace}))
+    await store.keep_shared(used=True)
+    bench.uid = "33333333-aaaa-bbbb-cccc-444444444444"
+    twin = opening(bench.open(diagnostics={"workspaceID": workspace}))
+    await twin.keep_shared(used=False)
+    assert list(azure.diagnostics(store.place.vault_id)) == [name_of(store.place, UID)]
+
+
+def test_cluster_and_backend_are_told_apart_wherever_one_name_ends(bench: Bench) -> None:
+    place = bench.open().place
+    one = replace(place, cluster="prod", backend="eu-kv")
+    other = replace(place, cluster="prod-eu", backend="kv")
+    assert name_of(one, UID) != name_of(other, UID)
 
 
 async def test_two_clusters_on_one_vault_and_one_workspace_do_not_fight(
@@ -69,9 +101,9 @@ async def test_two_clusters_on_one_vault_and_one_workspace_do_not_fight(
     second = opening(other.open(diagnostics={"workspaceID": workspace}))
     await first.keep_shared(used=True)
     await second.keep_shared(used=True)
-    assert list(azure.diagnostics(first.place.vault_id)) == ["airwarden-c1-kv"]
+    assert list(azure.diagnostics(first.place.vault_id)) == [name_of(first.place, bench.uid)]
     await second.keep_shared(used=False)
-    assert list(azure.diagnostics(first.place.vault_id)) == ["airwarden-c1-kv"]
+    assert list(azure.diagnostics(first.place.vault_id)) == [name_of(first.place, bench.uid)]
 
 
 async def test_a_workspace_that_the_operator_may_not_send_to_is_said(

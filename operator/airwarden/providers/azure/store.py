@@ -231,7 +231,7 @@ class AzureStore:
 
     async def keep_shared(self, *, used: bool) -> None:
         """Keep the vault's diagnostic setting while bindings use the backend, and remove it with the last."""
-        await self._diagnostics.keep(used=used)
+        await self._diagnostics.keep(self._expected.cluster_uid, used=used)
 
     async def check(self) -> Health:
         """Log in if need be, look at the vault, and ask what the login may do and how full the quotas are."""

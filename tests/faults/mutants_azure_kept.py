@@ -1,0 +1,29 @@
+"""Breakages of what the Azure store keeps right over time and beside others: counts, settings, spellings, limits.
+
+Part of `tests/faults/mutants.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from faults.mutant import Mutant
+
+DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
+
+KEPT_ON_AZURE: tuple[Mutant, ...] = (
+    Mutant(
+        "a cluster of the same name has the same diagnostic setting",
+        "providers/azure/diagnostics.py",
+        'f"{place.cluster}/{uid}/{place.backend}"',
+        'f"{place.cluster}/{place.backend}"',
+        (DIAGNOSTICS,),
+    ),
+    Mutant(
+        "cluster and backend run into one another in a diagnostic setting's name",
+        "providers/azure/diagnostics.py",
+        'f"{place.cluster}/{uid}/{place.backend}"',
+        'f"{uid}-{place.cluster}-{place.backend}"',
+        (DIAGNOSTICS,),
+    ),
+)
