@@ -37,6 +37,20 @@ MAPPED: tuple[Mutant, ...] = (
         (PASSES,),
     ),
     Mutant(
+        "whoever names an environment gets its common secrets",
+        "domain/desired.py",
+        "if not isinstance(environment, EnvironmentView) or not environment.verdict.admitted:",
+        "if not isinstance(environment, EnvironmentView):",
+        (PASSES,),
+    ),
+    Mutant(
+        "a rival takes the common secrets",
+        "domain/environment/claims.py",
+        "return all(each.reason is Reason.DAG_CONFLICT for each in self.complaints)",
+        "return not self.complaints",
+        (PASSES,),
+    ),
+    Mutant(
         "access is taken away while its DAGs are in force",
         _RECONCILE,
         "withdrawing = identity != before.identity and any(",

@@ -180,7 +180,12 @@ def test_dags_that_two_bindings_claim_go_to_neither_until_one_gives_way(
 
 
 def test_common_secrets_are_read_by_every_mapped_binding_and_by_no_other(
-    world: World, airflow: MakeEnvironment, backend: MakeBackend, binding: MakeBinding, team: str
+    world: World,
+    airflow: MakeEnvironment,
+    backend: MakeBackend,
+    binding: MakeBinding,
+    team: str,
+    make_namespace: Callable[[], str],
 ) -> None:
     store = backend()
     environment = airflow()
@@ -206,6 +211,10 @@ def test_common_secrets_are_read_by_every_mapped_binding_and_by_no_other(
     assert set(found.secrets) == {("Connection", "warehouse"), ("Connection", "smtp")}
     assert set(found.refused) == {("Variable", "beyond")}
     assert in_force(mapped) == ["a"], "its DAGs run, and are refused what is not admitted"
+    stranger = binding(make_namespace(), store, **named_by(environment, "whatever"))
+    stranger.wait_refused("NamespaceNotAWorker")
+    assert [each["id"] for each in stranger.status()["secrets"]] == ["warehouse"]
+    assert not world.may_read(stranger.login(), smtp), "to name an environment is not enough"
     environment.edit(commonSecrets=[])
     mapped.wait_ready()
     eventually("what was common is taken back", lambda: not world.may_read(token, smtp))

@@ -176,8 +176,11 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
 
 
 def common_items(binding: AirflowSecretBinding, environment: EnvironmentView | Held | None) -> tuple[SecretItem, ...]:
-    """Return what the environment adds to the binding's own secrets. An own one of the same type and id wins."""
-    if not isinstance(environment, EnvironmentView):
+    """Return what the environment adds to the binding's own secrets. An own one of the same type and id wins.
+
+    Anybody may name an environment: one that it does not admit gets nothing by that.
+    """
+    if not isinstance(environment, EnvironmentView) or not environment.verdict.admitted:
         return ()
     own = {(each.type, each.id) for each in binding.spec.secrets}
     return tuple(each for each in environment.spec.common_secrets if (each.type, each.id) not in own)

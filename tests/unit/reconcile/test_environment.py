@@ -56,6 +56,11 @@ def refused(bench: Bench) -> dict[str, str]:
     return {each["id"]: each["reason"] for each in the_map(bench)["refused"]}
 
 
+def readable_paths(bench: Bench) -> list[Any]:
+    """Return what each policy in the store lets its holder read."""
+    return [fields["paths"] for fields in bench.store.contents.values() if "paths" in fields]
+
+
 def rival(bench: Bench, *ids: str, version: int = 5000, **metadata: Any) -> None:
     """Let another binding come, or change, that claims DAGs of the same environment."""
     claims = {**CLAIMS, "dags": [{"bundle": "git", "ids": list(ids)}]}
@@ -254,12 +259,49 @@ async def test_common_secrets_are_granted_and_shown_apart(bench: Bench) -> None:
         ("id0", False),
         ("smtp", True),
     ]
-    paths = [fields.get("paths") for fields in bench.store.contents.values() if "paths" in fields]
-    assert paths == [("airflow/smtp", "team/db")]
+    assert readable_paths(bench) == [("airflow/smtp", "team/db")]
     bench.declare_environment()
     await bench.settle()
-    paths = [fields.get("paths") for fields in bench.store.contents.values() if "paths" in fields]
-    assert paths == [("team/db",)]
+    assert readable_paths(bench) == [("team/db",)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (
+            {"workerNamespaces": ["other"], "unbound": {"namespace": "other", "serviceAccountName": "u"}},
+            "NamespaceNotAWorker",
+        ),
+        ({"bundles": [{"name": "git", "namespaces": ["other"]}]}, "BundleNotClaimable"),
+        ({"unbound": {"namespace": "team", "serviceAccountName": "billing"}}, "ServiceAccountTaken"),
+    ],
+)
+async def test_a_binding_that_the_environment_does_not_admit_gets_none_of_its_common_secrets(
+    bench: Bench, spec: dict[str, Any], reason: str
+) -> None:
+    bench.backend_bodies["vault"]["spec"]["allow"][0]["namespaces"]["names"].append("airflow")
+    bench.restart()
+    bench.declare_environment(SMTP, **spec)
+    await bench.settle()
+    assert bench.ready == ("False", reason)
+    assert readable_paths(bench) == [("team/db",)]
+    assert [each["id"] for each in bench.binding["status"]["secrets"]] == ["id0"]
+    bench.declare_environment(SMTP)
+    await bench.settle()
+    assert readable_paths(bench) == [("airflow/smtp", "team/db")]
+    bench.declare_environment(SMTP, **spec)
+    await bench.settle()
+    assert readable_paths(bench) == [("team/db",)], "what it had ends with its admission"
+
+
+async def test_a_rival_takes_no_common_secret(bench: Bench) -> None:
+    bench.backend_bodies["vault"]["spec"]["allow"][0]["namespaces"]["names"].append("airflow")
+    bench.restart()
+    bench.declare_environment(SMTP)
+    rival(bench, "billing_daily")
+    await bench.settle()
+    assert bench.ready == ("False", "DagConflict")
+    assert readable_paths(bench) == [("airflow/smtp", "team/db")]
 
 
 async def test_common_secrets_are_judged_for_the_environment_s_namespace_alone(bench: Bench) -> None:

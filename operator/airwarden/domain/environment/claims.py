@@ -57,6 +57,11 @@ class Verdict:
         """Whether the binding's DAGs run under its account."""
         return not self.complaints
 
+    @property
+    def admitted(self) -> bool:
+        """Whether the environment takes the binding in. A conflict leaves it in: its DAGs are at issue, no more."""
+        return all(each.reason is Reason.DAG_CONFLICT for each in self.complaints)
+
 
 class Claims:
     """Who claims what in one environment, kept up to date binding by binding.
