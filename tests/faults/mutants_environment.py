@@ -52,9 +52,9 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a prefix covers nothing",
-        "domain/environment/claims.py",
-        "            if length <= len(text) and self.lengths[length]:",
-        "            if False:",
+        "domain/environment/overlaps.py",
+        "            if length > len(text):",
+        "            if True:",
         (_CLAIMS,),
     ),
     Mutant(

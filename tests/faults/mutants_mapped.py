@@ -10,6 +10,7 @@ from pathlib import Path
 from faults.mutant import Mutant
 
 PASSES = "tests/unit/reconcile/test_environment.py"
+CLAIMS = "tests/unit/domain/environment/test_claims.py"
 MAP = "tests/unit/domain/environment/test_binding_map.py"
 _MAPPING, _RENDER = "domain/environment/mapping.py", "domain/environment/binding_map.py"
 _RECONCILE, _MAPS = "reconcile/bindings.py", "reconcile/binding_maps.py"
@@ -49,6 +50,27 @@ MAPPED: tuple[Mutant, ...] = (
         "return all(each.reason is Reason.DAG_CONFLICT for each in self.complaints)",
         "return not self.complaints",
         (PASSES,),
+    ),
+    Mutant(
+        "each of somebody's nested prefixes is judged by itself",
+        "domain/environment/overlaps.py",
+        'if not (kept and kept[-1].endswith("*") and each.startswith(kept[-1][:-1])):',
+        "if each not in kept:",
+        (CLAIMS,),
+    ),
+    Mutant(
+        "everybody in a conflict is looked at when one of them leaves it",
+        "domain/environment/claims.py",
+        "            if left is None:\n",
+        "            if left is None or True:\n",
+        (CLAIMS,),
+    ),
+    Mutant(
+        "the last one in a conflict does not get its DAGs",
+        "domain/environment/claims.py",
+        "                doubtful.add(left)\n",
+        "                pass\n",
+        (CLAIMS,),
     ),
     Mutant(
         "access is taken away while its DAGs are in force",

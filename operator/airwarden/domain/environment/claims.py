@@ -6,18 +6,21 @@ bindings may come at once. Called by `airwarden.reconcile.environment_views` for
 renders the map for the scheduler, and for the binding's, which says what it got.
 """
 
-from bisect import bisect_left, insort
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.dags import DagClaim
 from airwarden.api.environment import EnvironmentSpec
 from airwarden.api.reasons import Reason
+from airwarden.domain.environment.overlaps import Overlaps, outermost
 
 Key = tuple[str, str]
 """Namespace and name of a binding."""
+
+_Place = tuple[str, str]
+"""A bundle, and ids of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,19 @@ class Claims:
         self._powerless = (spec.unbound.namespace, spec.unbound.service_account_name) if spec.unbound else None
         self._claimants: dict[Key, Claimant] = {}
         self._barred: dict[Key, tuple[Complaint, ...]] = {}
-        self._bundles: defaultdict[str, _Bundle] = defaultdict(_Bundle)
-        self._contested: set[Key] = set()
+        self._bundles: defaultdict[str, Overlaps[Key]] = defaultdict(Overlaps)
+        self._held: dict[Key, tuple[_Place, ...]] = {}
+        """What each admitted binding claims, without what another claim of its own covers."""
+        self._contested: dict[Key, _Place] = {}
+        """Who shares a DAG with another, and one place at which that other stands."""
+        self._leaning: defaultdict[_Place, set[Key]] = defaultdict(set)
+        """The same by place. A binding is looked at anew only when nobody else stands there any more."""
 
     def put(self, claimant: Claimant) -> frozenset[Key]:
-        """Take in what a binding asks now; return the others that had their DAGs and lose them by that, or get them."""
+        """Take in what a binding asks now; return the others that had their DAGs and lose them by that, or get them.
+
+        The cost grows with what this one declares and with how many are returned, not with how many overlap.
+        """
         if self._claimants.get(claimant.key) == claimant:
             return frozenset()
         freed = self.drop(claimant.key)
@@ -87,11 +98,15 @@ class Claims:
         if complaints := self._complaints(claimant):
             self._barred[claimant.key] = complaints
             return freed
-        for bundle, ids in _pairs(claimant):
+        held = self._held[claimant.key] = tuple(_places(claimant))
+        hit: set[Key] = set()
+        for place in held:
+            for other in self._bundles[place[0]].alone_with(place[1], claimant.key):
+                hit.add(other)
+                self._contest(other, place)
+        for bundle, ids in held:
             self._bundles[bundle].put(ids, claimant.key)
-        rivals = self._rivals(claimant)
-        hit = rivals - self._contested
-        self._contested |= rivals | ({claimant.key} if rivals else set())
+        self._judge(claimant.key)
         return freed ^ hit
 
     def drop(self, key: Key) -> frozenset[Key]:
@@ -99,16 +114,26 @@ class Claims:
         known = self._claimants.pop(key, None)
         if known is None or self._barred.pop(key, None) is not None:
             return frozenset()
-        for bundle, ids in _pairs(known):
-            self._bundles[bundle].drop(ids, key)
-        freed = frozenset(each for each in self._rivals(known) if not self._conflicts(self._claimants[each]))
-        self._contested -= freed | {key}
-        return freed
+        held = self._held.pop(key)
+        if key in self._contested:
+            self._lean_no_more(key)
+        else:
+            self._calm(held, key, calm=False)
+        doubtful: set[Key] = set()
+        for place in held:
+            left = self._bundles[place[0]].drop(place[1], key)
+            if left is None:
+                doubtful |= self._leaning.get(place, set())
+            elif left in self._leaning.get(place, ()):
+                doubtful.add(left)
+        for each in doubtful:
+            self._lean_no_more(each)
+        return frozenset(each for each in doubtful if self._judge(each))
 
     def verdict(self, key: Key) -> Verdict:
         """Return what became of a binding's claims. KeyError for one that asked nothing."""
         claimant = self._claimants[key]
-        complaints = self._barred.get(key) or self._conflicts(claimant)
+        complaints = self._barred.get(key) or self._conflicts(key)
         return Verdict(() if complaints else claimant.claims, complaints)
 
     def verdicts(self) -> Mapping[Key, Verdict]:
@@ -144,27 +169,52 @@ class Claims:
             if namespace not in self._owners.get(claim.bundle, ())
         )
 
-    def _conflicts(self, claimant: Claimant) -> tuple[Complaint, ...]:
+    def _conflicts(self, key: Key) -> tuple[Complaint, ...]:
+        if key not in self._contested:
+            return ()
         found: dict[str, Complaint] = {}
-        for bundle, ids in _pairs(claimant):
+        for bundle, ids in self._held[key]:
             if bundle in found:
                 continue
-            rival = next(self._bundles[bundle].rivals(ids, claimant.key), None)
+            rival = self._bundles[bundle].rival(ids, key)
             if rival is None:
                 continue
-            others, key = rival
+            others, other = rival
             found[bundle] = Complaint(
                 Reason.DAG_CONFLICT,
-                f"the DAGs {ids} of bundle {bundle} are also claimed by binding {key[0]}/{key[1]} ({others}), so "
+                f"the DAGs {ids} of bundle {bundle} are also claimed by binding {other[0]}/{other[1]} ({others}), so "
                 "neither gets them: narrow the ids of one of the two",
                 bundle,
             )
         return tuple(found[bundle] for bundle in sorted(found))
 
-    def _rivals(self, claimant: Claimant) -> frozenset[Key]:
-        return frozenset(
-            key for bundle, ids in _pairs(claimant) for _, key in self._bundles[bundle].rivals(ids, claimant.key)
-        )
+    def _judge(self, key: Key) -> bool:
+        """Find out whether a binding that leans nowhere shares a DAG with another; return whether it shares none."""
+        for bundle, ids in self._held[key]:
+            rival = self._bundles[bundle].rival(ids, key)
+            if rival is not None:
+                self._lean(key, (bundle, rival[0]))
+                return False
+        self._calm(self._held[key], key, calm=True)
+        return True
+
+    def _contest(self, key: Key, place: _Place) -> None:
+        self._calm(self._held[key], key, calm=False)
+        self._lean(key, place)
+
+    def _lean(self, key: Key, place: _Place) -> None:
+        self._contested[key] = place
+        self._leaning[place].add(key)
+
+    def _lean_no_more(self, key: Key) -> None:
+        place = self._contested.pop(key)
+        self._leaning[place].discard(key)
+        if not self._leaning[place]:
+            del self._leaning[place]
+
+    def _calm(self, held: Iterable[_Place], key: Key, *, calm: bool) -> None:
+        for bundle, ids in held:
+            self._bundles[bundle].set_alone(ids, key if calm else None)
 
 
 def decide(spec: EnvironmentSpec, claimants: Iterable[Claimant]) -> Mapping[Key, Verdict]:
@@ -175,63 +225,8 @@ def decide(spec: EnvironmentSpec, claimants: Iterable[Claimant]) -> Mapping[Key,
     return claims.verdicts()
 
 
-def _pairs(claimant: Claimant) -> Iterator[tuple[str, str]]:
-    return ((claim.bundle, ids) for claim in claimant.claims for ids in claim.ids)
-
-
-@dataclass(slots=True)
-class _Bundle:
-    """Who claims which ids of one bundle, in a form in which overlaps are found without looking at everybody.
-
-    Sorted by their text, all ids that a prefix covers follow each other; and what covers an id is found by asking for
-    its beginnings, of the lengths that there are.
-    """
-
-    exact: dict[str, list[Key]] = field(default_factory=dict)
-    prefixes: dict[str, list[Key]] = field(default_factory=dict)
-    lengths: Counter[int] = field(default_factory=Counter)
-    """Of the prefixes."""
-    ordered: list[str] = field(default_factory=list)
-    """All that is in ``exact`` and, with its star, in ``prefixes``. The star sorts before all that an id may hold."""
-
-    def put(self, ids: str, key: Key) -> None:
-        found = self._place(ids)
-        text = ids.removesuffix("*")
-        if text not in found:
-            found[text] = []
-            insort(self.ordered, ids)
-            self.lengths[len(text)] += ids.endswith("*")
-        insort(found[text], key)
-
-    def drop(self, ids: str, key: Key) -> None:
-        found = self._place(ids)
-        text = ids.removesuffix("*")
-        found[text].remove(key)
-        if not found[text]:
-            del found[text]
-            del self.ordered[bisect_left(self.ordered, ids)]
-            self.lengths[len(text)] -= ids.endswith("*")
-
-    def rivals(self, ids: str, key: Key) -> Iterator[tuple[str, Key]]:
-        """Yield each claim of another binding that has a DAG in common with the ids, in an order of their own."""
-        text = ids.removesuffix("*")
-        for length in sorted(self.lengths):
-            if length <= len(text) and self.lengths[length]:
-                prefix = text[:length]
-                yield from self._others(f"{prefix}*", self.prefixes.get(prefix), key)
-        if text == ids:
-            yield from self._others(ids, self.exact.get(text), key)
-            return
-        at = bisect_left(self.ordered, text)
-        while at < len(self.ordered) and self.ordered[at].startswith(text):
-            each = self.ordered[at]
-            if each != ids:
-                yield from self._others(each, self._place(each)[each.removesuffix("*")], key)
-            at += 1
-
-    def _place(self, ids: str) -> dict[str, list[Key]]:
-        return self.prefixes if ids.endswith("*") else self.exact
-
-    @staticmethod
-    def _others(ids: str, keys: list[Key] | None, key: Key) -> Iterator[tuple[str, Key]]:
-        return ((ids, each) for each in keys or () if each != key)
+def _places(claimant: Claimant) -> Iterator[_Place]:
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for claim in claimant.claims:
+        named[claim.bundle].update(claim.ids)
+    return ((bundle, ids) for bundle in named for ids in outermost(named[bundle]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Final
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -172,3 +175,61 @@ def test_a_claim_among_five_thousand_is_judged_without_looking_at_all_of_them() 
         assert claims.drop(("prod", f"b{number}")) == frozenset()
     # Each looking at all others takes minutes; this takes a fraction of a second.
     assert time.perf_counter() - begun < 10
+
+
+def lines_run(act: Callable[[], object]) -> int:
+    """Return how many lines of the code that judges claims an act runs: a count, which no busy machine changes."""
+    count = 0
+
+    def line(_: FrameType, event: str, __: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return line
+
+    def call(frame: FrameType, _: str, __: object) -> Any:
+        return line if frame.f_code.co_filename.endswith(("environment/claims.py", "environment/overlaps.py")) else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+NESTED: Final = tuple("a" * length + "*" for length in range(1, 65))
+
+
+def longest_put_and_drop(ids: tuple[str, ...], bindings: int) -> int:
+    """Return the most lines that one put, verdict or drop runs, of so many bindings with these ids."""
+    claims = Claims(SPEC)
+    made = [claimant(f"b{number:04}", *ids) for number in range(bindings)]
+    found = [lines_run(lambda each=each: (claims.put(each), claims.verdict(each.key))) for each in made]  # type: ignore[misc]
+    assert not any(each.mapped for each in claims.verdicts().values())
+    found += [lines_run(lambda each=each: claims.drop(each.key)) for each in made]  # type: ignore[misc]
+    assert claims.verdicts() == {}
+    return max(found)
+
+
+@pytest.mark.parametrize("ids", [("same_*",), ("same",), NESTED, tuple(f"dag_{number}" for number in range(64))])
+def test_what_an_edit_costs_does_not_grow_with_how_many_claim_the_same(ids: tuple[str, ...]) -> None:
+    assert longest_put_and_drop(ids, 200) <= longest_put_and_drop(ids, 20)
+
+
+def test_prefixes_of_one_s_own_that_another_covers_cost_nothing() -> None:
+    assert longest_put_and_drop(NESTED, 20) < longest_put_and_drop(("a*",), 20) + 5 * len(NESTED)
+
+
+def test_one_more_that_claims_everything_costs_no_look_at_those_who_are_in_conflict_already() -> None:
+    def cost(others: int) -> int:
+        claims = Claims(SPEC)
+        for number in range(others):
+            claims.put(claimant(f"b{number:04}", f"dag_{number:04}_*"))
+        assert len(claims.put(claimant("wide", "*"))) == others
+        wider = claimant("wider", "*")
+        found = lines_run(lambda: claims.put(wider)) + lines_run(lambda: claims.drop(wider.key))
+        assert not any(each.mapped for each in claims.verdicts().values())
+        return found
+
+    assert cost(1000) <= cost(10)
