@@ -11,6 +11,7 @@ from faults.mutant import Mutant
 
 PASSES = "tests/unit/reconcile/test_environment.py"
 CLAIMS = "tests/unit/domain/environment/test_claims.py"
+SIGHT = "tests/unit/domain/environment/test_sight.py"
 MAP = "tests/unit/domain/environment/test_binding_map.py"
 _MAPPING, _RENDER = "domain/environment/mapping.py", "domain/environment/binding_map.py"
 _RECONCILE, _MAPS = "reconcile/bindings.py", "reconcile/binding_maps.py"
@@ -71,6 +72,13 @@ MAPPED: tuple[Mutant, ...] = (
         "                doubtful.add(left)\n",
         "                pass\n",
         (CLAIMS,),
+    ),
+    Mutant(
+        "a condition repeats what anybody wrote on a pod",
+        "domain/environment/sight.py",
+        "    if mark and not all(each in _HELD or _SOURCE.fullmatch(each) for each in names):\n",
+        "    if False:\n",
+        (SIGHT,),
     ),
     Mutant(
         "access is taken away while its DAGs are in force",

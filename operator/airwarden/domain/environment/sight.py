@@ -4,7 +4,8 @@ Looked at by `airwarden.reconcile.environments`, if the platform team lets it; t
 `airwarden.domain.environment.report`. Pure.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,14 @@ POLICY: Final = "bound-pods.airwarden.dev"
 MADE_BY_EXECUTOR: Final = "kubernetes_executor=True"
 """Label selector of all pods that any KubernetesExecutor makes."""
 _MARKS: Final = frozenset({"Bound", "Unbound"})
+_HELD: Final = frozenset({"DatabaseCredentials", "FernetKey", "JWTSecret"})
 _FROM: Final = "envFrom:"
+_SOURCE: Final = re.compile(r"envFrom:(ConfigMap|Secret)/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_LONGEST: Final = 16_384
+"""Characters of a mark. The executor's are far shorter; whoever may make pods may write 256 KB."""
+_NAMED: Final = 64
+UNKNOWN: Final = "a source that its marks do not name"
+"""Said of marks that the executor does not write: their text is not repeated."""
 _OURS: Final = "ConfigMap/airwarden."
 """What Airwarden renders holds no credentials."""
 
@@ -63,14 +71,23 @@ def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guarded: bool
             unmarked.append(each.where)
         elif each.labels.get(ENVIRONMENT) == environment:
             mine.append(each)
-    named = {name for each in mine for name in each.annotations.get(HOLDS, "").split(",") if name}
-    sources = {name.removeprefix(_FROM) for name in named if name.startswith(_FROM)}
+    named = {name for each in mine for name in _named(each.annotations.get(HOLDS, ""))}
+    sources = {name.removeprefix(_FROM) for name in named - _HELD}
     return Sight(
         guarded=guarded,
         marked=len(mine),
         bound=sum(each.labels[IDENTITY] == "Bound" for each in mine),
         older=sum(each.annotations.get(DIGEST) != digest for each in mine),
         unmarked=min(unmarked, default=""),
-        holds=tuple(sorted(name for name in named if not name.startswith(_FROM))),
+        holds=tuple(sorted(named & _HELD)),
         opaque=tuple(sorted(name for name in sources if not name.startswith(f"{_OURS}{environment}."))),
     )
+
+
+def _named(mark: str) -> Iterator[str]:
+    """Yield what a mark names. It may be forged: of a text that is not the executor's only that is told."""
+    names = mark.split(",", _NAMED) if len(mark) <= _LONGEST else [mark]
+    if mark and not all(each in _HELD or _SOURCE.fullmatch(each) for each in names):
+        yield UNKNOWN
+    elif mark:
+        yield from names
