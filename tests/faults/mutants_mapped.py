@@ -81,6 +81,27 @@ MAPPED: tuple[Mutant, ...] = (
         (SIGHT,),
     ),
     Mutant(
+        "a status that is refused keeps the access that must go",
+        _RECONCILE,
+        "            await asyncio.gather(*(parts.write(part, creating=False) for part in stores.values()))\n",
+        "",
+        (PASSES,),
+    ),
+    Mutant(
+        "what cannot be recorded is made",
+        _RECONCILE,
+        "            await asyncio.gather(*(parts.write(part, creating=False) for part in stores.values()))\n",
+        "            await asyncio.gather(*(parts.write(part, creating=True) for part in stores.values()))\n",
+        (PASSES,),
+    ),
+    Mutant(
+        "a status that breaks its schema is held for one that changed meanwhile",
+        "providers/kubernetes/api.py",
+        '    if status == 422 and any(cause.get("field") for cause in causes):\n',
+        "    if False:\n",
+        ("tests/unit/kubernetes/test_api.py",),
+    ),
+    Mutant(
         "access is taken away while its DAGs are in force",
         _RECONCILE,
         "withdrawing = identity != before.identity and any(",

@@ -419,6 +419,11 @@ class Reason(Enum):
         "The Kubernetes API gave no answer or a fault of its own.",
         "Check the API server. Retried by itself.",
     )
+    OBJECT_REJECTED = Explanation(
+        "ObjectRejected",
+        "The API server does not take what the operator writes: the CRDs are of another version.",
+        "Apply crds/ of the operator's version; the message in the log names the field.",
+    )
     CLUSTER_FORBIDDEN = Explanation(
         "ClusterForbidden",
         "The operator's RBAC does not cover a request that it needs.",

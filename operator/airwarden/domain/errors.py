@@ -149,6 +149,12 @@ class ObjectGone(AirwardenError):
     reason = Reason.CLUSTER_UNAVAILABLE
 
 
+class ObjectRejected(AirwardenError):
+    """The API server takes no such object, whichever version it is at: its CRD is another than the operator's."""
+
+    reason = Reason.OBJECT_REJECTED
+
+
 class RotationNotEnabled(AirwardenError):
     """The backend has no login for rotations, so nothing in its store is rotated."""
 

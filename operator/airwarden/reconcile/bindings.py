@@ -23,7 +23,7 @@ from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, common_items, plan
 from airwarden.domain.diff import diff, leave
 from airwarden.domain.environment.mapping import EnvironmentView, Mapped
-from airwarden.domain.errors import AirwardenError, NotOwned, ServiceAccountTaken
+from airwarden.domain.errors import AirwardenError, NotOwned, ObjectRejected, ServiceAccountTaken
 from airwarden.domain.lifetime import Turn, soonest
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
@@ -175,7 +175,12 @@ class BindingReconciler:
         mine = binding_maps.decide(binding, wanted, seen, given, creating=fault is None)
         identity = binding_maps.before_the_stores(binding, wanted, account, mine)
         making = [account, mine.progress, *(part.progress for part in stores.values())]
-        binding = await self._record(binding, wanted, making, identity)
+        try:
+            binding = await self._record(binding, wanted, making, identity)
+        except ObjectRejected:
+            # What must go does not wait for a status that cannot be written; nothing is made without a record.
+            await asyncio.gather(*(parts.write(part, creating=False) for part in stores.values()))
+            raise
         account = await self._write_account(wanted, account, account_id)
         if account.fault is not None and account.fault.reason in _FOREIGN_ACCOUNT:
             stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
@@ -389,7 +394,11 @@ class BindingReconciler:
             return previous
         status = reports.deleting(previous, entry.generation, {}, self._now())
         kept = {"identity": None, "targets": previous.targets}
-        return await self._write_status(metadata, status.model_copy(update=kept))
+        try:
+            return await self._write_status(metadata, status.model_copy(update=kept))
+        except ObjectRejected as error:
+            log.warning("status not written", namespace=entry.key[0], binding=entry.key[1], error=error.message)
+            return previous
 
     async def _remove_rotations(self, entry: Entry) -> Fault | None:
         """Delete what its spec.rotation made, whatever the stores say; not what another binding of its name has now."""

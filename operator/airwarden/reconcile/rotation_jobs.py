@@ -23,6 +23,7 @@ from airwarden.domain.errors import (
     NamespaceTerminating,
     NotRotatable,
     ObjectGone,
+    ObjectRejected,
     Rejected,
     TemplateMissing,
     TemplateUnfit,
@@ -153,7 +154,7 @@ class JobRuns:
             return End(step.run, Result.FAILED, error.reason, error.message)
         except VersionMoved as error:
             return jobs.moved(step.run, gone=isinstance(error, VersionGone))
-        except (ClusterFailed, NamespaceTerminating, ObjectGone):
+        except (ClusterFailed, NamespaceTerminating, ObjectGone, ObjectRejected):
             raise
         except AirwardenError as error:
             if isinstance(error, Rejected) and isinstance(step, Promote | Restore):

@@ -12,7 +12,7 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from airwarden.domain.errors import ClusterFailed, ClusterForbidden, NamespaceTerminating
-from airwarden.providers.kubernetes.api import Absent, Conflict, KubernetesApi
+from airwarden.providers.kubernetes.api import Absent, Conflict, KubernetesApi, Rejected
 
 
 @dataclass
@@ -49,6 +49,19 @@ async def server() -> AsyncIterator[tuple[Server, KubernetesApi]]:
     yield made, api
     await api.close()
     await runner.cleanup()
+
+
+async def test_an_object_that_breaks_its_schema_is_told_from_one_that_changed(
+    server: tuple[Server, KubernetesApi],
+) -> None:
+    made, api = server
+    made.status, made.body = 422, {"message": "why", "details": {"causes": [{"field": "status.x", "message": "long"}]}}
+    with pytest.raises(Rejected):
+        await api.get("/api/v1/x")
+    made.body = {"message": "the server rejected our request due to an error in our request", "details": {}}
+    with pytest.raises(Conflict) as caught:
+        await api.get("/api/v1/x")
+    assert not isinstance(caught.value, Rejected)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from airflow_airwarden.map_file import parse_map
-from airwarden.domain.errors import ClusterFailed, Unreachable
+from airwarden.domain.errors import ClusterFailed, ObjectRejected, Unreachable
+from airwarden.providers.kubernetes.api import Rejected
 from airwarden.providers.kubernetes.objects import binding_path
 from airwarden.reconcile.queue import Urgency
 from unit.reconcile.fake_cluster import Killed
@@ -337,6 +338,50 @@ async def test_common_secrets_in_a_store_of_their_own_are_written_there() -> Non
     bench.declare_environment()
     await bench.settle()
     assert not bench.stores["shared"].contents
+
+
+def refuse_statuses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the API server hold statuses to another schema than the operator's."""
+    patch = bench.api.patch
+
+    async def refusing(path: str, operations: Any) -> Any:
+        if path.endswith("/status"):
+            raise Rejected("status.identity: unknown")
+        return await patch(path, operations)
+
+    monkeypatch.setattr(bench.api, "patch", refusing)
+
+
+async def test_what_must_go_does_not_wait_for_a_status_that_is_refused(
+    settled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled.backend_bodies["vault"]["spec"]["allow"][0]["keyPrefixes"] = ["elsewhere/"]
+    settled.restart()
+    settled.remove_environment()
+    refuse_statuses(settled, monkeypatch)
+    with pytest.raises(ObjectRejected, match="apply crds/"):
+        await settled.look()
+    assert settled.store.contents == {}
+
+
+async def test_a_new_binding_whose_record_is_refused_is_given_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(bench, monkeypatch)
+    with pytest.raises(ObjectRejected):
+        await bench.look()
+    assert bench.store.contents == {}
+    assert MAP not in bench.api.objects
+
+
+async def test_a_deletion_does_not_wait_for_a_status_that_is_refused(
+    settled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(settled, monkeypatch)
+    settled.delete()
+    await settled.look()
+    assert settled.api.objects == {}
+    assert settled.store.contents == {}
 
 
 async def test_a_deletion_takes_the_dags_first_and_the_map_last(settled: Bench) -> None:

@@ -36,6 +36,10 @@ class Conflict(Exception):
     """409 or a failed precondition: the object is not as the request assumed. The text is for logs."""
 
 
+class Rejected(Conflict):
+    """422 that names a field: no version of the object would be taken with it. The text is for logs."""
+
+
 async def load_configuration(kubeconfig: str | None, context: str | None = None) -> Configuration:
     """Return how to reach the API server: a kubeconfig's context, by default its current one, or the pod's own account.
 
@@ -244,6 +248,8 @@ def _failure(status: int, headers: Mapping[str, str], text: bytes, what: str) ->
         return NamespaceTerminating("the namespace is being deleted")
     if status == 404:
         return Absent(message)
+    if status == 422 and any(cause.get("field") for cause in causes):
+        return Rejected(message)  # a failed test of a patch names no field
     if status in (409, 412, 422):
         return Conflict(message)
     if status in (401, 403):

@@ -12,8 +12,8 @@ from airwarden.api.conditions import Condition, Status, StatusModel
 from airwarden.api.environment import EnvironmentStatus
 from airwarden.api.metadata import Metadata
 from airwarden.api.rotation import RotationStatus
-from airwarden.domain.errors import ObjectGone
-from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi
+from airwarden.domain.errors import ObjectGone, ObjectRejected
+from airwarden.providers.kubernetes.api import Absent, Conflict, Json, KubernetesApi, Rejected
 
 
 def binding_path(namespace: str, name: str) -> str:
@@ -118,6 +118,9 @@ class ObjectWriter:
     async def _patch(self, path: str, operations: list[Json]) -> Json:
         try:
             return await self._api.patch(path, operations)
+        except Rejected as error:
+            told = f"the API server does not take {path}, so apply crds/ of the operator's version: {error}"
+            raise ObjectRejected(told) from error
         except (Absent, Conflict) as error:
             raise ObjectGone(f"{path} changed or went before the write") from error
 
