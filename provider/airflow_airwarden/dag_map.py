@@ -31,6 +31,7 @@ _AUDIENCE = re.compile(r"[\x21-\x7e]{1,512}")
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LABEL_KEY = re.compile(rf"[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/{_LABEL}")
 _LABEL_VALUE = re.compile(rf"(?:{_LABEL})?")
+_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 
 
 class MapUnusable(Exception):
@@ -65,7 +66,16 @@ class Claim:
 
     def covers(self, dag_id: str) -> bool:
         """Tell whether the DAG is this binding's: by its exact id, or by a prefix with a star."""
-        return any(dag_id.startswith(each[:-1]) if each.endswith("*") else dag_id == each for each in self.ids)
+        return _covers(self.ids, dag_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Claims that are declared and not in force: their DAGs are some binding's, and run under no binding's account."""
+
+    ids: tuple[str, ...]
+    reason: str
+    """One word of the operator's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,7 @@ class DagMap:
     claims: tuple[Claim, ...]
     digest: str
     """Names this very text in annotations of pods: 32 hexadecimal digits."""
+    withheld: tuple[Withheld, ...] = ()
 
     def find(self, dag_id: str) -> Claim | None:
         """Return the one claim on a DAG, None where there is none; MapUnusable where there are several."""
@@ -83,6 +94,10 @@ class DagMap:
             names = ", ".join(sorted(each.binding for each in found))
             raise MapUnusable(f"several bindings claim the DAG {dag_id!r}: {names}")
         return found[0] if found else None
+
+    def why_withheld(self, dag_id: str) -> str:
+        """Return why a claim on a DAG is not in force, empty where there is no such claim. Asked after `find`."""
+        return next((each.reason for each in self.withheld if _covers(each.ids, dag_id)), "")
 
 
 def map_name(environment: str, bundle: str) -> str:
@@ -118,10 +133,15 @@ def parse_dag_map(text: str, environment: str, bundle: str) -> DagMap:
         if not isinstance(each, dict):
             part.wrong(f"bindings[{index}]", "it is no object")
         claims.append(_claim(_Part(each, f"bindings[{index}]."), mounts))
+    withheld = tuple(_withheld(part, index, each) for index, each in enumerate(part.take("withheld", list)))
     part.end()
     if len({each.binding for each in claims}) < len(claims):
         part.wrong("bindings", "a binding stands there twice")
-    return DagMap(tuple(claims), hashlib.sha256(text.encode()).hexdigest()[:32])
+    return DagMap(tuple(claims), hashlib.sha256(text.encode()).hexdigest()[:32], withheld)
+
+
+def _covers(ids: tuple[str, ...], dag_id: str) -> bool:
+    return any(dag_id.startswith(each[:-1]) if each.endswith("*") else dag_id == each for each in ids)
 
 
 class _Part:
@@ -195,6 +215,15 @@ def _claim(part: _Part, mounts: Mapping[str, TokenMount]) -> Claim:
     )
     if len({each.path for each in found.mounts}) < len(wanted):
         part.wrong("mounts", "two tokens would be one file")
+    part.end()
+    return found
+
+
+def _withheld(whole: _Part, index: int, body: object) -> Withheld:
+    if not isinstance(body, dict):
+        whole.wrong(f"withheld[{index}]", "it is no object")
+    part = _Part(body, f"withheld[{index}].")
+    found = Withheld(part.texts("ids", _IDS), part.text("reason", _REASON))
     part.end()
     return found
 

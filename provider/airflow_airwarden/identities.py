@@ -33,6 +33,8 @@ class Unbound:
     certain: bool
     """Whether the map says so. Where it cannot be told, the task's lookups are refused as well."""
     digest: str = ""
+    withheld: bool = False
+    """The map says that the DAG is some binding's, and that no binding has it now. Lookups are refused here too."""
 
 
 Identity = Bound | Unbound
@@ -50,7 +52,9 @@ class Identities:
         """Return whose pod a task's of this DAG is, now."""
         view = self.views.get(bundle)
         if view is None:
-            return Unbound(f"the environment names no bundle {bundle!r}", certain=True)
+            # Nothing tells a bundle that nobody may claim from one that was added while this scheduler runs.
+            why = f"this scheduler was told of no bundle {bundle!r} when it started"
+            return Unbound(why, certain=False)
         digest = ""
         try:
             dag_map = view.current()
@@ -58,6 +62,9 @@ class Identities:
             claim = dag_map.find(dag_id)
         except MapUnusable as unusable:
             return Unbound(str(unusable), certain=False, digest=digest)
+        if claim is None and (reason := dag_map.why_withheld(dag_id)):
+            why = f"a binding names the DAG {dag_id!r} of bundle {bundle!r}, and its claim is not in force: {reason}"
+            return Unbound(why, certain=False, digest=digest, withheld=True)
         if claim is None:
             return Unbound(f"no binding names the DAG {dag_id!r} of bundle {bundle!r}", certain=True, digest=digest)
         if self.namespaces and claim.namespace not in self.namespaces:
@@ -72,7 +79,7 @@ def still(queued_for: str, identity: Identity) -> Identity:
     ``queued_for`` is that binding, or empty. A map that cannot be used has not taken anything away.
     """
     if queued_for:
-        if isinstance(identity, Unbound) and identity.certain:
+        if isinstance(identity, Unbound) and (identity.certain or identity.withheld):
             raise BindingGone(
                 f"the task was queued for binding {queued_for}, which has its DAG no longer: {identity.why}"
             )

@@ -86,6 +86,7 @@ class AirflowWorld:
             "bundle": bundle,
             "mounts": {"vault": {"audience": "vault", "path": "vault/token", "expirationSeconds": 600}},
             "bindings": [each.claim() for each in self.bindings if each.bundle == bundle and each.name not in without],
+            "withheld": [],
         }
         self._config_map("airflow", map_name("main", bundle), {"map.json": json.dumps(body, separators=(",", ":"))})
 

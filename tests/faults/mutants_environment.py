@@ -67,8 +67,8 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
     Mutant(
         "access that has ended goes on",
         "domain/environment/rendering.py",
-        "        if has_ended(found.now, asked.ends) or",
-        "        if",
+        "    if has_ended(found.now, asked.ends):",
+        "    if False:",
         (_RENDERING,),
     ),
     Mutant(
@@ -88,8 +88,8 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
     Mutant(
         "a suspended binding gets more",
         "domain/environment/asked.py",
-        '            if spec.get("suspend"):',
-        "            if False:",
+        'within(declared, in_force) if spec.get("suspend") else declared',
+        "declared",
         (_RENDERING,),
     ),
     Mutant(
@@ -140,6 +140,27 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
         '        ids = tuple(each for each in binding.ids if each in _texts(said.get("ids")))',
         "        ids = binding.ids",
         (_RENDERING, _RECONCILE),
+    ),
+    Mutant(
+        "a DAG whose claim is not in force is taken for nobody's",
+        "domain/environment/rendering.py",
+        "        for bundle, ids in _lacking(asked.declared, () if obstacle else claims):",
+        "        for bundle, ids in ():",
+        (_RENDERING,),
+    ),
+    Mutant(
+        "who may not claim a bundle withholds its DAGs",
+        "domain/environment/rendering.py",
+        "            if key[0] in owners.get(bundle, ()):",
+        "            if True:",
+        (_RENDERING,),
+    ),
+    Mutant(
+        "what a map has no room for is taken for nobody's",
+        "domain/environment/dag_map.py",
+        '    return replace(dag_map, withheld=(Withheld(frozenset({"*"}), Reason.MAP_TOO_LARGE),))',
+        "    return replace(dag_map, withheld=())",
+        (_RECONCILE,),
     ),
     Mutant(
         "an environment goes before its ConfigMaps",

@@ -29,8 +29,8 @@ EXECUTING: tuple[Mutant, ...] = (
     _Mutant(
         "each id is a prefix",
         "dag_map.py",
-        "else dag_id == each for each in self.ids",
-        "else dag_id.startswith(each) for each in self.ids",
+        "else dag_id == each for each in ids",
+        "else dag_id.startswith(each) for each in ids",
         (DAG_MAP,),
     ),
     _Mutant(
@@ -97,9 +97,23 @@ EXECUTING: tuple[Mutant, ...] = (
         (IDENTITIES,),
     ),
     _Mutant(
+        "a claim that is not in force is no claim",
+        "identities.py",
+        "if claim is None and (reason := dag_map.why_withheld(dag_id)):",
+        "if claim is None and (reason := ''):",
+        (IDENTITIES,),
+    ),
+    _Mutant(
+        "a bundle that came later is taken for one without bindings",
+        "identities.py",
+        "return Unbound(why, certain=False)",
+        "return Unbound(why, certain=True)",
+        (IDENTITIES,),
+    ),
+    _Mutant(
         "a task runs on though its binding was removed",
         "identities.py",
-        "if isinstance(identity, Unbound) and identity.certain:",
+        "if isinstance(identity, Unbound) and (identity.certain or identity.withheld):",
         "if False:",
         (IDENTITIES,),
     ),

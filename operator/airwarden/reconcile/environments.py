@@ -20,7 +20,7 @@ from airwarden.domain.config_map import LARGEST, WantedMap, environment_labels
 from airwarden.domain.environment import report as reports
 from airwarden.domain.environment.asked import Asked
 from airwarden.domain.environment.components import components_of
-from airwarden.domain.environment.dag_map import MAP_KEY, is_too_large, map_name, narrowed, steadied
+from airwarden.domain.environment.dag_map import MAP_KEY, closed, is_too_large, map_name, narrowed, steadied
 from airwarden.domain.environment.rendering import Rendering, Surroundings, content_of, render
 from airwarden.domain.environment.sight import Sight, see
 from airwarden.domain.errors import AirwardenError, ClusterForbidden, MapNotOwned, ObjectGone
@@ -359,11 +359,14 @@ def _fitting(
             continue
         large[content] = Fault(
             Reason.MAP_TOO_LARGE,
-            f"the map of bundle {each.bundle} would have {fitting[content].size} bytes, and {LARGEST} fit: what was "
-            "there stays, without what was withdrawn; claim DAGs by prefixes, or split the bundle",
+            f"the map of bundle {each.bundle} would have {fitting[content].size} bytes, and {LARGEST} fit: what "
+            "does not fit is not added, and DAGs that the map does not name are refused all lookups; claim DAGs by "
+            "prefixes, or split the bundle",
             retryable=False,
         )
-        fitting[content] = narrowed(steady, in_force).wanted()
+        whole = closed(steady).wanted()
+        # Claims that are not in force never take the room of those that are.
+        fitting[content] = closed(narrowed(steady, in_force)).wanted() if is_too_large(whole) else whole
     return fitting, large
 
 

@@ -39,6 +39,7 @@ def map_text(*ids: str, binding: str = "billing") -> str:
         "bundle": BUNDLE,
         "mounts": {},
         "bindings": [claim] if ids else [],
+        "withheld": [],
     }
     return json.dumps(body)
 

@@ -35,6 +35,7 @@ def map_body(*claims: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         "bundle": BUNDLE,
         "mounts": {"vault": {"audience": "vault", "path": "vault/token", "expirationSeconds": 600}},
         "bindings": list(claims) or [claim_body()],
+        "withheld": [],
         **changes,
     }
 

@@ -129,6 +129,11 @@ def test_a_map_of_another_version_is_not_used(version: object) -> None:
         ({"bindings": [claim_body(labels={"a.b/c": "x y"})]}, "bindings[0].labels.a.b/c"),
         ({"bindings": [claim_body(labels={"a.b/c": 1})]}, "bindings[0].labels.a.b/c"),
         ({"bindings": [claim_body(namespace="x")]}, "bindings[0].namespace"),
+        ({"withheld": {}}, "withheld"),
+        ({"withheld": ["x"]}, "withheld[0]"),
+        ({"withheld": [{"ids": ["a b"], "reason": "Pending"}]}, "withheld[0].ids"),
+        ({"withheld": [{"ids": ["a"], "reason": "no word"}]}, "withheld[0].reason"),
+        ({"withheld": [{"ids": ["a"], "reason": "Pending", "account": "x"}]}, "withheld[0].account"),
         ({"default": "billing"}, "default"),
     ],
 )

@@ -38,8 +38,12 @@ def test_a_dag_that_a_binding_names_is_that_bindings() -> None:
 
 def test_a_dag_of_another_bundle_is_nobodys_whatever_it_is_called() -> None:
     found = unbound(of(map_text(), "billing_daily", "other-git"))
-    assert found.certain
-    assert "names no bundle 'other-git'" in found.why
+    assert "told of no bundle 'other-git'" in found.why
+
+
+def test_a_bundle_that_was_added_while_the_scheduler_runs_is_not_taken_for_one_without_bindings() -> None:
+    found = unbound(of(map_text(), "billing_daily", "other-git"))
+    assert (found.certain, found.withheld) == (False, False)
 
 
 def test_a_dag_that_no_binding_names_is_certainly_nobodys() -> None:
@@ -51,6 +55,25 @@ def test_a_dag_that_no_binding_names_is_certainly_nobodys() -> None:
 @pytest.mark.parametrize("text", [None, "{", map_text(version=2)])
 def test_without_a_usable_map_it_cannot_be_told(text: str | None) -> None:
     assert not unbound(of(text)).certain
+
+
+@pytest.mark.parametrize("ids", ["billing_*", "billing_daily", "*"])
+def test_a_dag_whose_claim_is_not_in_force_is_nobodys_and_lookups_are_refused(ids: str) -> None:
+    withheld = [{"ids": ["other", ids], "reason": "DagConflict"}]
+    found = unbound(of(map_text(bindings=[], withheld=withheld)))
+    assert (found.certain, found.withheld) == (False, True)
+    assert "its claim is not in force: DagConflict" in found.why
+    assert found.digest
+
+
+def test_a_claim_in_vain_takes_a_dag_from_nobody() -> None:
+    withheld = [{"ids": ["*"], "reason": "NamespaceNotAWorker"}]
+    assert bound(map_text(withheld=withheld)).claim.account == "billing"
+
+
+def test_what_is_withheld_is_no_other_dag() -> None:
+    withheld = [{"ids": ["billing_daily2", "reports_*"], "reason": "Expired"}]
+    assert unbound(of(map_text(bindings=[], withheld=withheld))).certain
 
 
 def test_with_two_claims_it_cannot_be_told() -> None:
@@ -79,6 +102,12 @@ def test_a_binding_with_another_account_by_now_is_still_the_binding() -> None:
     found = still("airflow-prod/billing", of(map_text(claim_body(account="billing-2"))))
     assert isinstance(found, Bound)
     assert found.claim.account == "billing-2"
+
+
+def test_a_task_whose_binding_lost_its_dag_to_a_conflict_meanwhile_is_discarded() -> None:
+    withheld = [{"ids": ["billing_*"], "reason": "DagConflict"}]
+    with pytest.raises(BindingGone, match="its claim is not in force: DagConflict"):
+        still("airflow-prod/billing", of(map_text(bindings=[], withheld=withheld)))
 
 
 def test_a_map_that_cannot_be_used_discards_nothing() -> None:

@@ -252,12 +252,29 @@ async def test_a_map_that_is_too_large_keeps_what_it_had_without_what_was_withdr
     await bench.look()
     assert bench.condition() == ("False", "MapTooLarge")
     assert bench.mapped() == {"team/billing": ["billing_*"]}
+    withheld = json.loads(bench.api.objects[BILLING]["data"]["map.json"])["withheld"]
+    assert withheld == [{"ids": ["*"], "reason": "MapTooLarge"}]
     assert await bench.change() == []
     monkeypatch.undo()
     bench.restart()
     await bench.look()
     assert bench.mapped() == {"team/billing": ["billing-more", "billing_*"], "team/late": ["late_*"]}
     assert bench.condition() == ("True", "Ready")
+
+
+async def test_claims_in_vain_take_no_room_from_those_in_force(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        bench.bind(f"rival-{number}", "one_and_the_same_dag")
+        bench.bind(f"vain-{number}", "x" * 200 + f"_{number}", "y" * 200)
+    bench.bind("billing", "billing_*")
+    monkeypatch.setattr(dag_map, "LARGEST", 700)
+    await bench.look()
+    assert bench.mapped() == {"team/billing": ["billing_*"]}
+    withheld = json.loads(bench.api.objects[BILLING]["data"]["map.json"])["withheld"]
+    assert withheld == [{"ids": ["*"], "reason": "MapTooLarge"}]
+    assert bench.condition() == ("False", "MapTooLarge")
 
 
 async def test_a_map_that_was_too_large_from_the_first_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ class Asked:
     """Whose stores its own secrets lie in."""
     ends: datetime | None = None
     """When its access ends."""
+    declared: tuple[DagClaim, ...] = ()
+    """What its spec claims, suspended or not."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "Asked | None":
@@ -44,9 +46,8 @@ class Asked:
         try:
             account = spec["serviceAccount"]
             in_force = _in_force(body.get("status") or {}, named)
-            claims = tuple(DagClaim.model_validate(each) for each in spec.get("dags") or ())
-            if spec.get("suspend"):
-                claims = within(claims, in_force)
+            declared = tuple(DagClaim.model_validate(each) for each in spec.get("dags") or ())
+            claims = within(declared, in_force) if spec.get("suspend") else declared
             ends = (spec.get("access") or {}).get("notAfter")
             return cls(
                 (named["namespace"], named["name"]),
@@ -55,6 +56,7 @@ class Asked:
                 account.get("mode") == AccountMode.EXTERNAL,
                 frozenset(each["backendRef"]["name"] for each in spec["secrets"]),
                 moment(ends) if ends else None,
+                declared,
             )
         except (ValidationError, ValueError, KeyError, TypeError, AttributeError):
             # It does not hold to its schema, and says so itself: nothing runs under its account meanwhile.

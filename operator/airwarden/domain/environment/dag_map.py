@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from airwarden.api.reasons import Reason
 from airwarden.domain.config_map import LARGEST, WantedMap, compact, environment_labels
 from airwarden.domain.environment.claims import Key
 from airwarden.domain.task_access import TokenMount
@@ -35,6 +36,14 @@ class MappedBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Claims that are declared and not in force: whoever runs their DAGs gets no answer from any source."""
+
+    ids: frozenset[str]
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class DagMap:
     """The map of one bundle."""
 
@@ -42,6 +51,8 @@ class DagMap:
     bundle: str
     mounts: Mapping[str, TokenMount]
     bindings: tuple[MappedBinding, ...]
+    withheld: tuple[Withheld, ...] = ()
+    """A DAG that a binding above has is that binding's, whoever claims it in vain."""
 
     @property
     def name(self) -> str:
@@ -59,6 +70,10 @@ class DagMap:
                 "bundle": self.bundle,
                 "mounts": {name: _mount(self.mounts[name]) for name in sorted(used)},
                 "bindings": [_binding(each) for each in sorted(self.bindings, key=lambda each: each.key)],
+                "withheld": [
+                    {"ids": sorted(each.ids), "reason": each.reason.word}
+                    for each in sorted(self.withheld, key=lambda each: each.reason.word)
+                ],
             }
         )
 
@@ -76,6 +91,11 @@ def map_name(environment: str, bundle: str) -> str:
 def is_too_large(wanted: WantedMap) -> bool:
     """Tell whether a ConfigMap could not be written, or not for long."""
     return wanted.size > LARGEST
+
+
+def closed(dag_map: DagMap) -> DagMap:
+    """Return the map without the names of what is withheld: each DAG that no binding has is, whoever's it may be."""
+    return replace(dag_map, withheld=(Withheld(frozenset({"*"}), Reason.MAP_TOO_LARGE),))
 
 
 def narrowed(dag_map: DagMap, text: str) -> DagMap:

@@ -14,7 +14,7 @@ from airwarden.api.reasons import Reason
 from airwarden.domain.environment.asked import Asked, within
 from airwarden.domain.environment.claims import Key, Verdict
 from airwarden.domain.environment.components import ComponentMaps, components_of
-from airwarden.domain.environment.dag_map import DagMap, MappedBinding
+from airwarden.domain.environment.dag_map import DagMap, MappedBinding, Withheld
 from airwarden.domain.lifetime import has_ended
 from airwarden.domain.task_access import TaskAccess, TokenMount
 
@@ -71,15 +71,20 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
     mounts: dict[str, TokenMount] = {}
     keys, refused, ends = 0, list[ClaimRefused](), list[datetime]()
     makes_pods = environment.spec.executor is Executor.KUBERNETES
+    owners = {each.name: frozenset(each.namespaces) for each in environment.spec.bundles}
+    withheld: defaultdict[str, dict[Reason, set[str]]] = defaultdict(dict)
     for key in sorted(found.asking):
         asked = found.asking[key]
         verdict = found.verdict(key)
-        if not verdict.mapped:
-            refused += _refused(key, verdict)
-            continue
         # No sooner than a task finds all that it needs there, and admission lets its pod in.
         claims = within(verdict.claims, asked.in_force)
-        if has_ended(found.now, asked.ends) or not claims or not found.has_account(key, asked):
+        obstacle = _obstacle(key, asked, verdict, found)
+        for bundle, ids in _lacking(asked.declared, () if obstacle else claims):
+            if key[0] in owners.get(bundle, ()):  # else it is not the namespace's to claim, not even in vain
+                withheld[bundle].setdefault(obstacle or _wait(asked), set()).update(ids)
+        if not verdict.mapped:
+            refused += _refused(key, verdict)
+        if obstacle or not claims:
             continue
         if not makes_pods:
             continue  # there is none to tell apart
@@ -91,7 +96,13 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
     return Rendering(
         components=components_of(environment),
         dag_maps=tuple(
-            DagMap(where, each.name, mounts, tuple(mapped.get(each.name, ())))
+            DagMap(
+                where,
+                each.name,
+                mounts,
+                tuple(mapped.get(each.name, ())),
+                tuple(Withheld(frozenset(ids), reason) for reason, ids in withheld.get(each.name, {}).items()),
+            )
             for each in environment.spec.bundles
             if makes_pods
         ),
@@ -100,6 +111,28 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
         refused=tuple(refused[:CONFLICTS_SHOWN]),
         turn=min(ends, default=None),
     )
+
+
+def _obstacle(key: Key, asked: Asked, verdict: Verdict, found: Surroundings) -> Reason | None:
+    """Return why none of a binding's DAGs runs under its account, None where some may."""
+    if not verdict.mapped:
+        return verdict.complaints[0].reason
+    if has_ended(found.now, asked.ends):
+        return Reason.EXPIRED
+    return None if found.has_account(key, asked) else Reason.SERVICE_ACCOUNT_NOT_FOUND
+
+
+def _wait(asked: Asked) -> Reason:
+    """Return why a claim that nothing stands against is not in force."""
+    return Reason.PENDING if asked.claimant.claims == asked.declared else Reason.SUSPENDED
+
+
+def _lacking(declared: Iterable[DagClaim], claims: Iterable[DagClaim]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield, by bundle, the ids that a binding declares and that are not in force."""
+    given = {each.bundle: frozenset(each.ids) for each in claims}
+    for each in declared:
+        if ids := frozenset(each.ids) - given.get(each.bundle, frozenset()):
+            yield each.bundle, ids
 
 
 def _bindings(

@@ -26,6 +26,10 @@ def text(found: Rendering, bundle: str = "billing") -> str:
     return next(each.text for each in found.dag_maps if each.bundle == bundle)
 
 
+def withheld(found: Rendering, bundle: str = "billing") -> dict[str, list[str]]:
+    return {each["reason"]: each["ids"] for each in json.loads(text(found, bundle))["withheld"]}
+
+
 def listed(found: Rendering, bundle: str = "billing") -> list[str]:
     return [each["binding"] for each in json.loads(text(found, bundle))["bindings"]]
 
@@ -39,7 +43,7 @@ def test_the_map_of_a_bundle_is_what_the_executor_reads() -> None:
         '{"version":1,"environment":"airflow/main","bundle":"billing",'
         '"mounts":{"vault":{"audience":"vault","path":"vault/token","expirationSeconds":600}},'
         '"bindings":[{"binding":"prod/billing","account":"billing-account","ids":["billing_*"],"mounts":["vault"],'
-        '"labels":{}}]}'
+        '"labels":{}}],"withheld":[]}'
     )
 
 
@@ -51,6 +55,7 @@ def test_a_bundle_that_nobody_claims_has_a_map_without_bindings() -> None:
         "bundle": "reports",
         "mounts": {},
         "bindings": [],
+        "withheld": [],
     }
     assert (found.total, found.mapped) == (0, 0)
 
@@ -158,6 +163,58 @@ def test_bindings_in_conflict_are_left_out_and_named() -> None:
         ("prod/a", "DagConflict"),
         ("prod/b", "DagConflict"),
     ]
+
+
+def test_dags_that_two_bindings_claim_are_withheld_with_all_that_the_two_claim() -> None:
+    found = rendering([binding("a", "x*", "a"), binding("b", "xy"), binding("c", "z")])
+    assert withheld(found) == {"DagConflict": ["a", "x*", "xy"]}
+    assert withheld(found, "reports") == {}
+    assert "account" not in text(found).partition('"withheld"')[2]
+    read = parse_dag_map(text(found), "airflow/main", "billing")
+    assert read.find("xyz") is None
+    assert (read.why_withheld("xyz"), read.why_withheld("z"), read.why_withheld("y")) == ("DagConflict", "", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (binding("a", "a", access={"notAfter": "2026-07-01T12:00:00Z"}), "Expired"),
+        (binding("a", "a", in_force=False), "Pending"),
+        (binding("a", "a", in_force=False, suspend=True), "Suspended"),
+        (binding("lost", "a"), "ServiceAccountNotFound"),
+        (binding("a", "a", serviceAccount={"name": "airflow-unbound"}), "ServiceAccountTaken"),
+    ],
+)
+def test_a_claim_that_is_not_in_force_is_withheld(body: dict[str, Any], reason: str) -> None:
+    found = rendering([body, binding("b", "b")], without_account=[("prod", "lost")])
+    assert (withheld(found), listed(found)) == ({reason: ["a"]}, ["prod/b"])
+
+
+def test_a_claim_that_is_in_force_in_part_is_withheld_in_part() -> None:
+    wider = binding("a", "a_*", "b", "c_x")
+    wider["status"]["identity"]["dags"] = [{"bundle": "billing", "ids": ["a_1", "b", "c_*"]}]
+    assert withheld(rendering([wider])) == {"Pending": ["a_*"]}
+
+
+def test_who_may_not_claim_a_bundle_withholds_nothing_of_it() -> None:
+    both = [{"bundle": "billing", "ids": ["x*"]}, {"bundle": "reports", "ids": ["y*"]}]
+    found = rendering([binding("a", namespace="staging", dags=both), binding("b", "*", namespace="lab")])
+    assert (withheld(found), withheld(found, "reports")) == ({"BundleNotClaimable": ["x*"]}, {})
+
+
+def test_who_may_claim_a_bundle_and_run_nothing_withholds_no_dag_that_another_has() -> None:
+    within = environment(workerNamespaces=["prod"])
+    found = rendering([binding("a", "*", namespace="staging"), binding("b", "b")], within=within)
+    assert withheld(found) == {"NamespaceNotAWorker": ["*"]}
+    read = parse_dag_map(text(found), "airflow/main", "billing").find("b")
+    assert read is not None
+    assert read.binding == "prod/b"
+
+
+def test_a_binding_that_is_in_force_or_goes_withholds_nothing() -> None:
+    going = binding("a", "a")
+    going["metadata"]["deletionTimestamp"] = "2026-07-01T11:00:00Z"
+    assert withheld(rendering([going, binding("b", "b")])) == {}
 
 
 def test_no_more_conflicts_are_named_than_a_status_may_hold() -> None:
