@@ -25,6 +25,7 @@ MAP_FOLDER: Final = "/etc/airwarden"
 TOKEN_FOLDER: Final = "/var/run/secrets/airwarden"  # noqa: S105 - a folder
 BACKEND: Final = "airflow_airwarden.backend.AirwardenBackend"
 BACKEND_VARIABLE: Final = "AIRFLOW__WORKERS__SECRETS_BACKEND"
+KWARGS_VARIABLE: Final = f"{BACKEND_VARIABLE}_KWARGS"
 _MAP_VOLUME, _TOKEN_VOLUME = "airwarden-map", "airwarden-tokens"
 _LONGEST_NAME = 63
 _SUFFIX = 9
@@ -92,8 +93,7 @@ def stamped(pod: k8s.V1Pod, stamp: Stamp) -> k8s.V1Pod:
     metadata.name = _bound_name(metadata.name or "") if claim else metadata.name
     if claim or (isinstance(identity, Unbound) and not identity.certain):
         # Without a map this backend refuses all: what may be bound is not looked for anywhere else.
-        others = [each for each in task.env or [] if each.name != BACKEND_VARIABLE]
-        task.env = [*others, k8s.V1EnvVar(name=BACKEND_VARIABLE, value=BACKEND)]
+        task.env = _with_backend(task.env or [])
     _mount(spec, task, claim)
     metadata.labels = _foreign(metadata.labels) | _labels(stamp, claim)
     metadata.annotations = _foreign(metadata.annotations) | {
@@ -104,6 +104,21 @@ def stamped(pod: k8s.V1Pod, stamp: Stamp) -> k8s.V1Pod:
         f"{OURS}worker-holds": ",".join(_holds(spec)),
     }
     return pod
+
+
+def _with_backend(variables: list[k8s.V1EnvVar]) -> list[k8s.V1EnvVar]:
+    """Return a container's variables with our backend, and no other one's kwargs: an unknown kwarg ends the task.
+
+    Kwargs beside our own backend are the administrator's for it. Everywhere else, also in what is not seen from here
+    (`airflow.cfg`, `envFrom`), they are for whatever was there, and an empty object of the container's own wins.
+    """
+    named = [each.value for each in variables if each.name == BACKEND_VARIABLE]
+    if named[-1:] == [BACKEND]:
+        return variables
+    # Also each kwarg on its own (…_KWARG__ROLE_ID), and what is read from a command or a secret.
+    others = [each for each in variables if not each.name.startswith(BACKEND_VARIABLE)]
+    stamped = {BACKEND_VARIABLE: BACKEND, KWARGS_VARIABLE: "{}"}
+    return [*others, *(k8s.V1EnvVar(name=name, value=value) for name, value in stamped.items())]
 
 
 def _labels(stamp: Stamp, claim: Claim | None) -> dict[str, str]:

@@ -190,8 +190,15 @@ EXECUTING: tuple[Mutant, ...] = (
     _Mutant(
         "a backend of the template wins",
         "pod_identity.py",
-        "task.env = [*others, k8s.V1EnvVar(name=BACKEND_VARIABLE, value=BACKEND)]",
-        "task.env = list(task.env or []) or [k8s.V1EnvVar(name=BACKEND_VARIABLE, value=BACKEND)]",
+        "    if named[-1:] == [BACKEND]:",
+        "    if named:",
+        (IDENTITY,),
+    ),
+    _Mutant(
+        "kwargs of another backend stay",
+        "pod_identity.py",
+        "if not each.name.startswith(BACKEND_VARIABLE)]",
+        "if each.name != BACKEND_VARIABLE]",
         (IDENTITY,),
     ),
     _Mutant(

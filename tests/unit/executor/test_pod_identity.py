@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from kubernetes.client import models as k8s
 
 from airflow_airwarden.identities import Bound, Identity, Unbound
-from airflow_airwarden.pod_identity import BACKEND, BACKEND_VARIABLE, QUEUED_FOR, Stamp, stamped
+from airflow_airwarden.pod_identity import BACKEND, BACKEND_VARIABLE, KWARGS_VARIABLE, QUEUED_FOR, Stamp, stamped
+from airflow_airwarden.settings import Settings, settings_of
 from unit.executor.making import UNBOUND, as_json, built_pod, claim_body, dag_map
 
 NOBODYS = Unbound("no binding names it", certain=True, digest="d" * 32)
@@ -143,6 +145,37 @@ def test_a_backend_of_the_template_gives_way() -> None:
     other = k8s.V1EnvVar(name=BACKEND_VARIABLE, value="other")
     pod = made(bound(), built_pod(containers=[k8s.V1Container(name="base", env=[other])]))
     assert backend(pod) == [BACKEND]
+
+
+def variables(identity: Identity, env: dict[str, str | None], like: str = BACKEND_VARIABLE) -> dict[str, str]:
+    task = k8s.V1Container(name="base", env=[k8s.V1EnvVar(name=name, value=value) for name, value in env.items()])
+    made_of = made(identity, built_pod(containers=[task]))["spec"]["containers"][0]["env"]
+    assert len(made_of) == len({each["name"] for each in made_of})
+    return {each["name"]: each["value"] for each in made_of if each["name"].startswith(like)}
+
+
+@pytest.mark.parametrize("other", ["airflow.providers.hashicorp.secrets.vault.VaultBackend", "", None])
+@pytest.mark.parametrize("identity", [bound(), UNKNOWN], ids=["bound", "unknown"])
+def test_kwargs_of_another_backend_go_with_it(identity: Identity, other: str | None) -> None:
+    kwargs = {f"{BACKEND_VARIABLE}_{name}": "x" for name in ("KWARGS", "KWARGS_CMD", "KWARGS_SECRET", "KWARG__ROLE_ID")}
+    found = variables(identity, {"OTHER": "y", BACKEND_VARIABLE: other, f"{BACKEND_VARIABLE}_CMD": "z", **kwargs})
+    assert found == {BACKEND_VARIABLE: BACKEND, KWARGS_VARIABLE: "{}"}
+    assert settings_of(json.loads(found[KWARGS_VARIABLE])) == Settings()
+    assert variables(identity, {"OTHER": "y", **kwargs}, "OTHER") == {"OTHER": "y"}
+
+
+def test_kwargs_that_are_not_seen_from_here_are_set_aside() -> None:
+    assert variables(bound(), {}) == {BACKEND_VARIABLE: BACKEND, KWARGS_VARIABLE: "{}"}
+
+
+def test_kwargs_that_stand_beside_our_own_backend_are_for_it() -> None:
+    ours = {BACKEND_VARIABLE: BACKEND, KWARGS_VARIABLE: '{"lookup_seconds": 60}'}
+    assert variables(bound(), {**ours}) == ours
+
+
+def test_an_unbound_pod_keeps_the_backend_of_the_template() -> None:
+    theirs: dict[str, str | None] = {BACKEND_VARIABLE: "other", KWARGS_VARIABLE: '{"url": "x"}'}
+    assert variables(NOBODYS, theirs) == theirs
 
 
 @pytest.mark.parametrize("length", [52, 53, 54, 63])
