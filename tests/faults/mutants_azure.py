@@ -14,6 +14,7 @@ NAMES: Final = "tests/unit/azure/test_naming.py"
 PACE: Final = "tests/unit/azure/test_pacing.py"
 STORE: Final = "tests/contract/azure/test_store.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
+LOST: Final = "tests/contract/azure/test_lost_answers.py"
 LOGINS: Final = "tests/contract/azure/test_logins.py"
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
 PEOPLE: Final = "tests/unit/domain/test_people.py"
@@ -111,6 +112,34 @@ ON_AZURE: tuple[Mutant, ...] = (
         "        if live is not None and live.description not in",
         "        if live is not None and not live.name and live.description not in",
         (STORE,),
+    ),
+    Mutant(
+        "a write without an answer was not done",
+        "providers/azure/assignments.py",
+        "        self._list.trying(wanted.name)\n",
+        "",
+        (LOST,),
+    ),
+    Mutant(
+        "an identity without an answer was not made",
+        "providers/azure/identities.py",
+        "        self._list.trying(name.lower())\n",
+        "",
+        (LOST,),
+    ),
+    Mutant(
+        "what is on a record is absent on the word of an old list",
+        "providers/azure/store.py",
+        "        if not known or not any(each.absent for each in found.values()):",
+        "        if True:",
+        (LOST,),
+    ),
+    Mutant(
+        "what the process before wrote is not looked at",
+        "providers/azure/store.py",
+        "        if identity is None or not self._assignments.is_young:",
+        "        if True:",
+        (LOST,),
     ),
     Mutant(
         "a vault in the wrong mode is written to",

@@ -27,13 +27,35 @@ class Assignments:
         self._place = place
         self._vault = vault
         self._list = SharedList(self._fetch, clock)
+        self._tried: dict[str, Row] = {}
 
-    async def rows(self, age: float) -> list[Row]:
+    async def rows(self, age: float, short: str = "") -> list[Row]:
         """Return the assignments at the vault and below, from a list at most ``age`` seconds old.
 
-        Raises VaultMissing when the vault is gone: Azure then answers as if a right were missing.
+        Those that were to be written a moment ago for the owner with this short name, and that the list does not show,
+        are looked at one by one: a list from before a write whose answer was lost proves nothing. Raises VaultMissing
+        when the vault is gone: Azure then answers as if a right were missing.
         """
-        return list((await self._list.items(age)).values())
+        found = await self._list.items(age)
+        self._tried = {name: row for name, row in self._tried.items() if self._list.doubts(name)}
+        unseen = [row for name, row in self._tried.items() if name not in found and _is_of(short, row)]
+        for row in unseen:
+            live = await self.live(row.scope, row.name)
+            if live is not None:
+                found[live.name] = live
+        return list(found.values())
+
+    async def live(self, scope: str, name: str) -> Row | None:
+        """Return one assignment as it is now, whatever the lists show."""
+        found = await self._get(Row(name, scope, "", "", "", ""))
+        if found is not None:
+            self._list.note(found.name, found)
+        return found
+
+    @property
+    def is_young(self) -> bool:
+        """Whether a process before this one may have written what the lists do not show yet."""
+        return self._list.is_young
 
     async def give(self, wanted: Row, seen: Row | None) -> Row:
         """Make an assignment, or give the one that was ``seen`` its description again, and read it back.
@@ -90,6 +112,8 @@ class Assignments:
             description=wanted.description,
         )
         doing = f"assigning role {wanted.role} at {wanted.scope}"
+        self._list.trying(wanted.name)
+        self._tried[wanted.name] = wanted
         await self._arm.call(
             self._place.subscription, doing, lambda: self._client.create(wanted.scope, wanted.name, body)
         )
@@ -141,3 +165,8 @@ class Assignments:
         rows = [Row.of(each) for each in found]
         # A list at a scope also brings what is given above it: that is none of ours.
         return {each.name: each for each in rows if f"{each.scope}/".startswith(f"{self._place.vault_id}/")}
+
+
+def _is_of(short: str, row: Row) -> bool:
+    mark = read_description(row.description)
+    return mark is not None and mark.owner.short_name_in_store == short

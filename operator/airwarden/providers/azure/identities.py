@@ -92,11 +92,24 @@ class Identities:
     async def find(self, name: str, age: float) -> Known | None:
         """Return one identity; None when there is none."""
         found = (await self._list.items(age)).get(name.lower())
+        if found is None and self._list.doubts(name.lower()):
+            found = await self.live(name)
         if found is None:
             self._last.pop(name.lower(), None)
         else:
             self._last[name.lower()] = found
         return found
+
+    async def live(self, name: str) -> Known | None:
+        """Return one identity as it is now, whatever the lists show."""
+        try:
+            found = await self._call(
+                f"reading identity {name}",
+                lambda: self._client.user_assigned_identities.get(self._place.identity_group, name),
+            )
+        except ResourceMissing:
+            return None
+        return self._note(Known.of(found))
 
     def last(self, name: str) -> Known | None:
         """Return an identity as it was when it was last looked at or written, without a request."""
@@ -106,6 +119,7 @@ class Identities:
         """Make an identity."""
         self._take_turn(name)
         body = Identity(location=self._place.location, tags=tags)
+        self._list.trying(name.lower())
         made = await self._call(
             f"making identity {name}",
             lambda: self._client.user_assigned_identities.create_or_update(self._place.identity_group, name, body),

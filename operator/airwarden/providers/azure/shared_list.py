@@ -15,6 +15,8 @@ FRESH: Final = 5.0
 """Seconds that a list may be old from which something new is concluded to be absent."""
 LAG: Final = 10.0
 """Seconds for which Azure's lists may not show a write."""
+DOUBT: Final = 120.0
+"""Seconds for which a list alone is no proof that what was tried to be written is not there."""
 
 
 class SharedList(Generic[T]):
@@ -26,6 +28,8 @@ class SharedList(Generic[T]):
         self._items: dict[str, T] = {}
         self._asked: float | None = None
         self._written: dict[str, tuple[float, T | None]] = {}
+        self._tried: dict[str, float] = {}
+        self._begun = clock()
         self._asking = SingleFlight(self._ask)
 
     async def items(self, age: float) -> dict[str, T]:
@@ -42,8 +46,23 @@ class SharedList(Generic[T]):
         return {name: item for name, item in found.items() if name not in gone}
 
     def note(self, name: str, item: T | None) -> None:
-        """Remember what was written and read back, or None for what was removed."""
+        """Remember what was written or looked at, or None for what was removed."""
         self._written[name] = (self._clock(), item)
+
+    def trying(self, name: str) -> None:
+        """Remember, before the request, that something is about to be written: its answer may get lost."""
+        now = self._clock()
+        self._tried = {each: at for each, at in self._tried.items() if now - at < DOUBT}
+        self._tried[name] = now
+
+    def doubts(self, name: str) -> bool:
+        """Tell whether a write of this name was tried a short time ago, so that only a look at it tells its absence."""
+        return self._clock() - self._tried.get(name, -DOUBT) < DOUBT
+
+    @property
+    def is_young(self) -> bool:
+        """Whether another process may have written a short time ago what the lists do not show yet."""
+        return self._clock() - self._begun < DOUBT
 
     async def _ask(self) -> None:
         asked = self._clock()

@@ -172,7 +172,7 @@ class AzureStore:
             raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
         age = self.place.list_age if known else FRESH
         identity = await self._identities.find(self._identity_name(owner), age)
-        rows = await self._assignments.rows(age) if any(each.kind == ASSIGNMENT for each in asked) else []
+        assignments = [each for each in asked if each.kind == ASSIGNMENT]
         found: dict[Address, Observed] = {}
         for address in asked:
             if address.kind == IDENTITY:
@@ -180,9 +180,9 @@ class AzureStore:
                 found[address] = observing.observed_identity(address, owner, own, self._expected)
             elif address.kind == CREDENTIAL:
                 found[address] = await self._observed_credential(address, owner, age)
-            else:
-                found[address] = self._observed_assignment(address, owner, identity, rows)
-        return found
+        if assignments:
+            found |= await self._observed_assignments(assignments, owner, identity, known=known)
+        return {address: found[address] for address in asked}
 
     async def apply(self, operation: Operation) -> Written:
         """Do one operation; what is written is read back."""
@@ -266,6 +266,28 @@ class AzureStore:
         wanted = self._credential(owner) if owner.account else None
         return observing.observed_credential(address, name, wanted, await self._identities.credentials(identity))
 
+    async def _observed_assignments(
+        self, asked: Iterable[Address], owner: Owner, identity: Known | None, *, known: bool
+    ) -> dict[Address, Observed]:
+        """Return what is assigned. What is on a record is never absent on the word of a list that may be too old."""
+        short = owner.short_name_in_store
+        rows = await self._assignments.rows(self.place.list_age if known else FRESH, short)
+        found = {each: self._observed_assignment(each, owner, identity, rows) for each in asked}
+        if not known or not any(each.absent for each in found.values()):
+            return found
+        rows = await self._assignments.rows(FRESH, short)
+        found = {each: self._observed_assignment(each, owner, identity, rows) for each in found}
+        if identity is None or not self._assignments.is_young:
+            return found
+        for address in [each for each in found if found[each].absent]:
+            target = naming.read_target(address)
+            if target is not None and target.whom == ACCOUNT:
+                scope = naming.scope_of(self.place, target.secret)
+                live = await self._assignments.live(scope, name_of(scope, identity.principal, self.place.role))
+                if live is not None:
+                    found[address] = self._observed_assignment(address, owner, identity, [*rows, live])
+        return found
+
     def _observed_assignment(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
         target = naming.read_target(address)
         if target is None:
@@ -313,7 +335,12 @@ class AzureStore:
         return Written()
 
     async def _apply_assignment(self, operation: Operation, target: Target) -> Written:
-        here = observing.rows_at(self.place, target, await self._assignments.rows(self.place.list_age))
+        rows = await self._assignments.rows(self.place.list_age, target.short)
+        here = observing.rows_at(self.place, target, rows)
+        seen = operation.observed.id
+        if seen and all(each.id != seen for each in here):
+            live = await self._assignments.live(naming.scope_of(self.place, target.secret), seen.rsplit("/", 1)[-1])
+            here += [live] if live is not None else []
         mine = observing.marked_for(target, here, self.place.backend)
         if operation.action is Action.DELETE:
             lost = [each for each in here if each.id == operation.observed.id and each not in mine]
