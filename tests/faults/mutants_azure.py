@@ -14,6 +14,7 @@ NAMES: Final = "tests/unit/azure/test_naming.py"
 PACE: Final = "tests/unit/azure/test_pacing.py"
 STORE: Final = "tests/contract/azure/test_store.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
+MARKS: Final = "tests/contract/azure/test_marks.py"
 LOST: Final = "tests/contract/azure/test_lost_answers.py"
 LOGINS: Final = "tests/contract/azure/test_logins.py"
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
@@ -81,9 +82,30 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "the mark of a cluster of our name is ours",
         "providers/azure/observing.py",
-        '        refuse_other_cluster(expected, owner.cluster, uid, f"role assignment {row.name}")\n',
-        "",
+        " or mark.uid != uid:",
+        ":",
+        (MARKS,),
+    ),
+    Mutant(
+        "a cluster of our name shares our identity",
+        "providers/azure/observing.py",
+        '        refuse_other_cluster(expected, owner.cluster, mark.uid, f"role assignment {row.name}")\n',
+        "        return\n",
         (STORE,),
+    ),
+    Mutant(
+        "a mark of somebody else's freezes what is ours",
+        "providers/azure/observing.py",
+        "    if any(mark.uid == expected.cluster_uid for _, mark in marks):",
+        "    if False:",
+        (MARKS,),
+    ),
+    Mutant(
+        "a check lifts what another cluster's mark barred",
+        "providers/azure/store.py",
+        "            await self._observe(*self._taken, known=False)\n",
+        "",
+        (MARKS,),
     ),
     Mutant(
         "an assignment is removed whatever became of it",

@@ -94,12 +94,15 @@ def rows_at(place: Place, target: Target, rows: Iterable[Row]) -> list[Row]:
     return [each for each in rows if each.scope == scope]
 
 
-def marked_for(target: Target, rows: Iterable[Row], backend: str) -> list[Row]:
-    """Return the rows that carry the mark of the target's owner, for the same account or group."""
+def marked_for(target: Target, rows: Iterable[Row], backend: str, uid: str) -> list[Row]:
+    """Return the rows that carry the mark of the target's owner in the cluster ``uid``, for the same account or group.
+
+    Whoever may assign a role at a secret can write any text there, also our owner's name with another cluster's uid.
+    """
     found = []
     for row in rows:
         mark = read_description(row.description)
-        if mark is None or mark.whom != target.whom or mark.owner.backend != backend:
+        if mark is None or mark.whom != target.whom or mark.owner.backend != backend or mark.uid != uid:
             continue
         if mark.owner.short_name_in_store == target.short:
             found.append(row)
@@ -114,14 +117,10 @@ def observed_assignment(
     rows: Iterable[Row],
     around: tuple[Place, Expected],
 ) -> Observed:
-    """Return what is assigned at an address. Raises ClusterIDConflict for the mark of a cluster of our name."""
+    """Return what is assigned at an address. Another's mark makes it foreign, whatever name is in it."""
     place, expected = around
     here = rows_at(place, target, rows)
-    mine = marked_for(target, here, place.backend)
-    for row in mine:
-        mark = read_description(row.description)
-        uid = mark.uid if mark is not None else ""
-        refuse_other_cluster(expected, owner.cluster, uid, f"role assignment {row.name}")
+    mine = marked_for(target, here, place.backend, expected.cluster_uid)
     wanted = (principal.id, place.role)
     main = next((each for each in here if principal.id and (each.principal, each.role) == wanted), None)
     stale = tuple(sorted(each.name for each in mine if main is None or each.name != main.name))
@@ -141,6 +140,26 @@ def observed_assignment(
     return Observed(address, fields, Claim.FOREIGN, main.id, held_by=_foreign(main))
 
 
+def refuse_twin(owner: Owner, identity: Known, rows: Iterable[Row], around: tuple[Place, Expected]) -> None:
+    """Raise ClusterIDConflict where a cluster of our name uses a shared identity for the same owner, and ours does not.
+
+    An identity that Airwarden made says by its tag whose it is; a shared one says nothing. One mark of our own shows
+    that we were here: what another wrote beside it is foreign, and keeps nothing of ours from being removed.
+    """
+    place, expected = around
+    marks = [
+        (row, mark)
+        for row in rows
+        if row.principal == identity.principal
+        and (mark := read_description(row.description)) is not None
+        and (mark.owner, mark.owner.backend) == (owner, place.backend)
+    ]
+    if any(mark.uid == expected.cluster_uid for _, mark in marks):
+        return
+    for row, mark in marks:
+        refuse_other_cluster(expected, owner.cluster, mark.uid, f"role assignment {row.name}")
+
+
 def _fields(row: Row, principal: str, stale: tuple[str, ...]) -> dict[str, FieldValue]:
     return {
         "principal": principal,
@@ -154,7 +173,7 @@ def _fields(row: Row, principal: str, stale: tuple[str, ...]) -> dict[str, Field
 def _foreign(row: Row) -> str:
     mark = read_description(row.description)
     if mark is not None:
-        whose = f"it belongs to binding {mark.owner} of cluster {mark.owner.cluster}"
+        whose = f"it belongs to binding {mark.owner} of cluster {mark.owner.cluster} with uid {mark.uid}"
     else:
         whose = "it was not made by Airwarden"
     return f"role assignment {row.name} gives the same, and {whose}: remove it, and Airwarden makes its own"

@@ -11,7 +11,7 @@ from typing import Final
 
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import AirwardenError, InvalidSettings, NotOwned
+from airwarden.domain.errors import AirwardenError, ClusterIDConflict, InvalidSettings, NotOwned
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected, refuse_other_store
@@ -92,6 +92,8 @@ class AzureStore:
         self._diagnostics = DiagnosticSetting(self._arm, place, clock)
         self._checks = Checks(self._arm, place, self._vault, self._identities, clock)
         self._expected = Expected(frozenset(), "unknown", claims=False)
+        self._taken: tuple[Owner, tuple[Address, ...]] | None = None
+        """Where the mark of another cluster of our name was seen last."""
 
     def expect(self, expected: Expected) -> None:
         """Say which vault is meant and which cluster asks. A vault's id is in the settings: no other can answer."""
@@ -164,9 +166,16 @@ class AzureStore:
     async def observe(self, owner: Owner, addresses: Iterable[Address], *, known: bool) -> Mapping[Address, Observed]:
         """Return what Azure has at each of the owner's addresses, from lists that all bindings share.
 
-        Raises ValueError for an address that the owner cannot have.
+        Raises ValueError for an address that the owner cannot have, ClusterIDConflict where a cluster of our name was.
         """
         asked = tuple(addresses)
+        try:
+            return await self._observe(owner, asked, known=known)
+        except ClusterIDConflict:
+            self._taken = owner, asked
+            raise
+
+    async def _observe(self, owner: Owner, asked: tuple[Address, ...], *, known: bool) -> Mapping[Address, Observed]:
         permitted = self.addresses(owner, asked)
         if not set(asked) <= set(permitted):
             raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
@@ -236,6 +245,10 @@ class AzureStore:
     async def check(self) -> Health:
         """Log in if need be, look at the vault, and ask what the login may do and how full the quotas are."""
         refuse_other_store(self._expected, self.place.vault_id, f"vault {self.place.vault_name}")
+        if self._taken is not None:
+            # What holds all bindings back is lifted by nothing but another look at the very place.
+            await self._observe(*self._taken, known=False)
+            self._taken = None
         return await self._checks.check()
 
     async def close(self) -> None:
@@ -272,6 +285,8 @@ class AzureStore:
         """Return what is assigned. What is on a record is never absent on the word of a list that may be too old."""
         short = owner.short_name_in_store
         rows = await self._assignments.rows(self.place.list_age if known else FRESH, short)
+        if identity is not None and self._existing(owner) is not None:
+            observing.refuse_twin(owner, identity, rows, (self.place, self._expected))
         found = {each: self._observed_assignment(each, owner, identity, rows) for each in asked}
         if not known or not any(each.absent for each in found.values()):
             return found
@@ -341,7 +356,7 @@ class AzureStore:
         if seen and all(each.id != seen for each in here):
             live = await self._assignments.live(naming.scope_of(self.place, target.secret), seen.rsplit("/", 1)[-1])
             here += [live] if live is not None else []
-        mine = observing.marked_for(target, here, self.place.backend)
+        mine = observing.marked_for(target, here, self.place.backend, self._expected.cluster_uid)
         if operation.action is Action.DELETE:
             lost = [each for each in here if each.id == operation.observed.id and each not in mine]
             for row in (*mine, *lost):
