@@ -15,6 +15,7 @@ PACE: Final = "tests/unit/azure/test_pacing.py"
 STORE: Final = "tests/contract/azure/test_store.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
 MARKS: Final = "tests/contract/azure/test_marks.py"
+DOWN: Final = "tests/contract/azure/test_identities_down.py"
 LOST: Final = "tests/contract/azure/test_lost_answers.py"
 LOGINS: Final = "tests/contract/azure/test_logins.py"
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
@@ -162,6 +163,27 @@ ON_AZURE: tuple[Mutant, ...] = (
         "        if identity is None or not self._assignments.is_young:",
         "        if True:",
         (LOST,),
+    ),
+    Mutant(
+        "an assignment without a mark is forgotten while identities cannot be read",
+        "providers/azure/store.py",
+        "                raise error\n",
+        "                pass\n",
+        (DOWN,),
+    ),
+    Mutant(
+        "what could not be read is absent",
+        "reconcile/parts.py",
+        "Observed(address, {}, Claim.OURS)) for",
+        "Observed(address, None)) for",
+        (DOWN,),
+    ),
+    Mutant(
+        "a group that is gone keeps the assignments",
+        "providers/azure/identities.py",
+        "        except GroupMissing:\n            return {}\n",
+        "        except GroupMissing:\n            raise\n",
+        (DOWN,),
     ),
     Mutant(
         "a vault in the wrong mode is written to",

@@ -292,13 +292,29 @@ async def _ask(
     except MountMissing:
         if not removing or not runtime.identified:
             raise
-    found: dict[Address, Observed] = {}
+    except StoreBarred:
+        raise
+    except AirwardenError:
+        found = await _alone(runtime, owner, addresses) if removing else {}
+        if all(each.absent for each in found.values()):
+            raise
+        return {address: found.get(address, Observed(address, {}, Claim.OURS)) for address in addresses}
+    found = {}
     for address in addresses:
         with contextlib.suppress(MountMissing):
             found |= await runtime.store.observe(owner, (address,), known=True)
     if not found:
         raise MountMissing(f"no mount of backend {runtime.name} answers: look at the store")
     return {address: found.get(address, Observed(address, None)) for address in addresses}
+
+
+async def _alone(runtime: Runtime, owner: Owner, addresses: tuple[Address, ...]) -> dict[Address, Observed]:
+    """Look at what stands by itself, where the rest cannot be read: its removal ends access and waits for nothing.
+
+    What could not be read stays an operation, which tells by its failure why: it is not forgotten.
+    """
+    asked = tuple(each for each in addresses if each.kind in runtime.store.alone)
+    return dict(await runtime.store.observe(owner, asked, known=True)) if asked else {}
 
 
 def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:

@@ -34,6 +34,10 @@ class ResourceMissing(StoreFailed):
     """There is no such resource, or none in the scope that was named. Only who asked knows what that means."""
 
 
+class GroupMissing(ResourceMissing):
+    """There is no such resource group, nor anything in it. Who may not look into it is refused instead."""
+
+
 class PrincipalNotFound(AirwardenError):
     """Entra knows no such principal: a wrong id, or one so new that it is not known everywhere yet."""
 
@@ -127,7 +131,7 @@ _CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
     "MissingSubscriptionRegistration": lambda told: InvalidSettings(
         f"{told} Register the resource provider in the subscription: az provider register"
     ),
-    "ResourceGroupNotFound": ResourceMissing,
+    "ResourceGroupNotFound": GroupMissing,
     "SubscriptionNotFound": ResourceMissing,
     "InvalidSubscriptionId": ResourceMissing,
 }

@@ -13,7 +13,7 @@ from azure.mgmt.msi.models import FederatedIdentityCredential, Identity, Identit
 
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import AirwardenError, NotOwned, StoreFailed
-from airwarden.providers.azure.answers import QuotaReached, ResourceMissing
+from airwarden.providers.azure.answers import GroupMissing, QuotaReached, ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.pacing import Line, take_turn
@@ -230,9 +230,12 @@ class Identities:
 
     async def _fetch(self) -> dict[str, Known]:
         group = self._place.identity_group
-        found = await self._arm.listed(
-            self._place.identity_subscription,
-            f"listing the identities of resource group {group}",
-            lambda: self._client.user_assigned_identities.list_by_resource_group(group),
-        )
+        try:
+            found = await self._arm.listed(
+                self._place.identity_subscription,
+                f"listing the identities of resource group {group}",
+                lambda: self._client.user_assigned_identities.list_by_resource_group(group),
+            )
+        except GroupMissing:
+            return {}
         return {str(each.name).lower(): Known.of(each) for each in found}

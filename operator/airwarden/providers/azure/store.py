@@ -180,7 +180,7 @@ class AzureStore:
         if not set(asked) <= set(permitted):
             raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
         age = self.place.list_age if known else FRESH
-        identity = await self._identities.find(self._identity_name(owner), age)
+        name = self._identity_name(owner)
         assignments = [each for each in asked if each.kind == ASSIGNMENT]
         found: dict[Address, Observed] = {}
         for address in asked:
@@ -190,6 +190,12 @@ class AzureStore:
             elif address.kind == CREDENTIAL:
                 found[address] = await self._observed_credential(address, owner, age)
         if assignments:
+            try:
+                identity = await self._identities.find(name, age)
+            except AirwardenError as error:
+                if len(assignments) < len(asked):
+                    raise
+                return await self._marked(assignments, owner, error, known=known)
             found |= await self._observed_assignments(assignments, owner, identity, known=known)
         return {address: found[address] for address in asked}
 
@@ -301,6 +307,21 @@ class AzureStore:
                 live = await self._assignments.live(scope, name_of(scope, identity.principal, self.place.role))
                 if live is not None:
                     found[address] = self._observed_assignment(address, owner, identity, [*rows, live])
+        return found
+
+    async def _marked(
+        self, asked: Iterable[Address], owner: Owner, error: AirwardenError, *, known: bool
+    ) -> dict[Address, Observed]:
+        """Return what is assigned by the marks alone, for the identities cannot be looked at: removals need no more.
+
+        Raises the ``error`` where a row may be ours that lost its mark: whose principal it names is not known.
+        """
+        found = await self._observed_assignments(asked, owner, None, known=known)
+        rows = await self._assignments.rows(FRESH if not known else self.place.list_age)
+        for target in (naming.read_target(each) for each in found):
+            here = observing.rows_at(self.place, target, rows) if target is not None else []
+            if any(each.is_named_by_us and read_description(each.description) is None for each in here):
+                raise error
         return found
 
     def _observed_assignment(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
