@@ -10,6 +10,7 @@ from typing import Final
 from faults.mutant import Mutant
 
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
+EXISTING: Final = "tests/contract/azure/test_existing.py"
 
 KEPT_ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
@@ -25,5 +26,19 @@ KEPT_ON_AZURE: tuple[Mutant, ...] = (
         'f"{place.cluster}/{uid}/{place.backend}"',
         'f"{uid}-{place.cluster}-{place.backend}"',
         (DIAGNOSTICS,),
+    ),
+    Mutant(
+        "an identity is given to a second account",
+        "providers/azure/observing.py",
+        "    other = of_another(wanted, found)",
+        "    other = of_another(wanted, ())",
+        (EXISTING,),
+    ),
+    Mutant(
+        "an identity that another account got meanwhile is given to a second",
+        "providers/azure/identities.py",
+        "            if (other := of_another(wanted, present)) is not None:",
+        "            if (other := of_another(wanted, ())) is not None:",
+        (EXISTING,),
     ),
 )

@@ -125,7 +125,7 @@ async def test_a_full_identity_is_told_before_azure_refuses(
         "existing": [{"namespace": "team", "serviceAccount": "billing", "name": "shared"}],
     }
     for number in range(20):
-        azure.federate(shared, ISSUER, f"system:serviceaccount:team:other-{number}")
+        azure.federate(shared, "https://other.example", f"system:serviceaccount:team:other-{number}")
     store = opening(bench.open(identities=identities))
     azure.forget_requests()
     with pytest.raises(QuotaReached, match="Azure permits 20"):

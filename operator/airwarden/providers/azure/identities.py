@@ -5,7 +5,7 @@ Azure wants the writes under one identity one after another and seconds apart: a
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from azure.mgmt.msi.models import FederatedIdentityCredential, Identity, Identit
 
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import AirwardenError, NotOwned, StoreFailed
+from airwarden.domain.owner import PREFIX
 from airwarden.providers.azure.answers import GroupMissing, QuotaReached, ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
@@ -68,6 +69,26 @@ class Credential:
     def of(cls, found: Any) -> "Credential":
         """Read what Azure's client returns."""
         return cls(str(found.name), str(found.issuer), str(found.subject), tuple(found.audiences or ()))
+
+
+def of_another(wanted: Credential, present: Iterable[Credential]) -> Credential | None:
+    """Return a credential by which another account of this cluster, or any binding's, logs in as the same identity.
+
+    What an administrator gave to tokens of other issuers is theirs to know.
+    """
+    for each in present:
+        of_a_binding = each.name.startswith(f"{PREFIX}-") and each.name != wanted.name
+        if of_a_binding or (each.issuer == wanted.issuer and each.subject != wanted.subject):
+            return each
+    return None
+
+
+def two_accounts(other: Credential) -> str:
+    """Return what to say of a credential that `of_another` returned."""
+    return (
+        f"credential {other.name} of the same identity lets {other.subject} log in as it, and two accounts would read "
+        "each other's secrets: name another identity for one of them, or remove that credential"
+    )
 
 
 class Identities:
@@ -178,6 +199,8 @@ class Identities:
                     f"credential {same[0].name} of identity {identity} is for this account already and was not made by "
                     "this binding: remove it, and Airwarden makes its own"
                 )
+            if (other := of_another(wanted, present)) is not None:
+                raise NotOwned(two_accounts(other))
             self._take_turn(wanted.name, identity)
             body = FederatedIdentityCredential(
                 issuer=wanted.issuer, subject=wanted.subject, audiences=list(wanted.audiences)

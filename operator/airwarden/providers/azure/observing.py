@@ -11,7 +11,7 @@ from airwarden.domain.identity import Expected, refuse_other_cluster
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Claim, FieldValue, Observed
 from airwarden.providers.azure.connection import Place
-from airwarden.providers.azure.identities import Credential, Known
+from airwarden.providers.azure.identities import Credential, Known, of_another, two_accounts
 from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_description, read_tags, tags
 from airwarden.providers.azure.naming import Target, scope_of, whom_of
 from airwarden.providers.azure.rows import Row
@@ -66,15 +66,16 @@ def observed_credential(
     if wanted is None:
         return Observed(address, None)
     same = next((each for each in found if (each.issuer, each.subject) == (wanted.issuer, wanted.subject)), None)
-    if same is None:
+    if same is not None:
+        why = (
+            f"credential {same.name} of the same identity is for this account already, and Azure permits no second: "
+            "remove it, and Airwarden makes its own"
+        )
+        return Observed(address, credential_fields(same), Claim.FOREIGN, held_by=why)
+    other = of_another(wanted, found)
+    if other is None:
         return Observed(address, None)
-    return Observed(
-        address,
-        credential_fields(same),
-        Claim.FOREIGN,
-        held_by=f"credential {same.name} of the same identity is for this account already, and Azure permits no "
-        "second: remove it, and Airwarden makes its own",
-    )
+    return Observed(address, credential_fields(other), Claim.FOREIGN, held_by=two_accounts(other))
 
 
 def assignment_fields(place: Place, principal: str, kind: str, mark: str) -> dict[str, FieldValue]:
