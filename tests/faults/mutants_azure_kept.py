@@ -11,6 +11,7 @@ from faults.mutant import Mutant
 
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
 EXISTING: Final = "tests/contract/azure/test_existing.py"
+LISTS: Final = "tests/contract/azure/test_lists.py"
 
 KEPT_ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
@@ -40,5 +41,26 @@ KEPT_ON_AZURE: tuple[Mutant, ...] = (
         "            if (other := of_another(wanted, present)) is not None:",
         "            if (other := of_another(wanted, ())) is not None:",
         (EXISTING,),
+    ),
+    Mutant(
+        "each binding asks for a list of its own",
+        "providers/azure/store.py",
+        "        age = self.place.drift_age if known else FRESH",
+        "        age = -1.0",
+        (LISTS,),
+    ),
+    Mutant(
+        "what a list does not show yet is absent",
+        "providers/azure/shared_list.py",
+        "LAG: Final = 10.0",
+        "LAG: Final = 0.0",
+        (LISTS,),
+    ),
+    Mutant(
+        "identities are made as fast as they come",
+        "providers/azure/identities.py",
+        "_PER_SUBSCRIPTION: Final = 0.5",
+        "_PER_SUBSCRIPTION: Final = 0.0",
+        (LISTS,),
     ),
 )

@@ -100,8 +100,8 @@ class Bench:
                 self.operator.principal_id, self.azure.add_role(role).id, each.scope, condition=each.condition
             )
 
-    def open(self, **changes: Any) -> AzureStore:
-        """Return a store with the operator's login."""
+    def open(self, clock: Callable[[], float] | None = None, **changes: Any) -> AzureStore:
+        """Return a store with the operator's login; its ``clock`` is the stand-in's unless one is given."""
         backend = self.backend(**changes)
         store = open_store(
             backend,
@@ -109,7 +109,7 @@ class Bench:
             token_directory=self.folder,
             ca_pem=self.ca,
             told=self.told,
-            clock=self.azure.clock.now,
+            clock=clock or self.azure.clock.now,
         )
         store.expect(Expected.of(backend, self.uid))
         return store

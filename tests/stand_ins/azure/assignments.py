@@ -66,7 +66,8 @@ class RoleAssignments:
         found = [
             each
             for each in self._world.assignments.values()
-            if scope_covers(scope, each.scope) or scope_covers(each.scope, scope)
+            if (scope_covers(scope, each.scope) or scope_covers(each.scope, scope))
+            and each.listed <= self._world.clock.now()
         ]
         for clause in re.split(r"\s+and\s+", text) if text else []:
             match = _FILTER.fullmatch(clause.strip())
@@ -108,7 +109,11 @@ class RoleAssignments:
             if present.triple != wanted.triple:
                 raise _no_update()
             updated = replace(
-                wanted, created=present.created, created_by=present.created_by, effective=present.effective
+                wanted,
+                created=present.created,
+                created_by=present.created_by,
+                effective=present.effective,
+                listed=present.listed,
             )
             self._world.assignments[name] = updated
             return Answer(200, self._shown(updated))
@@ -134,6 +139,7 @@ class RoleAssignments:
             created_by=call.caller.object_id,
             updated_by=call.caller.object_id,
             effective=now + self._world.delays.assignments,
+            listed=now + self._world.delays.lists,
         )
 
     def _delete(self, call: Call) -> Answer:

@@ -78,7 +78,8 @@ class Identities:
     def _list(self, call: Call) -> Answer:
         self._allow(call, _TYPE, "read")
         under = f"{call.scope.lower()}/"
-        found = [_shown(each, self._world) for key, each in self._world.identities.items() if key.startswith(under)]
+        here = [each for key, each in self._world.identities.items() if key.startswith(under)]
+        found = [_shown(each, self._world) for each in here if each.listed <= self._world.clock.now()]
         return Answer(200, page(call.request, found, self._world.page_size))
 
     def _find(self, call: Call) -> Identity | None:
@@ -110,6 +111,7 @@ class Identities:
         status = 200 if found else 201
         if found is None:
             found = self.add(call.parts["subscription"], call.parts["group"], name, location)
+            found.listed = self._world.clock.now() + self._world.delays.lists
         elif found.location.lower() != location.lower():
             raise Refused(
                 409,

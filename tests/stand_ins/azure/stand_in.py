@@ -286,6 +286,7 @@ class AzureStandIn:
         removals: float | None = None,
         credentials: float | None = None,
         principals: float | None = None,
+        lists: float | None = None,
     ) -> None:
         """Say how many seconds changes take from now on; what is left out stays."""
         with self._lock:
@@ -295,6 +296,7 @@ class AzureStandIn:
                 now.removals if removals is None else removals,
                 now.credentials if credentials is None else credentials,
                 now.principals if principals is None else principals,
+                now.lists if lists is None else lists,
             )
 
     def throttle(self, subscription: str = "", seconds: float = 30.0) -> None:

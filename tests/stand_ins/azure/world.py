@@ -34,6 +34,8 @@ class Assignment:
     updated_by: str
     effective: float
     """When the data plane has heard of it."""
+    listed: float = 0.0
+    """When lists show it."""
 
     @property
     def triple(self) -> tuple[str, str, str]:
@@ -67,6 +69,8 @@ class Identity:
     credentials: dict[str, Credential] = field(default_factory=dict)
     """By lower-case name."""
     isolation: str = "None"
+    listed: float = 0.0
+    """When lists show it."""
 
     @property
     def id(self) -> str:
@@ -128,6 +132,8 @@ class Delays:
     """A federated credential, by the token endpoint."""
     principals: float = 0.0
     """A new object of the directory, by Resource Manager."""
+    lists: float = 0.0
+    """A new role assignment or identity, by Resource Manager's lists; a GET shows it at once."""
 
 
 @dataclass

@@ -61,7 +61,9 @@ class Place:
     issuer: str
     diagnostics: Diagnostics | None
     list_age: float
-    """Seconds that a shared list may be old when what is recorded is checked."""
+    """Seconds that a shared list may be old from which something is written."""
+    drift_age: float
+    """The same when what is recorded is checked: the interval of the checks, so that all share one list in it."""
 
     @property
     def identities_id(self) -> str:

@@ -91,4 +91,5 @@ def place_of(backend: AirflowSecretBackend, azure: AzureKeyVault, cluster: str) 
         issuer=azure.issuer,
         diagnostics=azure.diagnostics,
         list_age=min(_LIST_AGE, interval / 2),
+        drift_age=interval,
     )

@@ -179,7 +179,7 @@ class AzureStore:
         permitted = self.addresses(owner, asked)
         if not set(asked) <= set(permitted):
             raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
-        age = self.place.list_age if known else FRESH
+        age = self.place.drift_age if known else FRESH
         name = self._identity_name(owner)
         assignments = [each for each in asked if each.kind == ASSIGNMENT]
         found: dict[Address, Observed] = {}
