@@ -12,6 +12,7 @@ from faults.mutant import Mutant
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
 EXISTING: Final = "tests/contract/azure/test_existing.py"
 LISTS: Final = "tests/contract/azure/test_lists.py"
+ROLES: Final = "tests/contract/azure/test_roles.py"
 
 KEPT_ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
@@ -62,5 +63,12 @@ KEPT_ON_AZURE: tuple[Mutant, ...] = (
         "_PER_SUBSCRIPTION: Final = 0.5",
         "_PER_SUBSCRIPTION: Final = 0.0",
         (LISTS,),
+    ),
+    Mutant(
+        "one of another role that nobody may take back is to be taken back",
+        "providers/azure/observing.py",
+        "if each.scope == scope and each.role == place.role]",
+        "if each.scope == scope]",
+        (ROLES,),
     ),
 )

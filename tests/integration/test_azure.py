@@ -296,6 +296,11 @@ def test_prefixes_that_mean_nothing_in_a_vault_are_refused(world: World, azure: 
 def test_what_names_the_place_cannot_be_changed(key_vault: Callable[..., KeyVault]) -> None:
     vault = key_vault()
     other = "11111111-2222-3333-4444-555555555555"
-    for change in ({"tenantID": other}, {"vault": {"name": "another-vault"}}, {"issuer": "https://other.example"}):
+    for change in (
+        {"tenantID": other},
+        {"roleID": other},
+        {"vault": {"name": "another-vault"}},
+        {"issuer": "https://other.example"},
+    ):
         with pytest.raises(Exception, match="immutable"):
             vault.backend.edit(azureKeyVault=change)

@@ -18,16 +18,14 @@ SECRETS_USER: Final = "4633458b-17de-408a-b874-0445c86b69e6"
 _FIXED: Final = (
     "tenantID",
     "issuer",
+    "roleID",
     "vault.subscriptionID",
     "vault.resourceGroup",
     "vault.name",
     "identities.subscriptionID",
     "identities.resourceGroup",
 )
-_IMMUTABLE: Final = (
-    "tenantID, issuer, and subscription, resource group and name of the vault and its identities are immutable; "
-    "make a new backend instead"
-)
+_IMMUTABLE: Final = "tenantID, issuer, roleID, place of vault and identities are immutable; make a new one"
 
 Guid = Annotated[
     str,

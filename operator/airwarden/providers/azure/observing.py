@@ -90,9 +90,12 @@ def group_of(place: Place, target: Target, rows: Iterable[Row]) -> str:
 
 
 def rows_at(place: Place, target: Target, rows: Iterable[Row]) -> list[Row]:
-    """Return the rows at the very scope of a target."""
+    """Return the rows of the backend's role at the very scope of a target.
+
+    The operator may take back no other role: one that carries our mark would fail each pass.
+    """
     scope = scope_of(place, target.secret)
-    return [each for each in rows if each.scope == scope]
+    return [each for each in rows if each.scope == scope and each.role == place.role]
 
 
 def marked_for(target: Target, rows: Iterable[Row], backend: str, uid: str) -> list[Row]:
