@@ -12,6 +12,7 @@ from faults.mutant import Mutant
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
 EXISTING: Final = "tests/contract/azure/test_existing.py"
 LISTS: Final = "tests/contract/azure/test_lists.py"
+SPELLINGS: Final = "tests/contract/azure/test_spellings.py"
 ROLES: Final = "tests/contract/azure/test_roles.py"
 
 KEPT_ON_AZURE: tuple[Mutant, ...] = (
@@ -70,5 +71,26 @@ KEPT_ON_AZURE: tuple[Mutant, ...] = (
         "if each.scope == scope and each.role == place.role]",
         "if each.scope == scope]",
         (ROLES,),
+    ),
+    Mutant(
+        "another spelling is another identity",
+        "providers/azure/opening.py",
+        "each.name.lower() for each in identities.existing",
+        "each.name for each in identities.existing",
+        (SPELLINGS,),
+    ),
+    Mutant(
+        "a credential on record under another spelling is taken away",
+        "providers/azure/store.py",
+        "        if identity != own and identity.lower() == own:",
+        "        if False:",
+        (SPELLINGS,),
+    ),
+    Mutant(
+        "another spelling is another group",
+        "providers/azure/naming.py",
+        "hashlib.sha256(group.lower().encode())",
+        "hashlib.sha256(group.encode())",
+        (SPELLINGS,),
     ),
 )

@@ -57,7 +57,7 @@ class Place:
     location: str
     """Region in which identities are made; empty where none are."""
     existing: Mapping[tuple[str, str], str]
-    """Name of the identity that was made by others, by namespace and account."""
+    """Name of the identity that was made by others, in lower case as Azure compares it, by namespace and account."""
     issuer: str
     diagnostics: Diagnostics | None
     list_age: float

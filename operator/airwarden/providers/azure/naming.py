@@ -75,8 +75,8 @@ def assignment_address(place: Place, owner: Owner, key: str, whom: str = ACCOUNT
 
 
 def whom_of(group: str) -> str:
-    """Return the digits that stand for a group in an address and a mark."""
-    return hashlib.sha256(group.encode()).hexdigest()[:8]
+    """Return the digits that stand for a group in an address and a mark, however its GUID is spelt."""
+    return hashlib.sha256(group.lower().encode()).hexdigest()[:8]
 
 
 def read_target(address: Address) -> Target | None:

@@ -87,7 +87,7 @@ def place_of(backend: AirflowSecretBackend, azure: AzureKeyVault, cluster: str) 
         identity_subscription=identities.subscription_id,
         identity_group=identities.resource_group,
         location=identities.location or "",
-        existing={(each.namespace, each.service_account): each.name for each in identities.existing},
+        existing={(each.namespace, each.service_account): each.name.lower() for each in identities.existing},
         issuer=azure.issuer,
         diagnostics=azure.diagnostics,
         list_age=min(_LIST_AGE, interval / 2),

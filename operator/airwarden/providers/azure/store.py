@@ -116,7 +116,7 @@ class AzureStore:
         for key in sorted(each.key for each in grant.readable if isinstance(each, StaticSecret)):
             opens = StaticSecret(key) if place.scope is Scope.SECRET else None
             found[naming.assignment_address(place, owner, key)] = (assigned, opens)
-        for group in sorted(grant.people):
+        for group in sorted({each.lower() for each in grant.people}):
             whom = naming.whom_of(group)
             let_in = observing.assignment_fields(place, group, GROUP_TYPE, description(owner, uid, whom))
             for key in sorted(each.key for each in grant.for_people if isinstance(each, StaticSecret)):
@@ -280,6 +280,9 @@ class AzureStore:
 
     async def _observed_credential(self, address: Address, owner: Owner, age: float) -> Observed:
         name, identity = naming.read_credential(address)
+        own = self._identity_name(owner)
+        if identity != own and identity.lower() == own:
+            return Observed(address, None)  # the same credential as spelt once: it is looked at by its own address
         if await self._identities.find(identity, age) is None:
             return Observed(address, None)
         wanted = self._credential(owner) if owner.account else None
