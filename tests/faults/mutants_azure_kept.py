@@ -14,6 +14,8 @@ EXISTING: Final = "tests/contract/azure/test_existing.py"
 LISTS: Final = "tests/contract/azure/test_lists.py"
 SPELLINGS: Final = "tests/contract/azure/test_spellings.py"
 ROLES: Final = "tests/contract/azure/test_roles.py"
+SETUP: Final = "tests/unit/azure/test_setup.py"
+ANSWERS: Final = "tests/contract/azure/test_answers.py"
 
 KEPT_ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
@@ -92,5 +94,33 @@ KEPT_ON_AZURE: tuple[Mutant, ...] = (
         "hashlib.sha256(group.lower().encode())",
         "hashlib.sha256(group.encode())",
         (SPELLINGS,),
+    ),
+    Mutant(
+        "a shell reads a resource group's name as its own",
+        "providers/azure/setup.py",
+        "--scope {shlex.quote(each.scope)}",
+        "--scope {each.scope}",
+        (SETUP,),
+    ),
+    Mutant(
+        "a pause lasts as long as an answer says",
+        "providers/azure/answers.py",
+        "min(float(header), _LONGEST_PAUSE)",
+        "float(header)",
+        (ANSWERS,),
+    ),
+    Mutant(
+        "an answer that cannot be read breaks the pass off",
+        "providers/azure/arm.py",
+        "            except (TypeError, ValueError) as error:",
+        "            except ZeroDivisionError as error:",
+        (ANSWERS,),
+    ),
+    Mutant(
+        "each request that was refused gives up the token that the one before got",
+        "providers/azure/login.py",
+        "        if number is not None and number != self.number:",
+        "        if False:",
+        (ANSWERS,),
     ),
 )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 from typer.testing import CliRunner
@@ -14,7 +18,7 @@ from airwarden.api.backend import AirflowSecretBackend
 from airwarden.cli import app
 from airwarden.providers.azure.opening import place_of, settings
 from airwarden.providers.azure.rights import needed, permitted
-from airwarden.providers.azure.setup import granted
+from airwarden.providers.azure.setup import granted, script
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "azure.md").read_text()
 (BODY,) = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(apiVersion.*?)```", PAGE, re.DOTALL)]
@@ -53,6 +57,26 @@ def test_the_documented_command_prints_commands_for_az(tmp_path: Path) -> None:
     for text in re.findall(r"--role-definition '(\{.*?\n\})'", done.output, re.DOTALL):
         assert json.loads(text)["IsCustom"] is True
     assert "--condition-version 2.0" in done.output
+
+
+def test_a_shell_reads_each_line_whatever_a_resource_group_is_called() -> None:
+    body = json.loads(json.dumps(BODY))
+    body["spec"]["azureKeyVault"]["vault"]["resourceGroup"] = "rg(prod)"
+    body["spec"]["azureKeyVault"]["identities"]["resourceGroup"] = "ids(prod)"
+    backend = AirflowSecretBackend.model_validate({key: body[key] for key in ("metadata", "spec")})
+    text = script(place_of(backend, settings(backend), "prod-eu"))
+    bash = shutil.which("bash")
+    assert bash is not None
+    assert subprocess.run([bash, "-n"], input=text, text=True, check=False, capture_output=True).stderr == ""
+    words = shlex.split(text, comments=True)
+    scopes = [words[number + 1] for number, word in enumerate(words) if word == "--scope"]
+    assert scopes[0].endswith("/resourcegroups/rg(prod)/providers/microsoft.keyvault/vaults/" + backend_vault(body))
+    assert scopes[1].endswith("/resourceGroups/ids(prod)")
+
+
+def backend_vault(body: dict[str, Any]) -> str:
+    """Return the name of the vault, as ids have it."""
+    return str(body["spec"]["azureKeyVault"]["vault"]["name"]).lower()
 
 
 def test_a_file_without_a_key_vault_is_said(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ _VOLATILE: Final = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp|Request ID
 _AADSTS: Final = re.compile(r"AADSTS\d{4,7}:.*", re.DOTALL)
 _LONGEST: Final = 400
 _SHORT_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 3600.0
+"""Azure refills all limits within the hour: who says more is wrong, and nothing but a restart would end it."""
 
 
 class ResourceMissing(StoreFailed):
@@ -92,10 +94,10 @@ def code_of(error: HttpResponseError) -> str:
 
 
 def retry_after(error: HttpResponseError) -> float | None:
-    """Return for how many seconds Azure asked to be left alone, if it did."""
+    """Return for how many seconds Azure asked to be left alone, if it did; never more than an hour."""
     response: Any = error.response
     header = str(response.headers.get("Retry-After", "")) if response is not None else ""
-    return float(header) if header.isdecimal() else None
+    return min(float(header), _LONGEST_PAUSE) if header.isdecimal() else None
 
 
 def _by_code(code: str, message: str, doing: str) -> AirwardenError | None:

@@ -28,7 +28,7 @@ from azure.mgmt.authorization.aio import AuthorizationManagementClient
 from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.msi.aio import ManagedServiceIdentityClient
 
-from airwarden.domain.errors import AirwardenError, InvalidSettings, Throttled, Unreachable
+from airwarden.domain.errors import AirwardenError, InvalidSettings, StoreFailed, Throttled, Unreachable
 from airwarden.providers.azure import answers
 from airwarden.providers.azure.connection import Connection
 from airwarden.providers.azure.login import Login
@@ -86,18 +86,22 @@ class Arm:
             raise Throttled(f"{doing}: subscription {subscription} asked to be left alone", retry_after=left)
         async with self._free:
             await self._pace.wait()
+            login = self._login.number
             try:
                 try:
                     return await work()
                 except HttpResponseError as error:
                     if error.status_code != 401 or answers.from_entra(error):
                         raise
-                    self._login.renew()
+                    self._login.renew(login)
                     return await work()
             except AzureError as error:
                 raise self._failed(error, subscription, doing) from None
             except TimeoutError:
                 raise Unreachable(f"{doing}: no answer in time") from None
+            except (TypeError, ValueError) as error:
+                # Azure's clients read an answer without looking whether it is what it should be.
+                raise StoreFailed(f"{doing}: the answer cannot be read ({type(error).__name__})") from None
 
     async def listed(self, subscription: str, doing: str, pages: Callable[[], AsyncIterable[T]]) -> list[T]:
         """Return all items of a paged list."""

@@ -35,6 +35,8 @@ class Login:
         self._connection = connection
         self._transport = transport
         self._credential: AsyncTokenCredential | None = None
+        self.number = 0
+        """Counts the credentials that were given up."""
         self._asking = asyncio.Lock()
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
@@ -48,9 +50,16 @@ class Login:
                 self.renew()
                 raise
 
-    def renew(self) -> None:
-        """Forget the credential and its tokens; the next one reads its file anew."""
+    def renew(self, number: int | None = None) -> None:
+        """Forget the credential and its tokens; the next one reads its file anew.
+
+        ``number`` is what `number` was when a request began whose token was refused: others that began with the same
+        token do not give up the one that came after.
+        """
+        if number is not None and number != self.number:
+            return
         self._credential = None
+        self.number += 1
 
     async def close(self) -> None:
         """Forget the tokens. Entra has no way to take one back."""

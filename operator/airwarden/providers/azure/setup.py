@@ -5,6 +5,7 @@ Pure; printed by `airwarden azure-setup`.
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def granted(place: Place) -> tuple[Granted, ...]:
         ),
         Granted(
             f"Airwarden identities {suffix}",
-            "Keeps the identities of Airflow's tasks, in a resource group for nothing else",
+            "Keeps the identities of Airflow tasks, in a resource group for nothing else",
             at_identities(place),
             identities,
             identities,
@@ -98,10 +99,10 @@ def script(place: Place) -> str:
 
 
 def _commands(each: Granted) -> str:
-    definition = json.dumps(each.definition(), indent=2)
+    definition = shlex.quote(json.dumps(each.definition(), indent=2))
     given = f' \\\n  --condition "{each.condition}" --condition-version 2.0' if each.condition else ""
     return (
-        f"az role definition create --role-definition '{definition}'\n"
+        f"az role definition create --role-definition {definition}\n"
         f'az role assignment create --assignee-object-id "$PRINCIPAL" --assignee-principal-type ServicePrincipal \\\n'
-        f'  --role "{each.name}" --scope {each.scope}{given}'
+        f'  --role "{each.name}" --scope {shlex.quote(each.scope)}{given}'
     )
