@@ -37,7 +37,7 @@ def test_without_groups_or_without_secrets_for_them_nothing_is_made_or_looked_fo
     for nobody in (grant(DB), let_in(), let_in(ONE, shown=frozenset())):
         desired = [each.address for each in STORE.render(nobody)]
         assert [each.kind for each in desired] == [POLICY, ROLE]
-        assert STORE.addresses(OWNER, desired) == STORE.addresses(OWNER)
+        assert [each.kind for each in STORE.addresses(OWNER, desired)] == [POLICY, ROLE]
 
 
 def test_the_policies_go_before_the_role_and_the_group() -> None:
