@@ -58,7 +58,7 @@ async def test_an_assignment_whose_mark_names_another_uid_is_that_secrets_busine
     azure: AzureStandIn, bench: Bench, opening: Opening, shared: bool
 ) -> None:
     azure.add_identity("id-billing")
-    store = opening(bench.open(**({"identities": existing(azure)} if shared else {})))
+    store = opening(bench.open(identities=existing(azure)) if shared else bench.open())
     wanted = bench.grant("airflow-a", "airflow-b")
     recorded = await create(bench, store, wanted)
     changed, other = azure.assignments(f"{store.place.vault_id}/secrets")
