@@ -186,6 +186,13 @@ ON_AZURE: tuple[Mutant, ...] = (
         (DOWN,),
     ),
     Mutant(
+        "another's mark that a list has shown is overwritten",
+        "providers/azure/store.py",
+        "not (unmarked and known.is_named_by_us):",
+        "not known.is_named_by_us:",
+        (MARKS,),
+    ),
+    Mutant(
         "a vault in the wrong mode is written to",
         "providers/azure/vault.py",
         "        if not state.rbac:",

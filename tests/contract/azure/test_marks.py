@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from airwarden.domain.errors import ClusterIDConflict
+from airwarden.domain.errors import ClusterIDConflict, NotOwned
 from airwarden.domain.resources import Action
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.store import AzureStore
@@ -92,3 +92,22 @@ async def test_a_backend_is_not_well_before_the_mark_of_a_cluster_of_our_name_is
     found = await changes(twin, wanted, known=False)
     assert addressed(found) == [(Action.CREATE, ASSIGNMENT)]
     await write(bench, twin, found)
+
+
+async def test_another_clusters_mark_stays_also_where_a_list_has_shown_it_since(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    azure.add_identity("id-billing")
+    other = Bench(azure, bench.folder / "second", cluster="c2", uid=OTHER)
+    other.allow(identities=existing(azure))
+    first = opening(bench.open(identities=existing(azure)))
+    second = opening(other.open(identities=existing(azure)))
+    planned = await changes(second, other.grant("airflow-a"), known=False)
+    (assignment,) = [each for each in planned.operations if each.address.kind == ASSIGNMENT]
+    await create(bench, first, bench.grant("airflow-a"))
+    (made,) = azure.assignments(f"{first.place.vault_id}/secrets")
+    azure.clock.advance(6)
+    await changes(second, other.grant("airflow-b", binding="other", account="other"), known=False)
+    with pytest.raises(NotOwned, match=made.name):
+        await second.apply(assignment)
+    assert azure.assignments(f"{first.place.vault_id}/secrets") == [made]

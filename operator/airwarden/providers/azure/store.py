@@ -394,7 +394,8 @@ class AzureStore:
         name = name_of(scope, principal, self.place.role)
         wanted = Row(name, scope, self.place.role, principal, str(fields["principalType"]), str(fields["description"]))
         known = next((each for each in here if each.triple == wanted.triple), None)
-        if known is not None and known not in mine and not known.is_named_by_us:
+        unmarked = known is not None and read_description(known.description) is None
+        if known is not None and known not in mine and not (unmarked and known.is_named_by_us):
             raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
         given = await self._assignments.give(replace(wanted, name=known.name) if known is not None else wanted, known)
         for row in mine:
