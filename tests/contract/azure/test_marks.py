@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from airwarden.domain.errors import ClusterIDConflict, NotOwned
+from airwarden.domain.errors import ClusterIDConflict, NotOwned, StoreFailed
 from airwarden.domain.resources import Action
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.store import AzureStore
@@ -111,3 +111,17 @@ async def test_another_clusters_mark_stays_also_where_a_list_has_shown_it_since(
     with pytest.raises(NotOwned, match=made.name):
         await second.apply(assignment)
     assert azure.assignments(f"{first.place.vault_id}/secrets") == [made]
+
+
+async def test_an_identity_that_was_given_to_another_since_it_was_seen_is_not_removed(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    wanted = bench.grant("airflow-a")
+    recorded = await create(bench, store, wanted)
+    with azure.world() as world:
+        identity = next(each for each in world.identities.values() if each.name.startswith("airwarden-"))
+        identity.tags = {"airwarden.dev-owner": "c9/other/x/y", "airwarden.dev-cluster-uid": OTHER}
+    with pytest.raises(StoreFailed, match="changed since"):
+        await remove(bench, store, wanted.owner, recorded)
+    with azure.world() as world:
+        assert identity.id.lower() in world.identities

@@ -11,7 +11,7 @@ from typing import Final
 
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import AirwardenError, ClusterIDConflict, InvalidSettings, NotOwned
+from airwarden.domain.errors import AirwardenError, ClusterIDConflict, InvalidSettings, NotOwned, StoreFailed
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected, refuse_other_store
@@ -37,7 +37,7 @@ from airwarden.providers.azure.checking import Checks
 from airwarden.providers.azure.connection import Connection, Place
 from airwarden.providers.azure.diagnostics import DiagnosticSetting
 from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, Known
-from airwarden.providers.azure.marks import ACCOUNT, description, read_description, read_tags
+from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_description, read_tags
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, Target
 from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE, Principal
 from airwarden.providers.azure.rows import Row, name_of
@@ -341,6 +341,10 @@ class AzureStore:
     async def _apply_identity(self, operation: Operation) -> Written:
         name = operation.address.name
         if operation.action is Action.DELETE:
+            live = await self._identities.live(name)
+            said = live.tags.get(OWNER_TAG, "") if live is not None else ""
+            if said and said != (operation.observed.fields or {}).get(OWNER_TAG, said):
+                raise StoreFailed(f"identity {name} was changed since it was looked at, so it was not removed")
             await self._identities.remove(name)
             return Written()
         if operation.resource is None:
