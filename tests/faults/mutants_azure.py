@@ -230,7 +230,7 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "a token that was refused is used again",
         "providers/azure/arm.py",
-        "                    self._login.renew()\n",
+        "                    self._login.renew(login)\n",
         "",
         (FAILURES,),
     ),
