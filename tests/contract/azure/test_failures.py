@@ -209,7 +209,7 @@ async def test_a_subscription_that_asks_for_a_pause_gets_it_and_no_other_is_slow
     store = opening(bench.open(identities=identities))
     wanted = bench.grant("airflow-a")
     recorded = await create(bench, store, wanted)
-    azure.clock.advance(120)
+    azure.clock.advance(store.place.drift_age + 1)
     azure.throttle(azure.subscription, 30)
     order = store.addresses(wanted.owner, recorded)
     assignments = [each for each in order if each.kind == ASSIGNMENT]
@@ -269,7 +269,7 @@ async def test_a_vault_that_is_gone_took_its_assignments_with_it(
     wanted = bench.grant("airflow-a")
     recorded = await create(bench, store, wanted)
     azure.delete_vault(VAULT)
-    azure.clock.advance(120)
+    azure.clock.advance(store.place.drift_age + 1)
     owner = wanted.owner
     order = store.addresses(owner, recorded)
     with pytest.raises(MountMissing):
@@ -302,7 +302,7 @@ async def test_a_right_that_is_missing_is_not_taken_for_a_vault_that_is_gone(
         world.assignments = {
             name: each for name, each in world.assignments.items() if each.principal != bench.operator.principal_id
         }
-    azure.clock.advance(120)
+    azure.clock.advance(store.place.drift_age + 1)
     with pytest.raises(Forbidden):
         await remove(bench, store, wanted.owner, recorded)
     assert assigned(azure, store) == 1

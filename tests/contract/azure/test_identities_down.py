@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from airwarden.domain.diff import Terms, diff
-from airwarden.domain.errors import AirwardenError, Forbidden
-from airwarden.domain.resources import Action
+from airwarden.domain.errors import AirwardenError, Forbidden, StoreFailed
+from airwarden.domain.resources import Action, Claim, Observed, Operation
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.store import AzureStore
 from airwarden.reconcile import parts
@@ -78,3 +78,19 @@ async def test_an_assignment_that_lost_its_mark_is_not_forgotten_meanwhile(
     assignments = [each for each in recorded if each.kind == ASSIGNMENT]
     with pytest.raises(Forbidden):
         await apart.observe(bench.grant().owner, assignments, known=True)
+
+
+@pytest.mark.parametrize("kind", [IDENTITY, CREDENTIAL])
+async def test_what_could_not_be_looked_at_and_is_another_owner_s_by_now_stays(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore, kind: str
+) -> None:
+    recorded = await create(bench, apart, bench.grant("airflow-a"))
+    with azure.world() as world:
+        identity = next(each for each in world.identities.values() if each.name.startswith("airwarden-"))
+        identity.tags = {"airwarden.dev-owner": "c9/other/x/y", "airwarden.dev-cluster-uid": "another"}
+    address = next(each for each in recorded if each.kind == kind)
+    unseen = Observed(address, {}, Claim.OURS)
+    with pytest.raises(StoreFailed, match="not removed"):
+        await apart.apply(Operation(Action.DELETE, address, None, unseen))
+    with azure.world() as world:
+        assert len(world.identities[identity.id.lower()].credentials) == 1

@@ -63,7 +63,7 @@ async def test_an_assignment_whose_mark_names_another_uid_is_that_secrets_busine
     recorded = await create(bench, store, wanted)
     changed, other = azure.assignments(f"{store.place.vault_id}/secrets")
     describe(azure, changed.name, f"{wanted.owner.mark} uid={OTHER} for=account")
-    azure.clock.advance(120)
+    azure.clock.advance(store.place.drift_age + 1)
     found = await changes(store, wanted, recorded)
     assert found.operations == ()
     (conflict,) = found.conflicts

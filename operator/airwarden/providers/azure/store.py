@@ -20,6 +20,7 @@ from airwarden.domain.owner import Owner
 from airwarden.domain.resources import (
     Action,
     Address,
+    Claim,
     FieldValue,
     Grant,
     Observed,
@@ -293,7 +294,7 @@ class AzureStore:
     ) -> dict[Address, Observed]:
         """Return what is assigned. What is on a record is never absent on the word of a list that may be too old."""
         short = owner.short_name_in_store
-        rows = await self._assignments.rows(self.place.list_age if known else FRESH, short)
+        rows = await self._assignments.rows(self.place.drift_age if known else FRESH, short)
         if identity is not None and self._existing(owner) is not None:
             observing.refuse_twin(owner, identity, rows, (self.place, self._expected))
         found = {each: self._observed_assignment(each, owner, identity, rows) for each in asked}
@@ -320,7 +321,7 @@ class AzureStore:
         Raises the ``error`` where a row may be ours that lost its mark: whose principal it names is not known.
         """
         found = await self._observed_assignments(asked, owner, None, known=known)
-        rows = await self._assignments.rows(FRESH if not known else self.place.list_age)
+        rows = await self._assignments.rows(FRESH if not known else self.place.drift_age)
         for target in (naming.read_target(each) for each in found):
             here = observing.rows_at(self.place, target, rows) if target is not None else []
             if any(each.is_named_by_us and read_description(each.description) is None for each in here):
@@ -341,10 +342,7 @@ class AzureStore:
     async def _apply_identity(self, operation: Operation) -> Written:
         name = operation.address.name
         if operation.action is Action.DELETE:
-            live = await self._identities.live(name)
-            said = live.tags.get(OWNER_TAG, "") if live is not None else ""
-            if said and said != (operation.observed.fields or {}).get(OWNER_TAG, said):
-                raise StoreFailed(f"identity {name} was changed since it was looked at, so it was not removed")
+            await self._require_own(name, operation.observed.claim)
             await self._identities.remove(name)
             return Written()
         if operation.resource is None:
@@ -360,9 +358,24 @@ class AzureStore:
             )
         return Written((await self._identities.make(name, wanted)).id)
 
+    async def _require_own(self, name: str, claim: Claim) -> None:
+        """Raise StoreFailed unless the identity, as it is now, is the owner's of that name, or has no mark at all.
+
+        What it was decided upon may be a list, or nothing where the identities could not be looked at.
+        """
+        live = await self._identities.live(name)
+        if live is None:
+            return
+        mark = read_tags(live.tags)
+        ours = mark is not None and mark.uid == self._expected.cluster_uid and mark.owner.short_name_in_store == name
+        if not ours and not (OWNER_TAG not in live.tags and claim is Claim.UNMARKED):
+            raise StoreFailed(f"identity {name} was changed since it was looked at, so it was not removed")
+
     async def _apply_credential(self, operation: Operation) -> Written:
         name, identity = naming.read_credential(operation.address)
         if operation.action is Action.DELETE:
+            if not operation.observed.fields:
+                raise StoreFailed(f"credential {name} of {identity} could not be looked at, so it was not removed")
             await self._identities.unfederate(identity, name)
             return Written()
         if operation.resource is None:
