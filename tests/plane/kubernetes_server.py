@@ -140,7 +140,7 @@ class KubernetesServer:
         certificate = (pair.certificate, pair.key) if pair is not None else None
         return JsonClient(self.url, ca=self.ca_path, client_certificate=certificate, headers=headers)
 
-    def create_namespace(self, name: str, labels: Mapping[str, str] | None = None, deadline: float = 15.0) -> None:
+    def create_namespace(self, name: str, labels: Mapping[str, str] | None = None, deadline: float = 60.0) -> None:
         """Create a namespace (or find it) and wait for its default account and authority."""
         body = {"metadata": {"name": name, "labels": dict(labels or {})}}
         self.admin.request("POST", "/api/v1/namespaces", body, accept=[409])
