@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ CONTROLLERS = (
     "job-controller",
     "clusterrole-aggregation-controller",
 )
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # The API server's own upkeep and probes are left out: no test asks for them, and they are most of an idle log.
 AUDIT_POLICY: Json = {
     "apiVersion": "audit.k8s.io/v1",
@@ -157,6 +159,14 @@ class KubernetesServer:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.admin.request("POST", path, {"metadata": {"name": name}}, accept=[409])
 
+    def wait_for_rights(self, client: JsonClient, namespace: str, *rules: Mapping[str, Any]) -> None:
+        """Wait until a client has the first right of each rule: the API server follows roles a moment later."""
+        for rule in rules:
+            resource, _, part = rule["resources"][0].partition("/")
+            asked = {"namespace": namespace, "group": rule["apiGroups"][0], "resource": resource, "subresource": part}
+            asked |= {"verb": rule["verbs"][0], "name": [*rule.get("resourceNames", ()), ""][0]}
+            wait_for(f"the API server grants {asked}", partial(_allowed, client, asked), 30.0)
+
     def apply(self, *objects: Mapping[str, Any]) -> str:
         """Apply objects as admin, server-side; return what kubectl printed."""
         text = yaml.safe_dump_all([dict(item) for item in objects])
@@ -254,3 +264,9 @@ def _certificate_user(pair: KeyPair) -> dict[str, str]:
 
 def _file_name(user: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in user)
+
+
+def _allowed(client: JsonClient, asked: Json) -> bool:
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    answer = client.request("POST", _ACCESS_REVIEWS, {**review, "spec": {"resourceAttributes": asked}})
+    return bool(answer["status"]["allowed"])

@@ -186,10 +186,12 @@ def airflow(cluster: Cluster) -> Airflow:
             ],
         },
     )
+    scheduler = plane.api.client(token=plane.service_account_token(AIRFLOW, SCHEDULER))
+    plane.api.wait_for_rights(scheduler, "tasks", _PODS)
     return Airflow(
         cluster,
         "tasks",
-        scheduler=plane.api.client(token=plane.service_account_token(AIRFLOW, SCHEDULER)),
+        scheduler=scheduler,
         editor=cluster.author("tasks", role="edit"),
         operator=plane.api.client(token=plane.service_account_token(NAMESPACE, ACCOUNT)),
     )

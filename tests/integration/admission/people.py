@@ -15,6 +15,8 @@ from plane.json_client import Json, JsonClient
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
 _DENIED = "denied request: "
+# What both of the cluster's roles allow that authors are bound to, admin and edit.
+_ANY_ROLE: Json = {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["patch"]}
 
 
 @dataclass
@@ -67,7 +69,9 @@ class Cluster:
                 "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
             }
         )
-        return self.plane.api.client(token=self.plane.service_account_token(namespace, name))
+        client = self.plane.api.client(token=self.plane.service_account_token(namespace, name))
+        self.plane.api.wait_for_rights(client, namespace, *(rules or [_ANY_ROLE]))
+        return client
 
 
 def secret(key: str, backend: str, name: str = "warehouse") -> Json:

@@ -42,6 +42,7 @@ def operator(tasks: Airflow) -> JsonClient:
         {**made, "kind": "ClusterRole", "rules": [_RIGHTS]},
         {**made, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]},
     )
+    tasks.cluster.plane.api.wait_for_rights(tasks.operator, tasks.namespace, _RIGHTS)
     return tasks.operator
 
 

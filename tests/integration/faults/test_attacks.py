@@ -60,7 +60,7 @@ def author(world: World, team: str) -> Author:
         ("", ["serviceaccounts"], ["get", "create"]),
     ]
     rbac = "rbac.authorization.k8s.io"
-    role = {
+    role: Json = {
         "apiVersion": f"{rbac}/v1",
         "kind": "Role",
         "metadata": {"name": "author", "namespace": team},
@@ -75,8 +75,9 @@ def author(world: World, team: str) -> Author:
     }
     world.plane.api.create_service_account(team, "author")
     world.plane.api.apply(role, bound)
-    token = world.plane.service_account_token(team, "author")
-    return Author(world, team, world.plane.api.client(token=token))
+    client = world.plane.api.client(token=world.plane.service_account_token(team, "author"))
+    world.plane.api.wait_for_rights(client, team, *role["rules"])
+    return Author(world, team, client)
 
 
 def present(**fields: str) -> Json:
