@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from airwarden.domain.errors import Throttled
-from airwarden.providers.vault.concurrency import Pace, SingleFlight
+from airwarden.providers.concurrency import Pace, SingleFlight
 from airwarden.providers.vault.listing import MAX_AGE, SharedListing
 
 

@@ -32,7 +32,7 @@ from airwarden.domain.errors import AirwardenError, InvalidSettings, StoreFailed
 from airwarden.providers.azure import answers
 from airwarden.providers.azure.connection import Connection
 from airwarden.providers.azure.login import Login
-from airwarden.providers.vault.concurrency import Pace
+from airwarden.providers.concurrency import Pace
 
 T = TypeVar("T")
 LimitSink = Callable[[str, str, int], None]

@@ -8,7 +8,7 @@ no drift is seen in what was just written. Called by `airwarden.providers.azure.
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
-from airwarden.providers.vault.concurrency import SingleFlight
+from airwarden.providers.concurrency import SingleFlight
 
 T = TypeVar("T")
 FRESH: Final = 5.0

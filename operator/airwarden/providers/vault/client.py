@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Final
 
 from airwarden.domain.errors import AirwardenError, InvalidSettings, StoreFailed, Unauthorized, Unreachable
+from airwarden.providers.concurrency import Pace, SingleFlight
 from airwarden.providers.vault.answers import Answer, Asked, DeadToken, RawAnswer, interpret
-from airwarden.providers.vault.concurrency import Pace, SingleFlight
 from airwarden.providers.vault.connection import Connection, TokenFile
 from airwarden.providers.vault.credentials import Proof, prove, read_vault_token
 from airwarden.providers.vault.health import HEALTH, read_health

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from airwarden.providers.vault.concurrency import SingleFlight
+from airwarden.providers.concurrency import SingleFlight
 
 MAX_AGE: Final = 5.0
 

@@ -12,10 +12,10 @@ from typing import Final
 from airwarden.domain.errors import Forbidden, NotOwned, StoreFailed
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Action, Address, Claim, FieldValue, Observed, Operation
+from airwarden.providers.concurrency import SingleFlight
 from airwarden.providers.ports import Written
 from airwarden.providers.vault.answers import Answer
 from airwarden.providers.vault.client import VaultClient
-from airwarden.providers.vault.concurrency import SingleFlight
 from airwarden.providers.vault.fenced import slots
 from airwarden.providers.vault.role import JSONValue
 from airwarden.providers.vault.transport import Call

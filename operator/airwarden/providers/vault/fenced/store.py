@@ -28,11 +28,11 @@ from airwarden.domain.resources import (
 )
 from airwarden.domain.sessions import SessionRange
 from airwarden.domain.task_access import TaskAccess
+from airwarden.providers.concurrency import SingleFlight
 from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health, Written
 from airwarden.providers.vault import people
 from airwarden.providers.vault.checking import check_rights
 from airwarden.providers.vault.client import VaultClient
-from airwarden.providers.vault.concurrency import SingleFlight
 from airwarden.providers.vault.connection import Connection
 from airwarden.providers.vault.fenced import checking, slots
 from airwarden.providers.vault.fenced.aliases import ALIAS, LIST, Aliases

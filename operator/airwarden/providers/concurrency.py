@@ -1,7 +1,8 @@
 """Two small tools for one event loop: many askers with one answer, and an even pace of requests.
 
-Used by `airwarden.providers.vault.client` for the login and the pace, and by
-`airwarden.providers.vault.listing` for the shared lists.
+Used by the stores: for logins and the pace of requests (`vault.client`,
+`azure.arm`), and for lists that many bindings share (`vault.listing`,
+`azure.shared_list`).
 """
 
 import asyncio
