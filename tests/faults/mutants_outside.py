@@ -375,8 +375,8 @@ OUTSIDE: tuple[Mutant, ...] = (
     Mutant(
         "a look that failed counts as nothing found",
         "reconcile/foreign.py",
-        """self.outcome = "Unknown", Reason.UNKNOWN, f"the""",
-        """self.outcome = "False", Reason.UNKNOWN, f"the""",
+        """self.outcome = Said("Unknown", Reason.UNKNOWN""",
+        """self.outcome = Said("False", Reason.UNKNOWN""",
         ("tests/unit/reconcile/test_foreign.py",),
     ),
     Mutant(

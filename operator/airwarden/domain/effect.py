@@ -13,6 +13,7 @@ from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.conditions import Condition, Status, Target, TargetState
 from airwarden.api.fields import duration_text, moment, moment_text
 from airwarden.api.reasons import Reason
+from airwarden.domain.conditions import Said, stated
 from airwarden.domain.lifetime import Turn
 
 EFFECTIVE: Final = "Effective"
@@ -26,26 +27,14 @@ def condition(
     at = acts_at(targets, lags)
     if at is None:
         return None
-    waiting = moment(now) < at
     longest = duration_text(int(max(lags.values())))
-    if waiting:
-        status, reason = "Unknown", Reason.PROPAGATING
+    if moment(now) < at:
         message = f"what was written last acts by {moment_text(at)}: the store may take {longest} to act on a change"
+        said = Said("Unknown", Reason.PROPAGATING, message)
     else:
-        status, reason = "True", Reason.EFFECTIVE
         message = f"the store has had the {longest} that it may take to act on what was written last"
-    before = previous.condition(EFFECTIVE)
-    kept = before is not None and before.status == status
-    return Condition.model_validate(
-        {
-            "type": EFFECTIVE,
-            "status": status,
-            "reason": reason.word,
-            "message": message,
-            "observedGeneration": binding.metadata.generation,
-            "lastTransitionTime": before.last_transition_time if kept and before is not None else now,
-        }
-    )
+        said = Said("True", Reason.EFFECTIVE, message)
+    return stated(previous.condition(EFFECTIVE), EFFECTIVE, said, binding.metadata.generation, now)
 
 
 def acts_at(targets: Sequence[Target], lags: Mapping[str, float]) -> datetime | None:

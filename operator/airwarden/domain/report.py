@@ -23,6 +23,7 @@ from airwarden.api.conditions import (
 from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
 from airwarden.domain import alone, drift, effect, sessions
+from airwarden.domain.conditions import Said, stated
 from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.environment.mapping import Mapped
 from airwarden.domain.fence import annotated, usage
@@ -82,10 +83,7 @@ class Verdict:
 
 
 def conditions(previous: Sequence[Condition], verdict: Verdict, generation: int, now: str) -> tuple[Condition, ...]:
-    """Return Ready, and while they apply Reconciling and Stalled, as kstatus reads them.
-
-    ``lastTransitionTime`` moves only when ``status`` does.
-    """
+    """Return Ready, and while they apply Reconciling and Stalled, as kstatus reads them."""
     stalled = not verdict.ready and not verdict.working
     wanted = [("Ready", verdict.ready)]
     if verdict.working:
@@ -99,17 +97,9 @@ def conditions(previous: Sequence[Condition], verdict: Verdict, generation: int,
 def condition(
     before: Condition | None, kind: str, holds: bool, verdict: Verdict, generation: int, now: str
 ) -> Condition:
-    """Return one condition; ``lastTransitionTime`` moves only when ``status`` does."""
-    status = "True" if holds else "False"
-    moved = before is None or before.status != status or not before.last_transition_time
-    return Condition(
-        type=kind,
-        status=status,
-        reason=verdict.reason.word,
-        message=verdict.message,
-        observed_generation=generation,
-        last_transition_time=now if moved or before is None else before.last_transition_time,
-    )
+    """Return one condition, which holds or does not."""
+    said = Said("True" if holds else "False", verdict.reason, verdict.message)
+    return stated(before, kind, said, generation, now)
 
 
 def binding_conditions(

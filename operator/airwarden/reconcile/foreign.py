@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from airwarden.api.reasons import Reason
+from airwarden.domain.conditions import Said
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.logins import MAX_SHOWN, Account, ForeignLogins, admitting
 from airwarden.providers.ports import FOREIGN_ROLE_SCAN, Health, ScansLogins, Store
@@ -19,15 +20,13 @@ INTERVAL: Final = 3600.0
 """Seconds between two looks at one store: each costs one request a role."""
 RETRY: Final = 300.0
 """Seconds after a look that failed."""
-Outcome = tuple[str, Reason, str]
-"""Status, reason and message of the condition."""
 
 
 class ForeignScan:
     """The looks at one store's logins."""
 
     def __init__(self) -> None:
-        self.outcome: Outcome | None = None
+        self.outcome: Said | None = None
         """None before the first look, and while the right is not there."""
         self._next = 0.0
 
@@ -42,7 +41,8 @@ class ForeignScan:
         try:
             found = await store.foreign_logins()
         except AirwardenError as error:
-            self.outcome = "Unknown", Reason.UNKNOWN, f"the roles beside ours could not be read: {error.message}"
+            message = f"the roles beside ours could not be read: {error.message}"
+            self.outcome = Said("Unknown", Reason.UNKNOWN, message)
             self._next = now + RETRY
             return
         # Thousands of patterns may meet thousands of accounts: not on the loop that everybody shares.
@@ -50,14 +50,14 @@ class ForeignScan:
         self._next = now + INTERVAL
 
 
-def judged(found: ForeignLogins, accounts: Iterable[Account]) -> Outcome:
+def judged(found: ForeignLogins, accounts: Iterable[Account]) -> Said:
     """Return what a look says. Without a hit it is Unknown unless every login was looked at."""
     hits = admitting(found.logins, accounts)
     unread = f"; {found.unread} more role(s) were not looked at" if found.unread else ""
     if hits:
         more = f"; and {len(hits) - MAX_SHOWN} more role(s)" if len(hits) > MAX_SHOWN else ""
         said = "; ".join(hit.sentence for hit in hits[:MAX_SHOWN])
-        return "True", Reason.FOREIGN_ROLES, f"{said}{more}{unread}: take the accounts out of them"
+        return Said("True", Reason.FOREIGN_ROLES, f"{said}{more}{unread}: take the accounts out of them")
     if unread:
-        return "Unknown", Reason.UNKNOWN, f"no role beside ours was found to name a managed account{unread}"
-    return "False", Reason.NO_FOREIGN_ROLES, "no role beside ours names a managed account"
+        return Said("Unknown", Reason.UNKNOWN, f"no role beside ours was found to name a managed account{unread}")
+    return Said("False", Reason.NO_FOREIGN_ROLES, "no role beside ours names a managed account")

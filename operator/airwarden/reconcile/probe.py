@@ -17,6 +17,7 @@ from airwarden.api import FINALIZER
 from airwarden.api.backend import AirflowSecretBackend, BackendStatus, BindingCounts, StoreIdentity
 from airwarden.api.conditions import Condition
 from airwarden.api.reasons import Reason
+from airwarden.domain.conditions import Said, stated
 from airwarden.domain.desired import Held
 from airwarden.domain.errors import AirwardenError, ObjectGone, Sealed, Unauthorized, Unreachable
 from airwarden.domain.report import Verdict, conditions
@@ -276,7 +277,7 @@ class Probe:
         notes = self._finding.health.notes if self._finding.health is not None else ()
         shared = (self._shared.note,) if self._shared.note is not None else ()
         return tuple(
-            _detail(previous, each.condition, ("True", each.reason, each.message), generation, now)
+            _detail(previous, each.condition, Said("True", each.reason, each.message), generation, now)
             for each in (*notes, *shared)
         )
 
@@ -325,25 +326,25 @@ def _verdict(finding: Finding) -> Verdict:
 def _details(previous: tuple[Condition, ...], finding: Finding, generation: int, now: str) -> tuple[Condition, ...]:
     error = finding.error
     if finding.health is not None:
-        reachable = ("True", Reason.REACHABLE, "the store answers")
+        reachable = Said("True", Reason.REACHABLE, "the store answers")
         missing = finding.health.missing_permissions
         authorized = (
-            ("False", Reason.BACKEND_FORBIDDEN, f"rights are missing on {len(missing)} path(s)")
+            Said("False", Reason.BACKEND_FORBIDDEN, f"rights are missing on {len(missing)} path(s)")
             if missing
-            else ("True", Reason.AUTHORIZED, "the login holds and has the rights that it needs")
+            else Said("True", Reason.AUTHORIZED, "the login holds and has the rights that it needs")
         )
     elif isinstance(error, Unreachable | Sealed):
-        reachable = ("False", error.reason, error.message)
-        authorized = ("Unknown", Reason.UNKNOWN, "the store could not be asked")
+        reachable = Said("False", error.reason, error.message)
+        authorized = Said("Unknown", Reason.UNKNOWN, "the store could not be asked")
     elif isinstance(error, Unauthorized):
-        reachable = ("True", Reason.REACHABLE, "the store answers")
-        authorized = ("False", error.reason, error.message)
+        reachable = Said("True", Reason.REACHABLE, "the store answers")
+        authorized = Said("False", error.reason, error.message)
     else:
-        reachable = ("Unknown", Reason.UNKNOWN, "the store could not be asked")
+        reachable = Said("Unknown", Reason.UNKNOWN, "the store could not be asked")
         authorized = reachable
     told = [("Reachable", reachable), ("Authorized", authorized)]
     if (skew := _clock_skew(previous, finding)) is not None:
-        told.append(("ClockSkew", ("True", Reason.CLOCK_SKEW, skew)))
+        told.append(("ClockSkew", Said("True", Reason.CLOCK_SKEW, skew)))
     return tuple(_detail(previous, kind, what, generation, now) for kind, what in told)
 
 
@@ -365,25 +366,11 @@ def _swept(previous: tuple[Condition, ...], found: Found | None, generation: int
     """Return what the last sweep says; before the first one of this process, what was said before."""
     if found is None:
         return tuple(each for each in previous if each.type == "Swept")
-    return (_detail(previous, "Swept", (found.status, found.reason, found.message), generation, now),)
+    return (_detail(previous, "Swept", Said(found.status, found.reason, found.message), generation, now),)
 
 
-def _detail(
-    previous: tuple[Condition, ...], kind: str, what: tuple[str, Reason, str], generation: int, now: str
-) -> Condition:
-    status, reason, message = what
-    before = next((each for each in previous if each.type == kind), None)
-    kept = before is not None and before.status == status
-    return Condition.model_validate(
-        {
-            "type": kind,
-            "status": status,
-            "reason": reason.word,
-            "message": message,
-            "observedGeneration": generation,
-            "lastTransitionTime": before.last_transition_time if kept and before is not None else now,
-        }
-    )
+def _detail(previous: tuple[Condition, ...], kind: str, said: Said, generation: int, now: str) -> Condition:
+    return stated(next((each for each in previous if each.type == kind), None), kind, said, generation, now)
 
 
 def _holds(found: tuple[Condition, ...], kind: str) -> bool:

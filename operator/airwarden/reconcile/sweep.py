@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -40,7 +40,7 @@ _NAMED: Final = 5
 class Found:
     """What the last sweep of a store says: the condition Swept, and the orphans that are left."""
 
-    status: str
+    status: Literal["True", "False", "Unknown"]
     reason: Reason
     message: str
     orphans: tuple[Orphan, ...] = ()

@@ -3,12 +3,12 @@
 Called by `airwarden.domain.environment.report`.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from airwarden.api.conditions import Condition
 from airwarden.api.environment import AirflowEnvironment, Executor
 from airwarden.api.reasons import Reason
+from airwarden.domain.conditions import Said
 from airwarden.domain.environment.components import component_map_name
 from airwarden.domain.environment.sight import Sight
 
@@ -18,15 +18,6 @@ _LASTING: Final = {
     for each in (Reason.ISOLATED, Reason.WORKERS_HOLD_DATABASE_CREDENTIALS, Reason.WORKER_ENVIRONMENT_HIDDEN)
 }
 """What the last task pods showed, which holds while there are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a condition says."""
-
-    status: Literal["True", "False", "Unknown"]
-    reason: Reason
-    message: str
 
 
 def identity_enforced(environment: AirflowEnvironment, before: Condition | None, sight: Sight) -> Said:

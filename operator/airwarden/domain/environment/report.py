@@ -15,7 +15,8 @@ from airwarden.api.environment import (
     Rendered,
 )
 from airwarden.api.reasons import Reason
-from airwarden.domain.environment.isolation import Said, identity_enforced, isolated
+from airwarden.domain.conditions import Said, stated
+from airwarden.domain.environment.isolation import identity_enforced, isolated
 from airwarden.domain.environment.rendering import Rendering
 from airwarden.domain.environment.sight import Sight
 from airwarden.domain.progress import Fault
@@ -103,16 +104,4 @@ def _conditions(
     first = conditions(previous.conditions, verdict, generation, now)
     if not more:
         return first + tuple(each for each in previous.conditions if each.type in (ENFORCED, ISOLATED))
-    return first + tuple(_condition(previous.condition(kind), kind, said, generation, now) for kind, said in more)
-
-
-def _condition(before: Condition | None, kind: str, said: Said, generation: int, now: str) -> Condition:
-    moved = before is None or before.status != said.status or not before.last_transition_time
-    return Condition(
-        type=kind,
-        status=said.status,
-        reason=said.reason.word,
-        message=said.message,
-        observed_generation=generation,
-        last_transition_time=now if moved or before is None else before.last_transition_time,
-    )
+    return first + tuple(stated(previous.condition(kind), kind, said, generation, now) for kind, said in more)
