@@ -61,7 +61,7 @@ class Stage:
         """Start the operator, unless it runs, and wait until it has listed the cluster; return when it was started."""
         began = time.monotonic()
         if self._operator is None:
-            self._operator = OperatorProcess(self.plane, Options(log_level="info"))
+            self._operator = OperatorProcess(self.plane, Options(log_level="info", fresh=True))
             await asyncio.to_thread(self._operator.start, wait=False)
             await asyncio.to_thread(wait_for, "the operator is ready", self._operator.ready, START_DEADLINE)
         return began

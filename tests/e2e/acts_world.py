@@ -176,7 +176,7 @@ def staged(plane: Plane, postgres: PostgresServer) -> Iterator[Stage]:
     wait_for_policies(plane)
     prepare_store(plane)
     set_up_vault(plane, backend(plane.vault_address))
-    options = Options(extra=("--see-task-pods", "--environment-interval=1"))
+    options = Options(extra=("--see-task-pods", "--environment-interval=1"), fresh=True)
     with OperatorProcess(plane, options) as operator:
         stage = Stage(plane, operator, postgres)
         stage.prepare()

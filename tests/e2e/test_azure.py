@@ -12,7 +12,7 @@ import pytest
 
 from e2e.azure_world import NAMESPACE, SECRETS, AzureWorld
 from plane.control_plane import ControlPlane
-from plane.operator import CLUSTER, OperatorProcess, install
+from plane.operator import CLUSTER, OperatorProcess, Options, install
 from stand_ins.azure.stand_in import AzureStandIn
 
 pytestmark = pytest.mark.timeout(900)  # the first run on a machine installs Airflow
@@ -26,7 +26,7 @@ def applied(azure: AzureStandIn) -> Iterator[AzureWorld]:
         folder = plane.data_dir / "example"
         world.prepare(folder)
         world.allow_operator(folder)
-        operator = OperatorProcess(plane)
+        operator = OperatorProcess(plane, Options(fresh=True))
         world.give_token(operator)
         with operator:
             yield world

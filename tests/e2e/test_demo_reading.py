@@ -18,7 +18,7 @@ from plane import quickstart
 from plane.airflow import Lookup, Outcome, airflow_python, read_secret
 from plane.control_plane import ControlPlane, Plane
 from plane.errors import PlaneHTTPError
-from plane.operator import CLUSTER, OperatorProcess, install, set_up_vault
+from plane.operator import CLUSTER, OperatorProcess, Options, install, set_up_vault
 from plane.vault_admin import login, prepare_store
 from plane.vault_admin import read_secret as read_with_token
 from plane.waiting import wait_for
@@ -90,7 +90,7 @@ def plane_with_operator() -> Iterator[Plane]:
         install(plane)
         prepare_store(plane)
         set_up_vault(plane, quickstart.backend(plane.vault_address))
-        with OperatorProcess(plane):
+        with OperatorProcess(plane, Options(fresh=True)):
             yield plane
 
 

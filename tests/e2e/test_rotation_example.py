@@ -22,7 +22,7 @@ from plane.airflow import Lookup, Outcome, airflow_python, read_secret
 from plane.binaries import REPOSITORY
 from plane.control_plane import ControlPlane, Plane
 from plane.json_client import Json
-from plane.operator import OperatorProcess, install, set_up_vault
+from plane.operator import OperatorProcess, Options, install, set_up_vault
 from plane.vault_admin import prepare_store
 from plane.vault_admin import read_secret as read_with_token
 from plane.waiting import wait_for
@@ -50,7 +50,7 @@ def applied() -> Iterator[Plane]:
         declared = list(yaml.safe_load_all(plane.kubectl("kustomize", str(overlay.parent))))
         (backend,) = [each for each in declared if each["kind"] == "AirflowSecretBackend"]
         set_up_vault(plane, backend, rotation=RotationOptions(True, ()))
-        with OperatorProcess(plane):
+        with OperatorProcess(plane, Options(fresh=True)):
             plane.kubectl("apply", "-k", str(overlay.parent))
             wait_for("the rotation is ready", lambda: condition(plane, "asr", ROTATION, "Ready") == "True", SOON)
             wait_for("the binding is ready", lambda: condition(plane, "asb", "billing", "Ready") == "True", SOON)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from integration.handles import Backend, Binding, name_in_store
 from integration.objects import account_path
 from integration.test_adoption import leftovers, origins, put_by_hand, rights, secret_of
 from integration.world import World
+from plane import program
 from plane.binaries import REPOSITORY
 from plane.operator import CLUSTER
 
@@ -35,8 +35,7 @@ def adopt(world: World, tmp_path: Path) -> Adopt:
             "VAULT_TOKEN": token or world.plane.vault_token,
             "AIRWARDEN_CLUSTER": CLUSTER,
         }
-        command = [sys.executable, "-m", "airwarden", "adopt", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        return program.run(["adopt", *arguments], environment, tmp_path)
 
     return run
 

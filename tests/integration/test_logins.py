@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from integration.conftest import MakeBackend, MakeBinding
 from integration.handles import Backend, Binding
 from integration.objects import AUTH, backend_object, rule
 from integration.world import World, eventually
-from plane import vault_admin
+from plane import program, vault_admin
 from plane.binaries import REPOSITORY
 from plane.errors import PlaneHTTPError
 from plane.json_client import Json
@@ -150,8 +149,7 @@ def command(prepared: Prepared, *arguments: str, token: str | None = None) -> su
         "AIRWARDEN_CLUSTER": CLUSTER,
         "PYTHONPATH": str(REPOSITORY / "operator"),
     }
-    line = [sys.executable, "-m", "airwarden", "secret-id", *arguments]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    return program.run(["secret-id", *arguments], environment, world.operator.folder)
 
 
 def app_role_token(bound: Binding, role_id: str, secret_id: str) -> str:

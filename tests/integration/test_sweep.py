@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from integration.alone import LONG, at_work, in_vault, make_backend, make_bindin
 from integration.handles import Backend, Binding
 from integration.objects import secret
 from integration.world import World, eventually
+from plane import program
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.json_client import Json
@@ -55,9 +55,9 @@ def sweep_command(
     world: World, *flags: str, token: str | None = None, kubeconfig: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `airwarden sweep`: as administrator of the cluster and of Vault, unless told otherwise."""
-    return subprocess.run(
-        [sys.executable, "-m", "airwarden", "sweep", f"--cluster={CLUSTER}", *flags],
-        env={
+    return program.run(
+        ["sweep", f"--cluster={CLUSTER}", *flags],
+        {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY / "operator"),
             "HOME": str(world.operator.folder),
@@ -65,10 +65,7 @@ def sweep_command(
             "VAULT_TOKEN": world.plane.vault_token if token is None else token,
             "VAULT_ADDR": "http://127.0.0.1:1",
         },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+        world.operator.folder,
     )
 
 

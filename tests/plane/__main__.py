@@ -30,7 +30,7 @@ def start_extras(plane: Plane, folder: Path) -> list[state.KeptProcess]:
     quickstart.write_overlay(folder / "quickstart", plane.vault_address)
     install(plane)
     set_up_vault(plane, quickstart.backend(plane.vault_address), CLUSTER)
-    operator = OperatorProcess(plane, Options(cluster=CLUSTER, log_level="info"))
+    operator = OperatorProcess(plane, Options(cluster=CLUSTER, log_level="info", fresh=True))
     try:
         operator.start()
         _write_lasting_token(plane, operator)

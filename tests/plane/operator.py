@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ from airwarden.providers.vault.fenced.setup import ModeOptions
 from airwarden.providers.vault.fenced.slots import NO_ACCESSOR
 from airwarden.providers.vault.rotation.setup import RotationOptions
 from airwarden.providers.vault.setup import OperatorAccount, vault_setup
+from plane import program
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.errors import PlaneError, PlaneHTTPError
 from plane.ports import free_ports
+from plane.process import is_stopped
 from plane.waiting import wait_for
 
 NAMESPACE = "airwarden"
@@ -147,6 +148,8 @@ class Options:
     cluster: str = CLUSTER
     log_level: str = "debug"
     extra: tuple[str, ...] = ()
+    fresh: bool = False
+    """In an interpreter of its own: where its memory is measured, it outlives who starts it, or all is to be real."""
 
 
 class OperatorProcess:
@@ -159,7 +162,7 @@ class OperatorProcess:
         self.tokens = self.folder / "tokens"
         self.log = self.folder / "operator.log"
         self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: program.Started | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -180,13 +183,10 @@ class OperatorProcess:
         """True while the process lives."""
         return self._process is not None and self._process.poll() is None
 
-    def command(self) -> list[str]:
-        """Return the command line."""
+    def arguments(self) -> list[str]:
+        """Return the command line after the program's name."""
         kubeconfig = self._plane.kubeconfig_for(NAMESPACE, ACCOUNT)
         return [
-            sys.executable,
-            "-m",
-            "airwarden",
             "run",
             f"--cluster={self._options.cluster}",
             f"--kubeconfig={kubeconfig}",
@@ -210,15 +210,8 @@ class OperatorProcess:
             "PYTHONUNBUFFERED": "1",
         }
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=self.folder,
-                env=environment,
-                start_new_session=True,
-            )
+            start = program.fresh if self._options.fresh else program.start
+            self._process = start(self.arguments(), environment, self.folder, out)
         with (self._plane.data_dir / "pids").open("a") as pids:  # so that the reaper ends it with the plane
             pids.write(f"{self._process.pid} operator\n")
         if wait:
@@ -257,12 +250,13 @@ class OperatorProcess:
                 self._process.kill()
                 self._process.wait()
                 raise PlaneError(f"the operator did not end on SIGTERM; the end of its log:\n{self.tail()}") from None
-        return self._process.returncode
+        return self._process.poll()
 
     def pause(self) -> None:
         """Freeze it: what happens meanwhile it sees later, all at once."""
         os.kill(self.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        # The signal is only on its way: wait until it stands still.
+        wait_for("the operator stands still", lambda: is_stopped(self.pid), STOP_DEADLINE, 0.002)
 
     def resume(self) -> None:
         """End a pause."""

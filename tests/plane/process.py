@@ -1,7 +1,8 @@
 """One server process of the plane: start, stop, pause, resume, and what its log says when it dies.
 
 Used by the servers in this package. Every command line holds the plane's data
-directory, which is how a recorded pid is known to be ours before it is ended.
+directory, or it works in there, which is how a recorded pid is known to be ours
+before it is ended.
 """
 
 from __future__ import annotations
@@ -143,6 +144,23 @@ def command_line(pid: int) -> str:
     return done.stdout.strip()
 
 
+def _folder(pid: int) -> Path:
+    """Return where any process works: a forked one shows the command line of the one that it was forked from."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return Path()
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process stands still, or has ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in {"T", "Z", "X"}
+
+
 def recorded_pids(data_dir: Path) -> list[tuple[int, str]]:
     """Return pid and name of the processes that were started for a data directory and still run for it."""
     path = data_dir / "pids"
@@ -151,7 +169,7 @@ def recorded_pids(data_dir: Path) -> list[tuple[int, str]]:
     result = []
     for line in path.read_text().splitlines():
         pid, _, name = line.partition(" ")
-        if pid.isdigit() and str(data_dir) in command_line(int(pid)):
+        if pid.isdigit() and (str(data_dir) in command_line(int(pid)) or data_dir in _folder(int(pid)).parents):
             result.append((int(pid), name))
     return result
 

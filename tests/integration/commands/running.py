@@ -6,11 +6,10 @@ Used by the tests beside this module.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from plane import program
 from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.operator import CLUSTER
@@ -45,16 +44,7 @@ class Person:
             "AIRWARDEN_CLUSTER": CLUSTER,
             **({"VAULT_TOKEN": self.token} if self.token else {}),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "airwarden", *arguments],
-            env=environment,
-            cwd=self.home,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE,
-        )
+        done = program.run(arguments, environment, self.home, stdin, DEADLINE)
         assert "Traceback" not in done.stderr, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
 
