@@ -77,11 +77,11 @@ class Tasks:
         return Measured(figures, {"tasks": self.count, "lookups": len(LOOKUPS), **found})
 
 
-def side_by_side(plane: Plane, count: int) -> dict[str, Json]:
-    """Return what each backend took for so many tasks. Raises BenchmarkError when one sees what it should not."""
+def side_by_side(plane: Plane, count: int, imports: int = _IMPORTS) -> dict[str, Json]:
+    """Return what each backend took for so many tasks and imports. BenchmarkError when one sees what it should not."""
     with tempfile.TemporaryDirectory(prefix="airwarden-bench-") as home:
         orders = _prepared(plane, Path(home))
-        imports = {name: _imported(order, Path(home)) for name, order in orders.items()}
+        added = {name: _imported(order, Path(home), imports) for name, order in orders.items()}
         mark = plane.vault.audit.mark()
         times = _taken(orders, count, Path(home))
     return {
@@ -90,7 +90,7 @@ def side_by_side(plane: Plane, count: int) -> dict[str, Json]:
             "lookup_ms_p50": percentile([each for task in times[name] for each in task], 0.5),
             "lookup_ms_p99": percentile([each for task in times[name] for each in task], 0.99),
             "first_ms_p50": percentile([task[0] for task in times[name]], 0.5),
-            "import_ms": statistics.median(imports[name]),
+            "import_ms": statistics.median(added[name]),
         }
         for name in orders
     }
@@ -135,7 +135,7 @@ def _parent(order: Json, home: Path) -> Iterator[tuple[IO[str], IO[str]]]:
         process.wait(_DEADLINE)
 
 
-def _imported(order: Json, home: Path) -> list[float]:
+def _imported(order: Json, home: Path, times: int) -> list[float]:
     """Return the milliseconds that the backend adds to a process of Airflow, several times."""
 
     def once() -> float:
@@ -154,7 +154,7 @@ def _imported(order: Json, home: Path) -> list[float]:
         return float(done.stdout.splitlines()[-1])
 
     once()  # the first one compiles
-    return [once() for _ in range(_IMPORTS)]
+    return [once() for _ in range(times)]
 
 
 def _asked(plane: Plane, mark: int, name: str) -> Json:

@@ -11,7 +11,7 @@ from plane.control_plane import Plane
 @pytest.mark.timeout(600)  # the first run on a machine installs Airflow
 def test_a_task_costs_one_login_one_request_an_id_and_none_for_what_is_not_bound(plane: Plane) -> None:
     count = 3
-    found = side_by_side(plane, count)
+    found = side_by_side(plane, count, imports=1)
     ours = {name: found[OURS][name] for name in ("logins", "reads", "requests_unbound", "requests")}
     assert ours == {
         "logins": count,
