@@ -4,17 +4,16 @@ It is printed and nothing else: the operator writes no RBAC objects. Listed by `
 """
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
 from airwarden.api.environment import AirflowEnvironment
-from airwarden.commands.caller import FINE, Caller, Context, Kubeconfig, OperatorNamespace, Ways, fail, run
-from airwarden.commands.roles import declared
+from airwarden.commands.caller import Context, Kubeconfig, OperatorNamespace, Ways
+from airwarden.commands.which_environment import Files, Named, tell_of
 from airwarden.domain.environment.rights import rights
-from airwarden.domain.errors import AirwardenError, InvalidSettings
+from airwarden.domain.errors import InvalidSettings
 
 AccountOption = Annotated[str, typer.Option("--operator-account", help="The operator's service account.")]
 
@@ -24,10 +23,8 @@ def environment() -> None:
 
 
 def print_rights(
-    environment: Annotated[str | None, typer.Argument(metavar="[NAMESPACE/ENVIRONMENT]", help="A live one.")] = None,
-    filename: Annotated[
-        list[Path] | None, typer.Option("-f", "--filename", help="File with one; - for standard input.")
-    ] = None,
+    environment: Named = None,
+    filename: Files = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     operator_namespace: OperatorNamespace = "airwarden",
@@ -38,24 +35,8 @@ def print_rights(
     The scheduler may read its DAG maps by name, and make task pods in the worker namespaces; the API server may read
     their logs; the operator may see their metadata. Exit status: 0 printed, 2 there is nothing to print.
     """
-    if bool(environment) == bool(filename):
-        raise fail("give either -f FILE or NAMESPACE/ENVIRONMENT")
     operator = (operator_namespace, operator_account)
-    if environment is None:
-        try:
-            tell(declared(filename or ()), operator)
-        except AirwardenError as error:
-            raise fail(error.message) from None
-        return
-    namespace, _, name = environment.partition("/")
-    if not namespace or not name or "/" in name:
-        raise fail(f"{environment!r} is no environment: write NAMESPACE/ENVIRONMENT")
-    run(Ways("", kubeconfig, context), partial(_live, key=(namespace, name), operator=operator))
-
-
-async def _live(caller: Caller, *, key: tuple[str, str], operator: tuple[str, str]) -> int:
-    tell(await caller.environment(*key), operator)
-    return FINE
+    tell_of(environment, filename, Ways("", kubeconfig, context), partial(tell, operator=operator))
 
 
 def tell(environment: AirflowEnvironment, operator: tuple[str, str]) -> None:

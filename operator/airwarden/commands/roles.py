@@ -9,18 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
 
 from airwarden.api.environment import AirflowEnvironment
-from airwarden.commands.caller import FINE, Caller, Context, Kubeconfig, Ways, fail, run
-from airwarden.commands.planning_files import objects_in
+from airwarden.commands.caller import Context, Kubeconfig, Ways
 from airwarden.commands.showing import say
-from airwarden.domain.errors import AirwardenError, InvalidSettings
-from airwarden.reconcile.wording import complaints
+from airwarden.commands.which_environment import Files, Named, tell_of
+from airwarden.domain.errors import InvalidSettings
 
 AIRFLOWS_OWN: Final = ("Public", "Viewer", "User", "Op", "Admin")
 """The roles that the FAB auth manager makes itself."""
@@ -47,10 +44,8 @@ def roles() -> None:
 
 
 def render(
-    environment: Annotated[str | None, typer.Argument(metavar="[NAMESPACE/ENVIRONMENT]", help="A live one.")] = None,
-    filename: Annotated[
-        list[Path] | None, typer.Option("-f", "--filename", help="File with one; - for standard input.")
-    ] = None,
+    environment: Named = None,
+    filename: Files = None,
     provider: Annotated[str, typer.Option(help="Only the groups of this identity provider.")] = "",
     output: Annotated[
         Form, typer.Option("-o", "--output", help="python, for webserver_config.py, or json.")
@@ -62,35 +57,7 @@ def render(
 
     Review it, and put it into webserver_config.py yourself. Exit status: 0 printed, 2 there is nothing to print.
     """
-    if bool(environment) == bool(filename):
-        raise fail("give either -f FILE or NAMESPACE/ENVIRONMENT")
-    if environment is None:
-        try:
-            tell(declared(filename or ()), provider, output)
-        except AirwardenError as error:
-            raise fail(error.message) from None
-        return
-    namespace, _, name = environment.partition("/")
-    if not namespace or not name or "/" in name:
-        raise fail(f"{environment!r} is no environment: write NAMESPACE/ENVIRONMENT")
-    run(Ways("", kubeconfig, context), partial(_live, key=(namespace, name), provider=provider, output=output))
-
-
-async def _live(caller: Caller, *, key: tuple[str, str], provider: str, output: Form) -> int:
-    tell(await caller.environment(*key), provider, output)
-    return FINE
-
-
-def declared(files: Iterable[Path]) -> AirflowEnvironment:
-    """Return the one environment that the files hold. Raises InvalidSettings."""
-    bodies = [each for file in files for each in objects_in(file) if each.get("kind") == "AirflowEnvironment"]
-    if len(bodies) != 1:
-        raise InvalidSettings(f"the files hold {len(bodies)} AirflowEnvironments: give one that holds one")
-    [body] = bodies
-    try:
-        return AirflowEnvironment.model_validate({"metadata": body.get("metadata"), "spec": body.get("spec")})
-    except ValidationError as error:
-        raise InvalidSettings(f"the AirflowEnvironment does not hold to its schema: {complaints(error)}") from None
+    tell_of(environment, filename, Ways("", kubeconfig, context), partial(tell, provider=provider, output=output))
 
 
 def tell(environment: AirflowEnvironment, provider: str, output: Form) -> None:
