@@ -7,9 +7,7 @@ vault as the map has it. Dates are looked at here: a vault hands out a secret be
 
 from __future__ import annotations
 
-import json
 import random
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +18,7 @@ from azure.keyvault.secrets import KeyVaultSecret
 from airflow_airwarden.binding_map import Key, KeyVaultStore, Place
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended, Reading, no_end
+from airflow_airwarden.readers.common import Counts, json_object
 from airflow_airwarden.readers.key_vault_http import Answer, Clock, KeyVaultConnection
 from airflow_airwarden.readers.key_vault_login import KeyVaultLogin, Logins, NotYet
 from airflow_airwarden.settings import Settings
@@ -40,9 +39,7 @@ class KeyVaultReader:
         self._clock = clock or Clock()
         self._logins = Logins(store, self._clock)
         self._connection = KeyVaultConnection(store, self._logins)
-        self._counting = threading.Lock()
-        self._requests = 0
-        self._reported = 0
+        self._counts = Counts()
 
     def read(self, place: Place, correlation: str, deadline: float) -> Reading:
         """Read a secret's newest version, with retries until the deadline; LookupRefused says why not."""
@@ -82,11 +79,7 @@ class KeyVaultReader:
 
     def counts(self) -> Mapping[str, int]:
         """Return how many requests and logins there were since the last call."""
-        with self._counting:
-            made = self._logins.made
-            found = {"requests": self._requests, "logins": made - self._reported}
-            self._requests, self._reported = 0, made
-        return found
+        return self._counts.since_last(self._logins.made)
 
     def _answered(self, place: Key, correlation: str) -> Answer:
         """Return the vault's answer; a login that it does not take is replaced once."""
@@ -100,8 +93,7 @@ class KeyVaultReader:
         return answer
 
     def _asked(self, place: Key, correlation: str) -> Answer:
-        with self._counting:
-            self._requests += 1
+        self._counts.request()
         return self._connection.get(place.key, correlation)
 
     def _reading(self, place: Key, answer: Answer) -> Reading:
@@ -175,12 +167,7 @@ class KeyVaultReader:
 
 def fields_of(text: str) -> Mapping[str, object]:
     """Return a secret's fields: a vault holds one text, which is the whole value and may be an object of fields."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    members = found if isinstance(found, dict) else {}
-    return {**members, "conn_uri": text, "value": text}
+    return {**json_object(text), "conn_uri": text, "value": text}
 
 
 def _given_up(failure: Unavailable, tries: int) -> LookupRefused:

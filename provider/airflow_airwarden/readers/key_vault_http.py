@@ -7,9 +7,7 @@ token goes to no other host; it does not ask the vault where to log in, since th
 
 from __future__ import annotations
 
-import json
 import re
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,10 +24,9 @@ from requests.utils import get_environ_proxies
 
 from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import KeyVaultStore
-from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
+from airflow_airwarden.errors import Reason, Unavailable
+from airflow_airwarden.readers.common import CONNECT_SECONDS, READ_SECONDS, authorities, json_object, retry_after
 
-CONNECT_SECONDS = 2.0
-READ_SECONDS = 5.0
 _PUBLIC = "https://vault.azure.net"
 _ID = re.compile(r"https://[^/]+/secrets/[^/]+/([0-9A-Za-z]+)")
 _WORD = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -80,37 +77,10 @@ def proxies(url: str) -> ProxyPolicy:
     return ProxyPolicy(proxies=get_environ_proxies(url))
 
 
-def retry_after(headers: Any) -> float:
-    """Return the pause in seconds that an answer asks for; 0 where it asks for none."""
-    text = str(headers.get("Retry-After", ""))
-    return float(text) if text.isascii() and text.isdecimal() else 0.0
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """Return what an answer's text describes; an empty object where that is none."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def unreachable(error: AzureError) -> str:
     """Say that a server did not answer; the error's own words are the transport's, with addresses and more."""
     late = isinstance(error, (ServiceRequestTimeoutError, ServiceResponseTimeoutError))
     return f"{'did not answer in time' if late else 'cannot be reached'} ({type(error).__name__})"
-
-
-def check_authorities(store: KeyVaultStore) -> None:
-    """Refuse a file of certificates that cannot be read, before the first request fails of it."""
-    try:
-        ssl.create_default_context(cafile=store.ca_file or None)
-    except (OSError, ssl.SSLError):
-        raise LookupRefused(
-            Reason.STORE_UNREACHABLE,
-            f"the certificate authorities of store {store.name} in {store.ca_file} cannot be read",
-            "Mount the file that the map names, with certificates in PEM",
-        ) from None
 
 
 class _Whole(SansIOHTTPPolicy[Any, Any]):
@@ -128,7 +98,7 @@ class KeyVaultConnection:
     """The connections to one vault, shared by the threads of one process."""
 
     def __init__(self, store: KeyVaultStore, credential: TokenCredential) -> None:
-        check_authorities(store)
+        authorities(store.name, store.ca_file)  # a file that cannot be read is said before a request fails of it
         self._name = store.name
         self._credential = credential
         self._scope = f"{audience(store.vault_url)}/.default"

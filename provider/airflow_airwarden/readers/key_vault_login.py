@@ -22,15 +22,8 @@ from azure.identity import ClientAssertionCredential
 from airflow_airwarden.binding_map import KeyVaultStore
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended
-from airflow_airwarden.readers.key_vault_http import (
-    Clock,
-    audience,
-    json_object,
-    proxies,
-    retry_after,
-    transport,
-    unreachable,
-)
+from airflow_airwarden.readers.common import json_object, retry_after
+from airflow_airwarden.readers.key_vault_http import Clock, audience, proxies, transport, unreachable
 from airflow_airwarden.readers.task_token import file_text, pod_of
 
 MARGIN = 60.0

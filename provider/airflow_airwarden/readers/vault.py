@@ -7,7 +7,6 @@ are for what may pass (no answer, 429, 5xx) and, within a bound, for a denial ri
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from typing import NoReturn
 from airflow_airwarden.binding_map import Dynamic, DynamicKind, Key, Place, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended, Reading, no_end
+from airflow_airwarden.readers.common import Counts
 from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 from airflow_airwarden.readers.vault_logins import Life, Logins, VaultLogin
 from airflow_airwarden.settings import Settings
@@ -36,9 +36,7 @@ class VaultReader:
         self._connections = [VaultConnection(store, each) for each in store.addresses]
         self._preferred = 0  # the address that answered last
         self._logins = Logins(store)
-        self._counting = threading.Lock()
-        self._requests = 0
-        self._reported = 0
+        self._counts = Counts()
 
     def read(self, place: Place, correlation: str, deadline: float) -> Reading:
         """Read a place, with retries until the deadline; LookupRefused says why not."""
@@ -68,11 +66,7 @@ class VaultReader:
 
     def counts(self) -> Mapping[str, int]:
         """Return how many requests and logins there were since the last call."""
-        with self._counting:
-            made = self._logins.made
-            found = {"requests": self._requests, "logins": made - self._reported}
-            self._requests, self._reported = 0, made
-        return found
+        return self._counts.since_last(self._logins.made)
 
     def _request(self, place: Place) -> tuple[str, str, Mapping[str, object] | None]:
         if isinstance(place, Key):
@@ -139,8 +133,7 @@ class VaultReader:
         return answer, login
 
     def _counted(self, request: Request, connection: VaultConnection, login: VaultLogin) -> Answer:
-        with self._counting:
-            self._requests += 1
+        self._counts.request()
         return request(connection, login.token)
 
     def _static(self, place: Key, answer: Answer, login: VaultLogin) -> Reading:

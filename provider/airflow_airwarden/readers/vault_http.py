@@ -7,7 +7,6 @@ so that a token goes to no other host.
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 import time
@@ -18,10 +17,9 @@ import httpx
 
 from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import VaultStore
-from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
+from airflow_airwarden.errors import Reason, Unavailable
+from airflow_airwarden.readers.common import CONNECT_SECONDS, READ_SECONDS, authorities, json_object, retry_after
 
-CONNECT_SECONDS = 2.0
-READ_SECONDS = 5.0
 LARGEST_ANSWER = 4 << 20
 Json = Mapping[str, object]
 _TOKEN_LIKE = re.compile(r"\b(?:hv[sbr]\.|[sbr]\.|eyJ)[A-Za-z0-9_.\-]{8,}|[A-Za-z0-9_\-]{24,}")
@@ -62,10 +60,12 @@ class VaultConnection:
         headers = {"X-Vault-Request": "true", "User-Agent": f"airflow-provider-airwarden/{__version__}"}
         if store.namespace:
             headers["X-Vault-Namespace"] = store.namespace
+        tls = address.startswith("https://")
+        trusted = authorities(store.name, store.ca_file) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._client = httpx.Client(
             base_url=f"{address}/v1/",
             headers=headers,
-            verify=_tls(store) if address.startswith("https://") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=trusted,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,
             follow_redirects=False,
@@ -89,13 +89,13 @@ class VaultConnection:
                 Reason.STORE_UNREACHABLE, f"the connection to Vault at {self.address} ended with the task"
             )
         try:
-            status, retry_after, content = self._exchange(method, path, headers, body)
+            status, pause, content = self._exchange(method, path, headers, body)
         except (httpx.TransportError, httpx.DecodingError) as error:
             what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
             raise Unavailable(
                 Reason.STORE_UNREACHABLE, f"Vault at {self.address} {what} ({type(error).__name__})"
             ) from None
-        return _sorted(self.address, Answer(status, _decoded(content), retry_after))
+        return _sorted(self.address, Answer(status, json_object(content), pause))
 
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: Json | None
@@ -110,34 +110,11 @@ class VaultConnection:
                 content += piece
                 if len(content) > LARGEST_ANSWER or time.monotonic() > ends:
                     raise httpx.ReadTimeout("the answer has no end")
-            return response.status_code, _seconds(response.headers.get("Retry-After", "")), content
+            return response.status_code, retry_after(response.headers), content
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-
-def _tls(store: VaultStore) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=store.ca_file or None)
-    except (OSError, ssl.SSLError):
-        raise LookupRefused(
-            Reason.STORE_UNREACHABLE,
-            f"the certificate authorities of store {store.name} in {store.ca_file} cannot be read",
-            "Mount the file that the map names, with certificates in PEM",
-        ) from None
-
-
-def _decoded(content: bytes) -> Mapping[str, object]:
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _seconds(text: str) -> float:
-    return min(float(text), 60.0) if text.isdecimal() else 0.0
 
 
 def _sorted(address: str, answer: Answer) -> Answer:

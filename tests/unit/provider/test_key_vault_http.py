@@ -15,7 +15,7 @@ from azure.core.credentials import AccessToken
 
 from airflow_airwarden.binding_map import KeyVaultStore
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
-from airflow_airwarden.readers import key_vault_http
+from airflow_airwarden.readers import common, key_vault_http
 from airflow_airwarden.readers.key_vault import fields_of
 from airflow_airwarden.readers.key_vault_http import Clock, KeyVaultConnection, audience
 from airflow_airwarden.readers.key_vault_login import Logins
@@ -175,7 +175,7 @@ def test_words_of_a_server_are_not_quoted(server: Server, connection: KeyVaultCo
 def test_a_server_that_is_slow_is_not_waited_for(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (key_vault_http.CONNECT_SECONDS, key_vault_http.READ_SECONDS) == (2.0, 5.0)
+    assert (common.CONNECT_SECONDS, common.READ_SECONDS) == (2.0, 5.0)
     monkeypatch.setattr(key_vault_http, "READ_SECONDS", 0.2)
     server.hold = threading.Event()
     made = KeyVaultConnection(store(server, tmp_path), Held())
