@@ -167,8 +167,8 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "an assignment without a mark is forgotten while identities cannot be read",
         "providers/azure/store.py",
-        "                raise error\n",
-        "                pass\n",
+        "if address not in doubtful and not",
+        "if not",
         (DOWN,),
     ),
     Mutant(

@@ -21,6 +21,8 @@ def troubles(part: Progress) -> dict[Address, Fault]:
 
 def only_alone(part: Progress) -> bool:
     """Tell whether nothing is wrong but objects that stand by themselves."""
+    if part.partly:
+        return False
     found = troubles(part)
     broken_off = part.fault is not None and part.fault not in part.failed.values()
     return bool(found) and not broken_off and found.keys() <= part.alone

@@ -40,6 +40,10 @@ class Throttled(AirwardenError):
     reason = Reason.BACKEND_THROTTLED
 
 
+class PartThrottled(Throttled):
+    """One of the parts that a store's requests go to asked us to slow down: that says nothing of the others."""
+
+
 class StoreFailed(AirwardenError):
     """The store answered with a fault of its own (5xx, or an answer that cannot be understood)."""
 

@@ -64,8 +64,15 @@ class Progress:
     orphaned: bool = False
     """The binding goes, and access that its guardrail lets stay was left here."""
 
+    partly: bool = False
+    """Only what stands by itself could be looked at: of that goes what is not wanted, and the rest is as it was."""
     kept: Grant | None = None
     """What a suspended binding goes on having here; None when it has nothing, or is not suspended."""
+
+    @property
+    def seen(self) -> bool:
+        """True when the whole of the store's part was looked at."""
+        return self.changes is not None and not self.partly
 
     @property
     def complete(self) -> bool:

@@ -25,7 +25,8 @@ def targets(previous: Sequence[Target], parts: Mapping[str, Progress], now: str)
         if part.changes is None:
             kept.update(_unseen(before, backend))
         else:
-            kept.update(_seen(before, part, now))
+            unseen = _unseen(before, backend) if part.partly else {}
+            kept.update(_without_removed(unseen, part) | _seen(before, part, now))
     if CLUSTER not in parts:
         kept.update(_unseen(before, CLUSTER))
     return tuple(kept[address] for address in sorted(kept))
@@ -34,6 +35,11 @@ def targets(previous: Sequence[Target], parts: Mapping[str, Progress], now: str)
 def _unseen(before: Mapping[Address, Target], backend: str) -> dict[Address, Target]:
     """What a store that could not be observed is last known to hold: unknown is not absent."""
     return {address: target for address, target in before.items() if address.backend == backend}
+
+
+def _without_removed(known: Mapping[Address, Target], part: Progress) -> dict[Address, Target]:
+    removed = {each.operation.address for each in part.done if each.operation.resource is None}
+    return {address: target for address, target in known.items() if address not in removed}
 
 
 def _seen(before: Mapping[Address, Target], part: Progress, now: str) -> dict[Address, Target]:

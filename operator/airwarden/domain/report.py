@@ -330,7 +330,7 @@ def _held(plan: Plan, decision: Decision, parts: Mapping[str, Progress]) -> bool
 
 def _actual(plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Grant]:
     """Return the grants as they are given: those of a suspended binding only as far as the stores were found to."""
-    looked = {name for name, part in parts.items() if plan.suspended and part.changes is not None}
+    looked = {name for name, part in parts.items() if plan.suspended and part.seen}
     kept = {name: grant for name in looked if (grant := parts[name].kept) is not None}
     return {name: grant for name, grant in plan.grants.items() if name not in looked} | kept
 

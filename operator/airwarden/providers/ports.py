@@ -268,6 +268,20 @@ class KeepsShared(Protocol):
 
 
 @runtime_checkable
+class FindsByMark(Protocol):
+    """A store in which what stands by itself says whose it is: it is found where the rest cannot be looked at."""
+
+    async def marked(self, owner: Owner, addresses: Iterable[Address]) -> Mapping[Address, Observed]:
+        """Return what marks alone tell of the addresses, all of kinds that stand by themselves; others are left out.
+
+        One that is left out is unknown. Raises as `Store.observe` does.
+        """
+
+    async def marked_holdings(self) -> frozenset[Holding]:
+        """Return what `Store.holdings` does, of that alone."""
+
+
+@runtime_checkable
 class ScansLogins(Protocol):
     """A store that can show logins beside ours. Asked only while its capabilities have ForeignRoleScan."""
 

@@ -174,7 +174,7 @@ def given_of(wanted: Plan, opened: Opened, looked: Mapping[str, Part]) -> Given:
     had = {
         name: part.progress.kept.readable if part.progress.kept is not None else frozenset()
         for name, part in looked.items()
-        if part.progress.changes is not None
+        if part.progress.seen
     }
     return Given(accesses, had)
 

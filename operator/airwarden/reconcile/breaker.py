@@ -3,7 +3,7 @@
 One probe, the backend's own check, finds out when it is back (`airwarden.reconcile.backends`).
 """
 
-from airwarden.domain.errors import AirwardenError, Sealed, Throttled, Unauthorized, Unreachable
+from airwarden.domain.errors import AirwardenError, PartThrottled, Sealed, Throttled, Unauthorized, Unreachable
 
 _THRESHOLD = 3
 """Failures in a row after which the store counts as down."""
@@ -36,6 +36,8 @@ class Breaker:
 
     def failed(self, error: AirwardenError) -> None:
         """Note a failure. Only those that say something of the store as a whole count."""
+        if isinstance(error, PartThrottled):
+            return  # its other parts answer, and the provider asks this one no more until it may
         if isinstance(error, Unreachable | Sealed | Throttled | Unauthorized):
             self._failures += 1
             self._error = error

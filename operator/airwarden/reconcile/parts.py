@@ -15,6 +15,7 @@ from airwarden.domain.diff import Terms, diff, leave, moved
 from airwarden.domain.errors import (
     AirwardenError,
     MountMissing,
+    PartThrottled,
     Rejected,
     Sealed,
     StoreBarred,
@@ -27,6 +28,7 @@ from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.progress import Done, Fault, Progress
 from airwarden.domain.resources import Action, Address, Changes, Claim, Grant, Observed, Operation, Readable, Resource
+from airwarden.reconcile import by_mark
 from airwarden.reconcile.backends import Runtime
 
 Recorded = Mapping[Address, str]
@@ -89,20 +91,36 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     granted = grant.readable if grant is not None else frozenset()
     owner = plan.owner.at(runtime.name)
     addresses = _addresses(runtime, owner, desired, here)
+    terms = _terms(runtime, owner, standing)
     try:
         observed = await _observed(runtime, owner, here, addresses, removing=not desired)
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
-        if digests and error.retryable and dict(here) == dict(digests):
-            return Part(Progress(runtime.name, digests=digests, unverified=True), runtime)
-        fault = Fault.of(error, doing=f"reading from backend {runtime.name}")
-        return Part(Progress(runtime.name, digests=digests, fault=fault), runtime)
-    terms = _terms(runtime, owner, standing)
+        found = await by_mark.look(runtime, owner, addresses)
+        told = tuple(each for each in addresses if each in found)
+        progress = Progress(runtime.name, digests=digests, alone=frozenset(told))
+        return _in_part(Part(progress, runtime, found or None, owner, terms=terms, addresses=told), here, error)
     changes = diff(desired, observed, here, addresses, terms)
     part = Part(_progress(runtime, changes, desired), runtime, observed, owner, desired, None, terms, addresses)
     part = await _observe_former(part, here, granted)
     return _suspended(part, grant, here) if plan.suspended else part
+
+
+def _in_part(part: Part, here: Recorded, error: AirwardenError) -> Part:
+    """Return the part of a store that cannot be looked at as a whole: of what can, only what is not wanted goes.
+
+    Nothing is forgotten meanwhile: what the rest would show is not known.
+    """
+    progress = part.progress
+    unwanted = tuple(each for each in part.addresses if each not in progress.digests)
+    changes = replace(diff((), part.observed or {}, here, unwanted, part.terms), gone=frozenset())
+    if changes.operations:
+        progress = replace(progress, changes=changes, partly=True)
+    elif progress.digests and error.retryable and dict(here) == dict(progress.digests):
+        return replace(part, progress=replace(progress, unverified=True))
+    fault = Fault.of(error, doing=f"reading from backend {progress.backend}")
+    return replace(part, progress=replace(progress, fault=fault))
 
 
 async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readable]) -> Part:
@@ -285,7 +303,8 @@ async def _ask(
     """Return what the store has at each address.
 
     What lay on a mount that is gone is gone with it, in the very store that is on the backend's record: there is
-    nothing to remove, and nothing to wait for (docs/decisions/0010).
+    nothing to remove, and nothing to wait for (docs/decisions/0010). Where something goes and not all can be read,
+    what its mark tells goes, and what could not be read stays an operation, which tells by its failure why.
     """
     try:
         return await runtime.store.observe(owner, addresses, known=known)
@@ -295,7 +314,7 @@ async def _ask(
     except StoreBarred:
         raise
     except AirwardenError:
-        found = await _alone(runtime, owner, addresses) if removing else {}
+        found = await by_mark.look(runtime, owner, addresses) if removing else {}
         if all(each.absent for each in found.values()):
             raise
         return {address: found.get(address, Observed(address, {}, Claim.OURS)) for address in addresses}
@@ -308,15 +327,6 @@ async def _ask(
     return {address: found.get(address, Observed(address, None)) for address in addresses}
 
 
-async def _alone(runtime: Runtime, owner: Owner, addresses: tuple[Address, ...]) -> dict[Address, Observed]:
-    """Look at what stands by itself, where the rest cannot be read: its removal ends access and waits for nothing.
-
-    What could not be read stays an operation, which tells by its failure why: it is not forgotten.
-    """
-    asked = tuple(each for each in addresses if each.kind in runtime.store.alone)
-    return dict(await runtime.store.observe(owner, asked, known=True)) if asked else {}
-
-
 def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
     """Return the part with everything of ours to be removed, because the account is not the binding's."""
     if part.runtime is None or part.observed is None:
@@ -326,7 +336,9 @@ def withdrawn(part: Part, plan: Plan, recorded: Recorded, why: Fault) -> Part:
     changes = diff((), part.observed, here, part.addresses, part.terms)
     former = tuple(each for each in part.runtime.store.former(owner) if each in here)
     changes = moved(changes, former, part.observed, outgrown=part.unread is None)
-    return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why))
+    partly = not part.progress.seen
+    changes = replace(changes, gone=frozenset()) if partly else changes
+    return replace(part, progress=replace(part.progress, changes=changes, digests={}, fault=why, partly=partly))
 
 
 async def write(part: Part, *, creating: bool) -> Progress:
@@ -364,7 +376,7 @@ async def write(part: Part, *, creating: bool) -> Progress:
             doing = f"{_VERBS[operation.action]} {operation.address}"
             fault = Fault.of(error, doing=f"{doing}, {_FORMER}" if former else doing)
             failed[operation.address] = fault
-            if not alone or isinstance(error, _OF_THE_STORE):
+            if not alone or (isinstance(error, _OF_THE_STORE) and not isinstance(error, PartThrottled)):
                 failed |= {each.address: fault for each in operations[number:] if each.address in progress.alone}
                 break
     return replace(progress, done=tuple(done), failed=failed, fault=next(iter(failed.values()), progress.fault))

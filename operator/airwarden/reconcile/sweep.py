@@ -17,13 +17,13 @@ import structlog
 
 from airwarden.api.backend import AirflowSecretBackend, BackendStatus, Orphan
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import AirwardenError
+from airwarden.domain.errors import AirwardenError, StoreBarred
 from airwarden.domain.holdings import Holding, owns
 from airwarden.domain.resources import Claim
 from airwarden.domain.sweep import MOST, Judged, judge
 from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.ports import SWEEP_FORMER
-from airwarden.reconcile import parts
+from airwarden.reconcile import by_mark, parts
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.locks import Locks
 from airwarden.reconcile.metrics import Metrics
@@ -132,7 +132,7 @@ async def sweep(runtime: Runtime, tools: SweepTools) -> Found:
     known, count = (status.orphans, status.bindings.orphans) if last is None else (last.orphans, last.count)
     seen = {each.name: each.first_seen for each in known}
     try:
-        judged = await look(runtime, tools.live, seen, tools.clock(), tools.grace)
+        judged, unread = await look(runtime, tools.live, seen, tools.clock(), tools.grace)
     except AirwardenError as error:
         log.warning("sweep failed", backend=runtime.name, reason=error.reason.word, error=error.message)
         return Found("Unknown", error.reason, error.message, known, count)
@@ -144,21 +144,31 @@ async def sweep(runtime: Runtime, tools: SweepTools) -> Found:
             notes[holding] = note
         else:
             gone.add(holding)
-    return _found(runtime.backend, judged, gone, notes)
+    found = _found(runtime.backend, judged, gone, notes)
+    return found if unread is None else _in_part(found, judged, unread, known)
 
 
-async def look(runtime: Runtime, live: LiveObjects, seen: Mapping[str, str], now: datetime, grace: float) -> Judged:
-    """Return what no binding owns in the store. Raises when store or API server do not give their whole list.
+async def look(
+    runtime: Runtime, live: LiveObjects, seen: Mapping[str, str], now: datetime, grace: float
+) -> tuple[Judged, AirwardenError | None]:
+    """Return what no binding owns in the store, and why that is not all, None when it is.
 
-    What another mode of the store left is looked at where the login may do that: the capabilities say so.
+    Raises when the store gives not even what marks alone tell, or the API server not its whole list. What another mode
+    of the store left is looked at where the login may do that: the capabilities say so.
     """
     runtime.breaker.guard()
+    unread: AirwardenError | None = None
     # The store first: what a new binding writes after that has its binding in the list.
-    found = await runtime.store.holdings()
+    try:
+        found = await runtime.store.holdings()
+    except StoreBarred:
+        raise
+    except AirwardenError as error:
+        found, unread = await by_mark.holdings(runtime, error), error
     if SWEEP_FORMER in runtime.capabilities:
         found |= await runtime.store.former_holdings()
     users = {key: binding.use for key, binding in (await live.bindings()).items()}
-    return judge((each for each in found if each.owner.backend == runtime.name), users, seen, now, grace)
+    return judge((each for each in found if each.owner.backend == runtime.name), users, seen, now, grace), unread
 
 
 async def _remove(runtime: Runtime, holding: Holding, tools: SweepTools) -> str:
@@ -207,6 +217,14 @@ async def take_away(runtime: Runtime, holding: Holding, live: LiveObjects) -> st
     if progress.fault is not None:
         return progress.fault.message
     return f"not marked as ours, so not touched: {', '.join(sorted(foreign))}" if foreign else ""
+
+
+def _in_part(found: Found, judged: Judged, unread: AirwardenError, known: Iterable[Orphan]) -> Found:
+    """Return what was found with what was known before: what could not be looked at is as it was."""
+    here = {str(each) for each in judged.since}
+    orphans = (*found.orphans, *(each for each in known if each.name not in here))[:MOST]
+    message = f"not all of the store could be looked at: {unread.message}; of the rest: {found.message}"
+    return Found("Unknown", unread.reason, message, orphans, max(found.count, len(orphans)))
 
 
 def _found(

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Final
 
 import pytest
 
-from airwarden.domain.diff import Terms, diff
-from airwarden.domain.errors import AirwardenError, Forbidden, StoreFailed
-from airwarden.domain.resources import Action, Claim, Observed, Operation
+from airwarden.domain.desired import Plan
+from airwarden.domain.errors import AirwardenError, StoreFailed
+from airwarden.domain.resources import Action, Claim, Grant, Observed, Operation
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.store import AzureStore
 from airwarden.reconcile import parts
-from contract.azure.bench import Bench, create, remove, write
-from stand_ins.azure.stand_in import AzureStandIn
+from airwarden.reconcile.backends import Runtime
+from contract.azure.bench import Bench, create, remove
+from stand_ins.azure.stand_in import GROUP, AzureStandIn
 
 Opening = Callable[[AzureStore], AzureStore]
+Way = tuple[int, str]
+WAYS: Final[tuple[Way, ...]] = (
+    (403, "AuthorizationFailed"),
+    (404, "SubscriptionNotFound"),
+    (429, "TooManyRequests"),
+    (503, "ServiceUnavailable"),
+)
+
+
+def planned(grant: Grant) -> Plan:
+    """Return the plan of a binding that is given that."""
+    return Plan(grant.owner, grant.account, (), {grant.backend: grant}, frozenset())
+
+
+def operations(part: parts.Part) -> tuple[Operation, ...]:
+    """Return what is to be done."""
+    assert part.progress.changes is not None
+    return part.progress.changes.operations
 
 
 @pytest.fixture
@@ -45,39 +64,135 @@ async def test_what_is_assigned_goes_with_the_resource_group_of_the_identities_g
     assert azure.assignments(f"{apart.place.vault_id}/secrets") == []
 
 
-async def test_what_is_assigned_goes_while_the_identities_may_not_be_looked_at(
-    azure: AzureStandIn, bench: Bench, apart: AzureStore
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_assigned_goes_while_the_identities_cannot_be_looked_at(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore, way: Way
 ) -> None:
     wanted = bench.grant("airflow-a", "airflow-b")
     recorded = await create(bench, apart, wanted)
-    azure.clock.advance(600)
-    azure.fail_next(403, "AuthorizationFailed", "no", path="userassignedidentities", times=100)
-    order = apart.addresses(wanted.owner, recorded)
-    runtime = cast("Any", SimpleNamespace(store=apart, identified=True))
-    with pytest.raises(Forbidden):
-        await parts._ask(runtime, wanted.owner, order, known=True, removing=False)
-    seen = await parts._ask(runtime, wanted.owner, order, known=True, removing=True)
-    found = diff((), seen, recorded, order, Terms(str(wanted.owner), alone=apart.alone))
-    assert [each.address.kind for each in found.operations] == [ASSIGNMENT, ASSIGNMENT, CREDENTIAL, IDENTITY]
-    assert not found.gone
-    with pytest.raises(AirwardenError):
-        await write(bench, apart, found)
+    azure.clock.advance(601)
+    azure.fail_next(*way, "no", path="userassignedidentities", times=1000)
+    runtime = Runtime(bench.backend(), apart, lambda _: None)
+    for _ in range(4):
+        await parts.observe(runtime, planned(wanted), recorded, parts.Standing())
+    part = await parts.observe_removal(runtime, wanted.owner, recorded)
+    assert [each.address.kind for each in operations(part)] == [ASSIGNMENT, ASSIGNMENT, CREDENTIAL, IDENTITY]
+    progress = await parts.write(part, creating=False)
+    assert progress.fault is not None
+    assert {each.operation.address.kind for each in progress.done} == {ASSIGNMENT}
     assert azure.assignments(f"{apart.place.vault_id}/secrets") == []
+
+
+async def test_one_secret_less_is_one_assignment_less_while_the_identities_cannot_be_looked_at(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore
+) -> None:
+    recorded = await create(bench, apart, bench.grant("airflow-a", "airflow-b"))
+    azure.clock.advance(601)
+    azure.fail_next(429, "TooManyRequests", path="userassignedidentities", times=1000)
+    runtime = Runtime(bench.backend(), apart, lambda _: None)
+    part = await parts.observe(runtime, planned(bench.grant("airflow-b")), recorded, parts.Standing())
+    progress = await parts.write(part, creating=True)
+    (removed,) = progress.done
+    assert removed.operation.address.name.endswith("/airflow-a")
+    (left,) = azure.assignments(f"{apart.place.vault_id}/secrets")
+    assert left.scope.endswith("/airflow-b")
+    assert progress.fault is not None, "the rest is not known, and that is said"
+
+
+async def test_the_sweep_is_told_what_is_assigned_while_the_identities_cannot_be_looked_at(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore
+) -> None:
+    wanted = bench.grant("airflow-a")
+    await create(bench, apart, wanted)
+    azure.fail_next(429, "TooManyRequests", path="userassignedidentities", times=1000)
+    with pytest.raises(AirwardenError):
+        await apart.holdings()
+    (holding,) = await apart.marked_holdings()
+    assert holding.owner == wanted.owner
+    azure.clock.advance(601)
+    part = await parts.observe_left(Runtime(bench.backend(), apart, lambda _: None), holding)
+    progress = await parts.write(part, creating=False)
+    assert progress.fault is not None
+    assert azure.assignments(f"{apart.place.vault_id}/secrets") == []
+
+
+async def test_a_pause_for_one_of_two_subscriptions_stops_nothing_in_the_other(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    other = azure.add_subscription(groups=[GROUP])
+    identities = {**bench.body()["spec"]["azureKeyVault"]["identities"], "subscriptionID": other}
+    bench.allow(identities=identities)
+    store = opening(bench.open(identities=identities))
+    wanted = bench.grant("airflow-a", "airflow-b")
+    recorded = await create(bench, store, wanted)
+    runtime = Runtime(bench.backend(identities=identities), store, lambda _: None)
+    azure.clock.advance(601)
+    azure.throttle(other, 3600)
+    for _ in range(4):
+        await parts.observe(runtime, planned(wanted), recorded, parts.Standing())
+    assert [each.status for each in azure.requests(path=other)].count(429) == 1, "it is left alone"
+    assert (await store.check()).missing_permissions == ()
+    less = await parts.observe(runtime, planned(bench.grant("airflow-b")), recorded, parts.Standing())
+    assert len((await parts.write(less, creating=True)).done) == 1
+    azure.clock.advance(3601)
+    azure.throttle(azure.subscription, 3600)
+    for _ in range(4):
+        await parts.observe(runtime, planned(wanted), recorded, parts.Standing())
+    assert not runtime.breaker.open
+    rest = tuple(each for each in store.addresses(wanted.owner, recorded) if each.kind != ASSIGNMENT)
+    seen = await store.observe(wanted.owner, rest, known=True)
+    assert not any(each.absent for each in seen.values())
+
+
+async def test_one_side_that_does_not_answer_takes_not_all_the_connections(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore
+) -> None:
+    await apart.check()
+    arm, place = apart._arm, apart.place
+    hanging, waiting = asyncio.Event(), []
+
+    async def hang() -> None:
+        waiting.append(1)
+        await hanging.wait()
+
+    most = arm.connection.max_concurrent
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2 * most):
+            group.create_task(arm.call(place.identity_side, "hanging", hang))
+        async with asyncio.timeout(30):
+            assert (await apart.check()).missing_permissions == ()
+            assert await apart.marked_holdings() == frozenset()
+        assert len(waiting) == most - 1
+        hanging.set()
 
 
 async def test_an_assignment_that_lost_its_mark_is_not_forgotten_meanwhile(
     azure: AzureStandIn, bench: Bench, apart: AzureStore
 ) -> None:
-    recorded = await create(bench, apart, bench.grant("airflow-a"))
+    wanted = bench.grant("airflow-a", "airflow-b")
+    recorded = await create(bench, apart, wanted)
     with azure.world() as world:
         for made in world.assignments.values():
             if made.scope.endswith("/airflow-a"):
                 object.__setattr__(made, "description", "by hand")
-    azure.clock.advance(600)
-    azure.fail_next(403, "AuthorizationFailed", "no", path="userassignedidentities", times=100)
-    assignments = [each for each in recorded if each.kind == ASSIGNMENT]
-    with pytest.raises(Forbidden):
-        await apart.observe(bench.grant().owner, assignments, known=True)
+    azure.clock.advance(601)
+    azure.fail_next(403, "AuthorizationFailed", "no", path="userassignedidentities", times=1000)
+    part = await parts.observe_removal(Runtime(bench.backend(), apart, lambda _: None), wanted.owner, recorded)
+    progress = await parts.write(part, creating=False)
+    assert [each.operation.address.name.rpartition("/")[2] for each in progress.done] == ["airflow-b"]
+    assert {each.name.rpartition("/")[2] for each in progress.failed if each.kind == ASSIGNMENT} == {"airflow-a"}
+    (left,) = azure.assignments(f"{apart.place.vault_id}/secrets")
+    assert left.scope.endswith("/airflow-a")
+
+
+async def test_what_the_process_before_may_have_written_is_not_absent_on_the_word_of_a_mark(
+    bench: Bench, apart: AzureStore
+) -> None:
+    owner = bench.grant().owner
+    (address,) = [each.address for each in apart.render(bench.grant("airflow-a")) if each.address.kind == ASSIGNMENT]
+    assert await apart.marked(owner, [address]) == {}
+    bench.azure.clock.advance(601)
+    assert (await apart.marked(owner, [address]))[address].absent
 
 
 @pytest.mark.parametrize("kind", [IDENTITY, CREDENTIAL])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airwarden.domain.errors import Forbidden, Unreachable
+from airwarden.domain.errors import AirwardenError, Forbidden, Unreachable
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Action, Address, Claim, Grant, Observed, Operation, Resource, StaticSecret
 from airwarden.providers.kubernetes.accounts import CARRIER
@@ -30,7 +30,7 @@ class ItemStore(FakeStore):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.refused, self.taken = set(), set()
-        self.error: type[Forbidden | Unreachable] = Forbidden
+        self.error: type[AirwardenError] = Forbidden
 
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         principal = self._principal(grant.owner)

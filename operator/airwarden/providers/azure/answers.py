@@ -17,9 +17,9 @@ from airwarden.domain.errors import (
     Forbidden,
     InvalidSettings,
     NotOwned,
+    PartThrottled,
     Rejected,
     StoreFailed,
-    Throttled,
     Unauthorized,
     Unreachable,
 )
@@ -150,7 +150,7 @@ def _by_status(error: HttpResponseError, status: int, told: str) -> AirwardenErr
     if status == 404:
         return ResourceMissing(told)
     if status == 429:
-        return Throttled(told, retry_after=retry_after(error))
+        return PartThrottled(told, retry_after=retry_after(error))
     return StoreFailed(told, retry_after=retry_after(error)) if status >= 500 or status == 409 else Rejected(told)
 
 

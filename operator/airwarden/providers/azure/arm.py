@@ -1,8 +1,9 @@
 """One backend's way to Azure Resource Manager: Azure's clients on a pipeline of our own.
 
 The pipeline neither sleeps nor registers providers nor follows redirects: what Azure asks us to wait becomes the time
-of the next pass, and one subscription that asks it keeps no other waiting. Each operation group has a client of
-its own: one for several changes the API version of pages that are still to come. Called by the modules beside it.
+of the next pass. A subscription, or a service in it, that asks for a pause or hangs keeps no other waiting: each
+request says which side it goes to. Each operation group has a client of its own: one for several changes the API
+version of pages that are still to come. Called by the modules beside it.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from azure.mgmt.authorization.aio import AuthorizationManagementClient
 from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.msi.aio import ManagedServiceIdentityClient
 
-from airwarden.domain.errors import AirwardenError, InvalidSettings, StoreFailed, Throttled, Unreachable
+from airwarden.domain.errors import AirwardenError, InvalidSettings, PartThrottled, StoreFailed, Unreachable
 from airwarden.providers.azure import answers
 from airwarden.providers.azure.connection import Connection
 from airwarden.providers.azure.login import Login
@@ -39,7 +40,7 @@ LimitSink = Callable[[str, str, int], None]
 """Takes a backend, the name of a limit and how many requests it still permits."""
 _LIMITS: Final = "x-ms-ratelimit-remaining-"
 _PAUSE: Final = 30.0
-"""Seconds for which a subscription is left alone that asked for it without saying how long."""
+"""Seconds for which a side is left alone that asked for it without saying how long."""
 
 
 class Arm:
@@ -62,7 +63,9 @@ class Arm:
         self._free = asyncio.Semaphore(connection.max_concurrent)
         self._pace = Pace(connection.per_second, clock)
         self._left_alone: dict[str, float] = {}
-        """Until when, by subscription."""
+        """Until when, by side."""
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        """By side: one alone, however long it takes to answer, leaves a request at a time to the others."""
 
     def assignments(self, subscription: str) -> Any:
         """Return the operations on role assignments; the SDK's type for it depends on the version that is chosen."""
@@ -75,16 +78,17 @@ class Arm:
         scopes = [self.connection.scope]
         return ManagedServiceIdentityClient(self._login, subscription, credential_scopes=scopes, **self._options())
 
-    async def call(self, subscription: str, doing: str, work: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, side: str, doing: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do one request, or a list of several pages, and raise the operator's own errors.
 
-        A token that is refused is replaced once; what Entra refuses is not tried again here. Raises Throttled at once
-        while the subscription asked to be left alone.
+        A token that is refused is replaced once; what Entra refuses is not tried again here. Raises PartThrottled at
+        once while the side asked to be left alone.
         """
-        left = self._left_alone.get(subscription, 0.0) - self._clock()
+        left = self._left_alone.get(side, 0.0) - self._clock()
         if left > 0:
-            raise Throttled(f"{doing}: subscription {subscription} asked to be left alone", retry_after=left)
-        async with self._free:
+            raise PartThrottled(f"{doing}: {side} asked to be left alone", retry_after=left)
+        turns = self._turns.setdefault(side, asyncio.Semaphore(max(1, self.connection.max_concurrent - 1)))
+        async with turns, self._free:
             await self._pace.wait()
             login = self._login.number
             try:
@@ -96,22 +100,22 @@ class Arm:
                     self._login.renew(login)
                     return await work()
             except AzureError as error:
-                raise self._failed(error, subscription, doing) from None
+                raise self._failed(error, side, doing) from None
             except TimeoutError:
                 raise Unreachable(f"{doing}: no answer in time") from None
             except (TypeError, ValueError) as error:
                 # Azure's clients read an answer without looking whether it is what it should be.
                 raise StoreFailed(f"{doing}: the answer cannot be read ({type(error).__name__})") from None
 
-    async def listed(self, subscription: str, doing: str, pages: Callable[[], AsyncIterable[T]]) -> list[T]:
+    async def listed(self, side: str, doing: str, pages: Callable[[], AsyncIterable[T]]) -> list[T]:
         """Return all items of a paged list."""
 
         async def work() -> list[T]:
             return [each async for each in pages()]
 
-        return await self.call(subscription, doing, work)
+        return await self.call(side, doing, work)
 
-    async def send(self, subscription: str, request: HttpRequest, doing: str) -> Mapping[str, Any]:
+    async def send(self, side: str, request: HttpRequest, doing: str) -> Mapping[str, Any]:
         """Send a request for which there is no client, and return the answer's body."""
         client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(**self._options())
         request.url = client.format_url(request.url)
@@ -122,7 +126,7 @@ class Arm:
                 raise _refused(response)
             return response.json() if response.text() else {}
 
-        return await self.call(subscription, doing, work)
+        return await self.call(side, doing, work)
 
     async def close(self) -> None:
         """Forget the login and close all connections."""
@@ -130,10 +134,10 @@ class Arm:
         if self._session is not None:
             await self._session.close()
 
-    def _failed(self, error: AzureError, subscription: str, doing: str) -> AirwardenError:
+    def _failed(self, error: AzureError, side: str, doing: str) -> AirwardenError:
         found = answers.failure(error, doing)
-        if isinstance(found, Throttled):
-            self._left_alone[subscription] = self._clock() + (found.retry_after or _PAUSE)
+        if isinstance(found, PartThrottled):
+            self._left_alone[side] = self._clock() + (found.retry_after or _PAUSE)
         return found
 
     def _options(self) -> dict[str, Any]:

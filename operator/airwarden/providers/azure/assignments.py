@@ -87,7 +87,7 @@ class Assignments:
             raise StoreFailed(f"role assignment {row.name} was changed since it was looked at, so it was not removed")
         try:
             await self._arm.call(
-                self._place.subscription,
+                self._place.side,
                 f"removing role assignment {row.name}",
                 lambda: self._client.delete(row.scope, row.name),
             )
@@ -114,9 +114,7 @@ class Assignments:
         doing = f"assigning role {wanted.role} at {wanted.scope}"
         self._list.trying(wanted.name)
         self._tried[wanted.name] = wanted
-        await self._arm.call(
-            self._place.subscription, doing, lambda: self._client.create(wanted.scope, wanted.name, body)
-        )
+        await self._arm.call(self._place.side, doing, lambda: self._client.create(wanted.scope, wanted.name, body))
         found = await self._get(wanted)
         if found is None or found.description != wanted.description:
             raise StoreFailed(f"{doing}: written, and Azure does not show it yet", retry_after=3.0)
@@ -140,7 +138,7 @@ class Assignments:
     async def _get(self, row: Row) -> Row | None:
         try:
             found = await self._arm.call(
-                self._place.subscription,
+                self._place.side,
                 f"reading role assignment {row.name}",
                 lambda: self._client.get(row.scope, row.name),
             )
@@ -155,7 +153,7 @@ class Assignments:
     async def _fetch(self) -> dict[str, Row]:
         try:
             found = await self._arm.listed(
-                self._place.subscription,
+                self._place.side,
                 f"listing the role assignments of vault {self._place.vault_name}",
                 lambda: self._client.list_for_scope(self._place.vault_id),
             )

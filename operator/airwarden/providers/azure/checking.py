@@ -10,7 +10,7 @@ from azure.core.rest import HttpRequest
 
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import Forbidden, Rejected
+from airwarden.domain.errors import Forbidden, PartThrottled, Rejected, StoreFailed
 from airwarden.providers.azure.answers import ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
@@ -36,7 +36,8 @@ class Checks:
         self._identities = identities
         self._clock = clock
         self._asked: float | None = None
-        self._missing: tuple[str, ...] = ()
+        self._missing: dict[str, tuple[str, ...]] = {}
+        """What the login lacks, by scope, as far as it could be asked."""
         self._used: tuple[int, int] | None = None
         """Role assignments of the subscription, and how many it may have; None where that may not be asked."""
 
@@ -45,13 +46,13 @@ class Checks:
         state = await self._vault.look()
         await self._vault.require_rbac()
         if self._asked is None or self._clock() - self._asked > _SELDOM:
-            self._missing = await self._missing_rights()
+            all_asked = await self._ask_for_rights()
             self._used = await self._usage()
-            self._asked = self._clock() if not self._missing else None
+            self._asked = self._clock() if all_asked and not any(self._missing.values()) else None
         return Health(
             self._place.vault_id,
             "",
-            self._missing,
+            tuple(each for missing in self._missing.values() for each in missing),
             ("Static",),
             remedy="grant what airwarden azure-setup prints",
             caveat=_WHOLE if self._place.scope is Scope.VAULT else "",
@@ -71,19 +72,25 @@ class Checks:
         if near:
             yield Note("QuotaNear", Reason.QUOTA_NEAR, "; ".join(near))
 
-    async def _missing_rights(self) -> tuple[str, ...]:
-        found: list[str] = []
+    async def _ask_for_rights(self) -> bool:
+        """Compare what the login may do; False where the identities' side could not be asked: that is as it was."""
         for scope, actions in needed(self._place).items():
-            held = await self._permissions(scope)
-            if held is not None:
-                found += [f"{action} at {scope}" for action in actions if not permitted(action, held)]
-        return tuple(found)
+            here = scope == self._place.vault_id
+            try:
+                held = await self._permissions(scope, self._place.side if here else self._place.identity_side)
+            except (PartThrottled, StoreFailed):
+                if here:
+                    raise
+                return False
+            lacking = [each for each in actions if held is not None and not permitted(each, held)]
+            self._missing[scope] = tuple(f"{each} at {scope}" for each in lacking)
+        return True
 
-    async def _permissions(self, scope: str) -> list[Mapping[str, Any]] | None:
+    async def _permissions(self, scope: str, side: str) -> list[Mapping[str, Any]] | None:
         """Return what the login may do at a scope; None where that cannot be asked: the first write then tells."""
         path = f"{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
         try:
-            body = await self._send(path, "asking for the login's rights")
+            body = await self._arm.send(side, HttpRequest("GET", path), "asking for the login's rights")
         except (Forbidden, ResourceMissing, Rejected):
             return None
         return list(body.get("value") or ())
@@ -94,13 +101,10 @@ class Checks:
             "?api-version=2019-08-01-preview"
         )
         try:
-            body = await self._send(path, "asking how many role assignments there are")
+            body = await self._arm.send(self._place.side, HttpRequest("GET", path), "counting role assignments")
         except (Forbidden, ResourceMissing, Rejected):
             return None
         return int(body.get("roleAssignmentsCurrentCount") or 0), int(body.get("roleAssignmentsLimit") or 4000)
-
-    async def _send(self, path: str, doing: str) -> Mapping[str, Any]:
-        return await self._arm.send(self._place.subscription, HttpRequest("GET", path), doing)
 
 
 def _coarse(count: int, most: int) -> str:

@@ -66,6 +66,16 @@ class Place:
     """The same when what is recorded is checked: the interval of the checks, so that all share one list in it."""
 
     @property
+    def side(self) -> str:
+        """What a pause that is asked for at the vault, or at what is assigned there, concerns."""
+        return f"subscription {self.subscription}"
+
+    @property
+    def identity_side(self) -> str:
+        """The same of the identities: another service, perhaps in another subscription."""
+        return f"Microsoft.ManagedIdentity in subscription {self.identity_subscription}"
+
+    @property
     def identities_id(self) -> str:
         """ARM id below which the identities are."""
         return (

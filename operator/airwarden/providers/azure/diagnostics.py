@@ -79,7 +79,7 @@ class DiagnosticSetting:
         self, method: str, path: str, doing: str, body: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
         request = HttpRequest(method, path, json=body) if body is not None else HttpRequest(method, path)
-        return await self._arm.send(self._place.subscription, request, doing)
+        return await self._arm.send(self._place.side, request, doing)
 
 
 def name_of(place: Place, uid: str) -> str:

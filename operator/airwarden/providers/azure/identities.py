@@ -172,7 +172,7 @@ class Identities:
         group = self._place.identity_group
         try:
             found = await self._arm.listed(
-                self._place.identity_subscription,
+                self._place.identity_side,
                 f"listing the credentials of identity {identity}",
                 lambda: self._client.federated_identity_credentials.list(group, identity),
             )
@@ -233,7 +233,7 @@ class Identities:
         return self._arm.identities(self._place.identity_subscription)
 
     async def _call(self, doing: str, work: Callable[[], Any]) -> Any:
-        return await self._arm.call(self._place.identity_subscription, doing, work)
+        return await self._arm.call(self._place.identity_side, doing, work)
 
     def _alone(self, identity: str) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
@@ -255,7 +255,7 @@ class Identities:
         group = self._place.identity_group
         try:
             found = await self._arm.listed(
-                self._place.identity_subscription,
+                self._place.identity_side,
                 f"listing the identities of resource group {group}",
                 lambda: self._client.user_assigned_identities.list_by_resource_group(group),
             )

@@ -13,7 +13,7 @@ from airwarden.domain.resources import Address, Claim, FieldValue, Observed
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.identities import Credential, Known, of_another, two_accounts
 from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_description, read_tags, tags
-from airwarden.providers.azure.naming import Target, scope_of, whom_of
+from airwarden.providers.azure.naming import Target, read_target, scope_of, whom_of
 from airwarden.providers.azure.rows import Row
 
 ACCOUNT_TYPE: Final = "ServicePrincipal"
@@ -87,6 +87,15 @@ def group_of(place: Place, target: Target, rows: Iterable[Row]) -> str:
     """Return the group whose digits a target has, as far as something is assigned to it there; else nothing."""
     here = rows_at(place, target, rows)
     return next((each.principal for each in here if whom_of(each.principal) == target.whom), "")
+
+
+def may_have_lost_its_mark(place: Place, address: Address, rows: Iterable[Row]) -> bool:
+    """Tell whether a row without a mark may be an account's at the address: only its principal says that."""
+    target = read_target(address)
+    if target is None or target.whom != ACCOUNT:
+        return False
+    here = rows_at(place, target, rows)
+    return any(each.is_named_by_us and read_description(each.description) is None for each in here)
 
 
 def rows_at(place: Place, target: Target, rows: Iterable[Row]) -> list[Row]:

@@ -31,7 +31,7 @@ from airwarden.domain.resources import (
 )
 from airwarden.domain.sessions import SessionRange
 from airwarden.domain.task_access import TaskAccess
-from airwarden.providers.azure import naming, observing
+from airwarden.providers.azure import holding, naming, observing
 from airwarden.providers.azure.arm import Arm, LimitSink
 from airwarden.providers.azure.assignments import Assignments
 from airwarden.providers.azure.checking import Checks
@@ -177,9 +177,7 @@ class AzureStore:
             raise
 
     async def _observe(self, owner: Owner, asked: tuple[Address, ...], *, known: bool) -> Mapping[Address, Observed]:
-        permitted = self.addresses(owner, asked)
-        if not set(asked) <= set(permitted):
-            raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
+        self._refuse_others(owner, asked)
         age = self.place.drift_age if known else FRESH
         name = self._identity_name(owner)
         assignments = [each for each in asked if each.kind == ASSIGNMENT]
@@ -191,14 +189,25 @@ class AzureStore:
             elif address.kind == CREDENTIAL:
                 found[address] = await self._observed_credential(address, owner, age)
         if assignments:
-            try:
-                identity = await self._identities.find(name, age)
-            except AirwardenError as error:
-                if len(assignments) < len(asked):
-                    raise
-                return await self._marked(assignments, owner, error, known=known)
+            identity = await self._identities.find(name, age)
             found |= await self._observed_assignments(assignments, owner, identity, known=known)
         return {address: found[address] for address in asked}
+
+    async def marked(self, owner: Owner, addresses: Iterable[Address]) -> Mapping[Address, Observed]:
+        """Return what is assigned as far as marks tell, without a look at the identities.
+
+        Left out is where a row may be ours that lost its mark, since whose principal it names is not known, and what
+        the process before may have written without an answer.
+        """
+        asked = tuple(addresses)
+        self._refuse_others(owner, asked)
+        found = await self._observed_assignments(asked, owner, None, known=True)
+        rows = await self._assignments.rows(self.place.drift_age, owner.short_name_in_store)
+        young = self._assignments.is_young
+        doubtful = {each for each in asked if observing.may_have_lost_its_mark(self.place, each, rows)}
+        return {
+            address: each for address, each in found.items() if address not in doubtful and not (young and each.absent)
+        }
 
     async def apply(self, operation: Operation) -> Written:
         """Do one operation; what is written is read back."""
@@ -226,20 +235,19 @@ class AzureStore:
 
     async def holdings(self) -> frozenset[Holding]:
         """Return what every owner of our cluster has, by the marks in lists that are read anew."""
-        addresses: dict[Owner, set[Address]] = {}
-        for row in await self._assignments.rows(0.0):
-            mark = read_description(row.description)
-            if mark is None or mark.uid != self._expected.cluster_uid or mark.owner.cluster != self.place.cluster:
-                continue
-            secret = row.scope.removeprefix(self.place.vault_id).removeprefix("/secrets/") or naming.WHOLE
-            whom = "" if mark.whom == "account" else f"#{mark.whom}"
-            name = f"{mark.owner.short_name_in_store}/{secret}{whom}"
-            addresses.setdefault(mark.owner, set()).add(Address(self.place.backend, ASSIGNMENT, name))
-        for identity in await self._identities.all(0.0):
-            mark = read_tags(identity.tags)
-            if mark is not None and mark.uid == self._expected.cluster_uid and mark.owner.cluster == self.place.cluster:
-                addresses.setdefault(mark.owner, set()).add(naming.identity_address(self.place, mark.owner))
-        return frozenset(Holding(owner, present=self.addresses(owner, found)) for owner, found in addresses.items())
+        rows = await self._assignments.rows(0.0)
+        return self._held(rows, await self._identities.all(0.0))
+
+    async def marked_holdings(self) -> frozenset[Holding]:
+        """Return what is assigned for every owner of our cluster, without a look at the identities."""
+        return self._held(await self._assignments.rows(0.0))
+
+    def _held(self, rows: Iterable[Row], identities: Iterable[Known] = ()) -> frozenset[Holding]:
+        uid = self._expected.cluster_uid
+        found = holding.assigned(self.place, uid, rows)
+        for owner, addresses in holding.made(self.place, uid, identities).items():
+            found.setdefault(owner, set()).update(addresses)
+        return frozenset(Holding(owner, present=self.addresses(owner, each)) for owner, each in found.items())
 
     async def former_holdings(self) -> frozenset[Holding]:
         """Return nothing: there is one mode."""
@@ -263,6 +271,11 @@ class AzureStore:
         await self._arm.close()
 
     # One kind after the other.
+
+    def _refuse_others(self, owner: Owner, asked: tuple[Address, ...]) -> None:
+        permitted = self.addresses(owner, asked)
+        if not set(asked) <= set(permitted):
+            raise ValueError(f"{min(set(asked) - set(permitted))} is not an address of binding {owner}")
 
     def _lets_in(self, owner: Owner, group: str, secrets: frozenset[Readable]) -> frozenset[Address]:
         whom = naming.whom_of(group)
@@ -311,21 +324,6 @@ class AzureStore:
                 live = await self._assignments.live(scope, name_of(scope, identity.principal, self.place.role))
                 if live is not None:
                     found[address] = self._observed_assignment(address, owner, identity, [*rows, live])
-        return found
-
-    async def _marked(
-        self, asked: Iterable[Address], owner: Owner, error: AirwardenError, *, known: bool
-    ) -> dict[Address, Observed]:
-        """Return what is assigned by the marks alone, for the identities cannot be looked at: removals need no more.
-
-        Raises the ``error`` where a row may be ours that lost its mark: whose principal it names is not known.
-        """
-        found = await self._observed_assignments(asked, owner, None, known=known)
-        rows = await self._assignments.rows(FRESH if not known else self.place.drift_age)
-        for target in (naming.read_target(each) for each in found):
-            here = observing.rows_at(self.place, target, rows) if target is not None else []
-            if any(each.is_named_by_us and read_description(each.description) is None for each in here):
-                raise error
         return found
 
     def _observed_assignment(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
@@ -402,6 +400,8 @@ class AzureStore:
             lost = [each for each in here if each.id == operation.observed.id and each not in mine]
             for row in (*mine, *lost):
                 await self._assignments.remove(row)
+            if operation.observed.fields == {}:
+                raise StoreFailed(f"{operation.address} could not be looked at, so it is not taken to be removed")
             return Written()
         if operation.resource is None:
             raise ValueError(f"{operation.action} of {operation.address} comes without its resource")

@@ -122,7 +122,7 @@ class KeyVault:
         url = f"{path}?api-version={_VERSION}"
         while url:
             request = HttpRequest("GET", url)
-            body = await self._arm.send(self._place.subscription, request, "looking for the vault")
+            body = await self._arm.send(self._place.side, request, "looking for the vault")
             for each in body.get("value") or ():
                 if str(each.get("name", "")).lower() == self._place.vault_name.lower():
                     return str((each.get("properties") or {}).get("vaultId") or each.get("id"))
@@ -131,7 +131,7 @@ class KeyVault:
 
     async def _send(self, path: str, doing: str) -> Mapping[str, Any]:
         request = HttpRequest("GET", f"{path}?api-version={_VERSION}")
-        return await self._arm.send(self._place.subscription, request, doing)
+        return await self._arm.send(self._place.side, request, doing)
 
 
 def _restriction(properties: Mapping[str, Any]) -> str:
