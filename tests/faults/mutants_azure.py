@@ -209,7 +209,7 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "writes follow as they come",
         "providers/azure/pacing.py",
-        "        return max(0.0, turn - now)",
+        "        return max(0.0, turn - now, self._free - now)",
         "        return 0.0",
         (PACE,),
     ),

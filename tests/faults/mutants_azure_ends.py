@@ -10,6 +10,8 @@ from typing import Final
 from faults.mutant import Mutant
 
 BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
+CEILINGS: Final = "tests/contract/azure/test_ceilings.py"
+PACE: Final = "tests/unit/azure/test_pacing.py"
 DOWN: Final = "tests/contract/azure/test_identities_down.py"
 
 ENDING_ON_AZURE: tuple[Mutant, ...] = (
@@ -103,5 +105,68 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
         "                if here:\n",
         "                if True:\n",
         (DOWN,),
+    ),
+    Mutant(
+        "one namespace uses up what all have",
+        "providers/azure/ceilings.py",
+        "        if count >= place.per_namespace:",
+        "        if False:",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "what is being made at the same moment does not count",
+        "providers/azure/ceilings.py",
+        "        count = len(present | under_way)",
+        "        count = len(present)",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "what another namespace has counts as well",
+        "providers/azure/ceilings.py",
+        "(theirs.cluster, theirs.namespace, theirs.backend) == (owner.cluster, owner.namespace, owner.backend)",
+        "(theirs.cluster, theirs.backend) == (owner.cluster, owner.backend)",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "the last of a subscription's role assignments are ours to take",
+        "providers/azure/ceilings.py",
+        ">= most - int(most * _KEPT_FREE):",
+        ">= most:",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "what was made since the last count does not count",
+        "providers/azure/ceilings.py",
+        "        if used + len(self._made_since | self._making.keys()) >=",
+        "        if used >=",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "what replaces an assignment counts as new",
+        "providers/azure/store.py",
+        "        is_new = known is None and not mine",
+        "        is_new = known is None",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "a removal waits behind all that is to be made",
+        "providers/azure/identities.py",
+        "        self._take_turn(name, ahead=True)",
+        "        self._take_turn(name)",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "two go at once where one gave way",
+        "providers/azure/pacing.py",
+        "        return max(0.0, turn - now, self._free - now)",
+        "        return max(0.0, turn - now)",
+        (PACE,),
+    ),
+    Mutant(
+        "who gives way to a removal keeps the turn",
+        "providers/azure/pacing.py",
+        "            self._promised[each] += self._interval",
+        "            self._promised[each] += 0.0",
+        (PACE,),
     ),
 )

@@ -121,7 +121,7 @@ class KeyVault(Model):
 
 
 class ExistingIdentity(Model):
-    """An identity that somebody else made for the binding of one account. Airwarden never deletes it."""
+    """An identity of one account that others made. Airwarden never deletes it."""
 
     namespace: Namespace
     """Namespace of the binding."""
@@ -142,7 +142,7 @@ class Identities(Model):
     resource_group: ResourceName
     """Resource group of the identities; where Airwarden makes them, one for nothing else."""
     location: Annotated[str, StringConstraints(max_length=64), matches("^[a-z0-9]+$", "must be a region")] | None = None
-    """Region in which Airwarden makes an identity for a binding that has none. Default: it makes none."""
+    """Region in which Airwarden makes identities. Default: it makes none."""
     existing: Annotated[
         tuple[ExistingIdentity, ...], Field(max_length=128), Unique(("namespace", "serviceAccount"))
     ] = ()
@@ -209,15 +209,17 @@ class AzureKeyVault(Model):
     identities: Identities
     """The identities by which tasks log in."""
     issuer: Issuer
-    """The cluster's issuer of service-account tokens, which Entra must be able to reach."""
+    """The cluster's issuer of tokens, which Entra must be able to reach."""
     scope: Scope = Scope.SECRET
     """Secret: a role assignment for each secret. Vault: one for the whole vault, with every secret in it."""
     role_id: Annotated[Guid, Field(alias="roleID")] = SECRETS_USER
     """GUID of the role that is assigned. Default: Key Vault Secrets User."""
+    assignments_per_namespace: Annotated[int, Field(ge=1, le=4000)] = 400
+    """Most role assignments of one namespace. What is there stays."""
     login: AzureLogin
     """How the operator logs in."""
     diagnostics: Diagnostics | None = None
-    """Where the vault's AuditEvent log goes. Default: Airwarden keeps no diagnostic setting."""
+    """Where the vault's AuditEvent log goes. Default: nowhere."""
     ca_bundle_ref: CABundleReference | None = None
     """Certificates to trust, where a proxy or another cloud has its own."""
     authority: HTTPSAddress = "https://login.microsoftonline.com"

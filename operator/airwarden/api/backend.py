@@ -426,8 +426,8 @@ class BackendStatus(StatusModel):
         tuple[Annotated[str, Field(max_length=64)], ...],
         Field(max_length=16, json_schema_extra=schema(list_type="set")),
     ] = ()
-    """What the store can do here: Static, Dynamic, SessionTTL; ForeignRoleScan where its admin grants that read;
-    Sweep where aliases may be listed in mode Fenced, SweepFormer where what the other mode left may be listed."""
+    """What the store can do here: Static, Dynamic, SessionTTL; where its admin lets the operator look, ForeignRoleScan,
+    in mode Fenced Sweep, and SweepFormer for what the other mode left."""
     missing_permissions: Annotated[
         tuple[Annotated[str, Field(max_length=512)], ...],
         Field(max_length=32, json_schema_extra=schema(list_type="set")),

@@ -54,7 +54,7 @@ class KubernetesLogin(Model):
     mount: MountName = "kubernetes"
     """Mount of the Kubernetes auth method."""
     role: RoleName
-    """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
+    """Vault role of the operator, not beginning with airwarden.<cluster>."""
     audience: OwnAudience = "vault"
     """Audience of the projected token, and the name of its file."""
 
@@ -76,7 +76,7 @@ class JWTLogin(Model):
     mount: MountName = "jwt"
     """Mount of the JWT auth method."""
     role: RoleName
-    """Vault role of the operator. Its name must not begin with airwarden.<cluster>."""
+    """Vault role of the operator, not beginning with airwarden.<cluster>."""
     audience: OwnAudience = "vault"
     """Audience of the projected token, and the name of its file."""
 

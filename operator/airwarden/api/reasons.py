@@ -69,8 +69,15 @@ class Reason(Enum):
     )
     QUOTA_REACHED = Explanation(
         "QuotaReached",
-        "Azure permits no more role assignments in the subscription, or no more federated credentials of the identity.",
+        "Azure permits no more federated credentials of the identity, or hardly any more role assignments in the "
+        "subscription: Airwarden takes none of the last twentieth.",
         "Remove what nobody uses, or use another subscription or identity. Nothing that is there was changed.",
+    )
+    CEILING_REACHED = Explanation(
+        "CeilingReached",
+        "The bindings of the namespace have as many role assignments as azureKeyVault.assignmentsPerNamespace permits: "
+        "one for each secret of a binding, and one more for each group of its people.",
+        "Remove secrets, groups or bindings that nobody uses, or have the platform team raise it. What is there stays.",
     )
     IDENTITY_NOT_GIVEN = Explanation(
         "IdentityNotGiven",

@@ -13,7 +13,7 @@ from airwarden.api.reasons import Reason
 from airwarden.domain.errors import Forbidden, PartThrottled, Rejected, StoreFailed
 from airwarden.providers.azure.answers import ResourceMissing
 from airwarden.providers.azure.arm import Arm
-from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.ceilings import Ceilings, coarse
 from airwarden.providers.azure.identities import MOST_CREDENTIALS, Identities
 from airwarden.providers.azure.rights import needed, permitted
 from airwarden.providers.azure.vault import KeyVault, State
@@ -28,18 +28,17 @@ class Checks:
     """What is asked at each check, and what only now and then."""
 
     def __init__(
-        self, arm: Arm, place: Place, vault: KeyVault, identities: Identities, clock: Callable[[], float]
+        self, arm: Arm, vault: KeyVault, ceilings: Ceilings, identities: Identities, clock: Callable[[], float]
     ) -> None:
         self._arm = arm
-        self._place = place
+        self._place = ceilings.place
         self._vault = vault
+        self._ceilings = ceilings
         self._identities = identities
         self._clock = clock
         self._asked: float | None = None
         self._missing: dict[str, tuple[str, ...]] = {}
         """What the login lacks, by scope, as far as it could be asked."""
-        self._used: tuple[int, int] | None = None
-        """Role assignments of the subscription, and how many it may have; None where that may not be asked."""
 
     async def check(self) -> Health:
         """Return what was found. Raises for a vault that is missing, soft-deleted or not in RBAC mode."""
@@ -47,7 +46,7 @@ class Checks:
         await self._vault.require_rbac()
         if self._asked is None or self._clock() - self._asked > _SELDOM:
             all_asked = await self._ask_for_rights()
-            self._used = await self._usage()
+            self._ceilings.counted(await self._usage())
             self._asked = self._clock() if all_asked and not any(self._missing.values()) else None
         return Health(
             self._place.vault_id,
@@ -64,8 +63,9 @@ class Checks:
             said = f"vault {self._place.vault_name}: {state.restricted}. See that the pods' network is let in"
             yield Note("NetworkRestricted", Reason.NETWORK_RESTRICTED, said)
         near = []
-        if self._used is not None and self._used[0] >= _NEAR * self._used[1]:
-            near.append(f"subscription {self._place.subscription} has {_coarse(*self._used)} role assignments")
+        used = self._ceilings.used
+        if used is not None and used[0] >= _NEAR * used[1]:
+            near.append(f"subscription {self._place.subscription} has {coarse(*used)} role assignments")
         for identity, count in sorted(self._identities.fullest.items()):
             if count >= _NEAR * MOST_CREDENTIALS:
                 near.append(f"identity {identity} has {count} of {MOST_CREDENTIALS} federated credentials")
@@ -105,12 +105,6 @@ class Checks:
         except (Forbidden, ResourceMissing, Rejected):
             return None
         return int(body.get("roleAssignmentsCurrentCount") or 0), int(body.get("roleAssignmentsLimit") or 4000)
-
-
-def _coarse(count: int, most: int) -> str:
-    """Tell a count in steps of a hundredth of its limit: an exact one would be a write at every change."""
-    step = max(1, most // 100)
-    return f"more than {count - count % step - 1} of {most}"
 
 
 _WHOLE: Final = "the role is assigned for the whole vault: each binding can read every secret in it"

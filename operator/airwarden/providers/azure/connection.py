@@ -59,6 +59,8 @@ class Place:
     existing: Mapping[tuple[str, str], str]
     """Name of the identity that was made by others, in lower case as Azure compares it, by namespace and account."""
     issuer: str
+    per_namespace: int
+    """Role assignments that the bindings of one namespace may have."""
     diagnostics: Diagnostics | None
     list_age: float
     """Seconds that a shared list may be old from which something is written."""

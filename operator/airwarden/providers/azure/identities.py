@@ -159,7 +159,7 @@ class Identities:
 
     async def remove(self, name: str) -> None:
         """Remove an identity; nothing happens where there is none."""
-        self._take_turn(name)
+        self._take_turn(name, ahead=True)
         await self._call(
             f"removing identity {name}",
             lambda: self._client.user_assigned_identities.delete(self._place.identity_group, name),
@@ -221,7 +221,7 @@ class Identities:
         async with self._alone(identity):
             if all(each.name != name for each in await self.credentials(identity)):
                 return
-            self._take_turn(name, identity)
+            self._take_turn(name, identity, ahead=True)
             await self._call(
                 f"removing credential {name} of identity {identity}",
                 lambda: self._client.federated_identity_credentials.delete(self._place.identity_group, identity, name),
@@ -238,12 +238,12 @@ class Identities:
     def _alone(self, identity: str) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
 
-    def _take_turn(self, who: str, identity: str = "") -> None:
+    def _take_turn(self, who: str, identity: str = "", *, ahead: bool = False) -> None:
         """Raise NotYet unless it is this write's turn: in the subscription, and at its identity."""
         lines = [self._writes]
         if identity:
             lines.append(self._lines.setdefault(identity, Line(_PER_IDENTITY, self._clock)))
-        if (wait := take_turn(who, lines)) > 0:
+        if (wait := take_turn(who, lines, ahead=ahead)) > 0:
             raise NotYet(f"the write of {who} waits for its turn: Azure wants such writes apart", retry_after=wait)
 
     def _note(self, known: Known) -> Known:

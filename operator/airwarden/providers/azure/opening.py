@@ -89,6 +89,7 @@ def place_of(backend: AirflowSecretBackend, azure: AzureKeyVault, cluster: str) 
         location=identities.location or "",
         existing={(each.namespace, each.service_account): each.name.lower() for each in identities.existing},
         issuer=azure.issuer,
+        per_namespace=azure.assignments_per_namespace,
         diagnostics=azure.diagnostics,
         list_age=min(_LIST_AGE, interval / 2),
         drift_age=interval,

@@ -6,6 +6,7 @@ scope. The identity is made first and referred to by name: what Entra calls it i
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -34,6 +35,7 @@ from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.azure import holding, naming, observing
 from airwarden.providers.azure.arm import Arm, LimitSink
 from airwarden.providers.azure.assignments import Assignments
+from airwarden.providers.azure.ceilings import Ceilings
 from airwarden.providers.azure.checking import Checks
 from airwarden.providers.azure.connection import Connection, Place
 from airwarden.providers.azure.diagnostics import DiagnosticSetting
@@ -91,7 +93,8 @@ class AzureStore:
         self._identities = Identities(self._arm, place, clock)
         self._assignments = Assignments(self._arm, place, self._vault, clock)
         self._diagnostics = DiagnosticSetting(self._arm, place, clock)
-        self._checks = Checks(self._arm, place, self._vault, self._identities, clock)
+        self._ceilings = Ceilings(place)
+        self._checks = Checks(self._arm, self._vault, self._ceilings, self._identities, clock)
         self._expected = Expected(frozenset(), "unknown", claims=False)
         self._taken: tuple[Owner, tuple[Address, ...]] | None = None
         """Where the mark of another cluster of our name was seen last."""
@@ -414,7 +417,10 @@ class AzureStore:
         unmarked = known is not None and read_description(known.description) is None
         if known is not None and known not in mine and not (unmarked and known.is_named_by_us):
             raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
-        given = await self._assignments.give(replace(wanted, name=known.name) if known is not None else wanted, known)
+        wanted = replace(wanted, name=known.name) if known is not None else wanted
+        is_new = known is None and not mine
+        with self._ceilings.room(wanted, self._expected.cluster_uid, rows) if is_new else nullcontext():
+            given = await self._assignments.give(wanted, known)
         for row in mine:
             if row.name != given.name:
                 await self._assignments.remove(row)
