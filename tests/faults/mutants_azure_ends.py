@@ -10,6 +10,7 @@ from typing import Final
 from faults.mutant import Mutant
 
 BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
+BESIDE: Final = "tests/contract/azure/test_beside.py"
 CEILINGS: Final = "tests/contract/azure/test_ceilings.py"
 PACE: Final = "tests/unit/azure/test_pacing.py"
 DOWN: Final = "tests/contract/azure/test_identities_down.py"
@@ -168,5 +169,47 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
         "            self._promised[each] += self._interval",
         "            self._promised[each] += 0.0",
         (PACE,),
+    ),
+    Mutant(
+        "a second way into an identity is not told",
+        "providers/azure/beside.py",
+        "            if each.name != owner.short_name_in_store:",
+        "            if False:",
+        (BESIDE,),
+    ),
+    Mutant(
+        "what is assigned under our mark counts as asked for",
+        "providers/azure/beside.py",
+        "not (address in wanted if wanted is not None else theirs):",
+        "not theirs:",
+        (BESIDE,),
+    ),
+    Mutant(
+        "another role at the same secret is not told",
+        "providers/azure/beside.py",
+        "        if row.role != place.role or not",
+        "        if not",
+        (BESIDE,),
+    ),
+    Mutant(
+        "what is given above the vault is not told",
+        "providers/azure/assignments.py",
+        "        return list(self._list.seen().values())",
+        "        return [each for each in self._list.seen().values() if self._is_here(each)]",
+        (BESIDE,),
+    ),
+    Mutant(
+        "a look at a part is taken for all that is asked for",
+        "providers/azure/beside.py",
+        "        if any(each.kind == naming.CREDENTIAL for each in found):",
+        "        if True:",
+        (BESIDE,),
+    ),
+    Mutant(
+        "what another cluster has is ours to judge",
+        "providers/azure/beside.py",
+        "    return mark.uid == uid and",
+        "    return",
+        (BESIDE,),
     ),
 )

@@ -79,6 +79,12 @@ class Reason(Enum):
         "one for each secret of a binding, and one more for each group of its people.",
         "Remove secrets, groups or bindings that nobody uses, or have the platform team raise it. What is there stays.",
     )
+    ACCESS_BESIDE = Explanation(
+        "AccessBeside",
+        "There is a way into the key vault beside what Airwarden gives: a credential that it did not make on an "
+        "identity that it made, or a role assignment to such an identity, or under its mark, that nobody asked for.",
+        "Find out in Azure's activity log who made it, and remove it. Airwarden tells of it and leaves it.",
+    )
     IDENTITY_NOT_GIVEN = Explanation(
         "IdentityNotGiven",
         "The backend neither names an identity for the binding's account, nor has a region to make one in.",

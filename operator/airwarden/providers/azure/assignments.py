@@ -43,7 +43,11 @@ class Assignments:
             live = await self.live(row.scope, row.name)
             if live is not None:
                 found[live.name] = live
-        return list(found.values())
+        return [each for each in found.values() if self._is_here(each)]
+
+    def seen(self) -> list[Row]:
+        """Return the assignments at the vault, below and above it, as they were last listed, without a request."""
+        return list(self._list.seen().values())
 
     async def live(self, scope: str, name: str) -> Row | None:
         """Return one assignment as it is now, whatever the lists show."""
@@ -161,8 +165,11 @@ class Assignments:
             await self._vault.refuse_missing()
             raise
         rows = [Row.of(each) for each in found]
-        # A list at a scope also brings what is given above it: that is none of ours.
-        return {each.name: each for each in rows if f"{each.scope}/".startswith(f"{self._place.vault_id}/")}
+        return {each.name: each for each in rows}
+
+    def _is_here(self, row: Row) -> bool:
+        """Tell whether a row is at the vault or below: a list at a scope also brings what is given above it."""
+        return f"{row.scope}/".startswith(f"{self._place.vault_id}/")
 
 
 def _is_of(short: str, row: Row) -> bool:

@@ -66,9 +66,9 @@ class Checks:
         used = self._ceilings.used
         if used is not None and used[0] >= _NEAR * used[1]:
             near.append(f"subscription {self._place.subscription} has {coarse(*used)} role assignments")
-        for identity, count in sorted(self._identities.fullest.items()):
-            if count >= _NEAR * MOST_CREDENTIALS:
-                near.append(f"identity {identity} has {count} of {MOST_CREDENTIALS} federated credentials")
+        for identity, held in sorted(self._identities.held.items()):
+            if len(held) >= _NEAR * MOST_CREDENTIALS:
+                near.append(f"identity {identity} has {len(held)} of {MOST_CREDENTIALS} federated credentials")
         if near:
             yield Note("QuotaNear", Reason.QUOTA_NEAR, "; ".join(near))
 

@@ -103,12 +103,16 @@ class Identities:
         self._locks: dict[str, asyncio.Lock] = {}
         self._lines: dict[str, Line] = {}
         self._writes = Line(_PER_SUBSCRIPTION, clock, burst=4)
-        self.fullest: dict[str, int] = {}
-        """How many credentials an identity had when it was last looked at."""
+        self.held: dict[str, tuple[Credential, ...]] = {}
+        """What credentials an identity had when it was last looked at, by its name in lower case."""
 
     async def all(self, age: float) -> list[Known]:
         """Return the identities, from a list at most ``age`` seconds old."""
         return list((await self._list.items(age)).values())
+
+    def seen(self) -> list[Known]:
+        """Return the identities as they were last listed, without a request."""
+        return list(self._list.seen().values())
 
     async def find(self, name: str, age: float) -> Known | None:
         """Return one identity; None when there is none."""
@@ -117,6 +121,7 @@ class Identities:
             found = await self.live(name)
         if found is None:
             self._last.pop(name.lower(), None)
+            self.held.pop(name.lower(), None)
         else:
             self._last[name.lower()] = found
         return found
@@ -166,6 +171,7 @@ class Identities:
         )
         self._list.note(name.lower(), None)
         self._last.pop(name.lower(), None)
+        self.held.pop(name.lower(), None)
 
     async def credentials(self, identity: str) -> tuple[Credential, ...]:
         """Return the credentials of an identity; none where the identity is gone."""
@@ -177,9 +183,10 @@ class Identities:
                 lambda: self._client.federated_identity_credentials.list(group, identity),
             )
         except ResourceMissing:
+            self.held.pop(identity.lower(), None)
             return ()
-        self.fullest[identity] = len(found)
-        return tuple(Credential.of(each) for each in found)
+        self.held[identity.lower()] = tuple(Credential.of(each) for each in found)
+        return self.held[identity.lower()]
 
     async def federate(self, identity: str, wanted: Credential) -> None:
         """Make or correct a credential, and read it back. Raises QuotaReached before Azure would refuse a 21st."""

@@ -41,6 +41,10 @@ class SharedList(Generic[T]):
         self._written = {
             name: (at, item) for name, (at, item) in self._written.items() if now - at < LAG or at >= asked
         }
+        return self.seen()
+
+    def seen(self) -> dict[str, T]:
+        """Return all of them as they were last listed or written, without a request."""
         found = {**self._items, **{name: item for name, (_, item) in self._written.items() if item is not None}}
         gone = {name for name, (_, item) in self._written.items() if item is None}
         return {name: item for name, item in found.items() if name not in gone}

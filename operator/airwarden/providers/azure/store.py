@@ -35,6 +35,7 @@ from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.azure import holding, naming, observing
 from airwarden.providers.azure.arm import Arm, LimitSink
 from airwarden.providers.azure.assignments import Assignments
+from airwarden.providers.azure.beside import Beside
 from airwarden.providers.azure.ceilings import Ceilings
 from airwarden.providers.azure.checking import Checks
 from airwarden.providers.azure.connection import Connection, Place
@@ -92,6 +93,7 @@ class AzureStore:
         self._vault = KeyVault(self._arm, place, clock)
         self._identities = Identities(self._arm, place, clock)
         self._assignments = Assignments(self._arm, place, self._vault, clock)
+        self._beside = Beside(place, self._identities, self._assignments)
         self._diagnostics = DiagnosticSetting(self._arm, place, clock)
         self._ceilings = Ceilings(place)
         self._checks = Checks(self._arm, self._vault, self._ceilings, self._identities, clock)
@@ -181,6 +183,7 @@ class AzureStore:
 
     async def _observe(self, owner: Owner, asked: tuple[Address, ...], *, known: bool) -> Mapping[Address, Observed]:
         self._refuse_others(owner, asked)
+        self._beside.asked(owner, asked)
         age = self.place.drift_age if known else FRESH
         name = self._identity_name(owner)
         assignments = [each for each in asked if each.kind == ASSIGNMENT]
@@ -267,7 +270,9 @@ class AzureStore:
             # What holds all bindings back is lifted by nothing but another look at the very place.
             await self._observe(*self._taken, known=False)
             self._taken = None
-        return await self._checks.check()
+        health = await self._checks.check()
+        beside = self._beside.note(self._expected.cluster_uid)
+        return health if beside is None else replace(health, notes=(*health.notes, beside))
 
     async def close(self) -> None:
         """Forget the login and close all connections."""
