@@ -97,7 +97,7 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
-        found = await by_mark.look(runtime, owner, addresses)
+        found = await by_mark.look(runtime, owner, addresses) if desired else {}  # else it was looked at so already
         told = tuple(each for each in addresses if each in found)
         progress = Progress(runtime.name, digests=digests, alone=frozenset(told))
         return _in_part(Part(progress, runtime, found or None, owner, terms=terms, addresses=told), here, error)
