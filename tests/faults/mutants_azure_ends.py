@@ -122,6 +122,13 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
         (CEILINGS,),
     ),
     Mutant(
+        "what was finished since the list does not count",
+        "providers/azure/store.py",
+        "        present = self._assignments.seen()",
+        "        present = rows",
+        (CEILINGS,),
+    ),
+    Mutant(
         "what another namespace has counts as well",
         "providers/azure/ceilings.py",
         "(theirs.cluster, theirs.namespace, theirs.backend) == (owner.cluster, owner.namespace, owner.backend)",

@@ -103,6 +103,31 @@ async def test_writes_at_the_same_moment_do_not_add_up_to_more(
     assert len(assigned(azure, store)) == 3
 
 
+async def test_what_another_write_finished_since_the_list_was_asked_for_counts(
+    azure: AzureStandIn, bench: Bench, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opening(bench.open(assignmentsPerNamespace=1))
+    found = await changes(store, bench.grant("airflow-a", "airflow-b"), known=False)
+    await write(bench, store, replace(found, operations=found.operations[:2]))
+    first, second = found.operations[2:]
+    begun, going_on, as_it_is = asyncio.Event(), asyncio.Event(), store._principal
+
+    async def slow(shown: str, kind: str) -> str:
+        begun.set()
+        await going_on.wait()
+        return await as_it_is(shown, kind)
+
+    monkeypatch.setattr(store, "_principal", slow)
+    waiting = asyncio.create_task(store.apply(first))
+    await begun.wait()
+    monkeypatch.setattr(store, "_principal", as_it_is)
+    await store.apply(second)
+    going_on.set()
+    with pytest.raises(CeilingReached):
+        await waiting
+    assert assigned(azure, store) == ["airflow-b"]
+
+
 async def test_a_write_that_fails_takes_no_place(azure: AzureStandIn, bench: Bench, store: AzureStore) -> None:
     azure.fail_next(500, "InternalServerError", method="PUT", path="/roleAssignments/", times=4)
     with pytest.raises(AirwardenError):

@@ -424,7 +424,8 @@ class AzureStore:
             raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
         wanted = replace(wanted, name=known.name) if known is not None else wanted
         is_new = known is None and not mine
-        with self._ceilings.room(wanted, self._expected.cluster_uid, rows) if is_new else nullcontext():
+        present = self._assignments.seen()  # also what others have finished since the list above was asked for
+        with self._ceilings.room(wanted, self._expected.cluster_uid, present) if is_new else nullcontext():
             given = await self._assignments.give(wanted, known)
         for row in mine:
             if row.name != given.name:
