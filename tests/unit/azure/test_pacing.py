@@ -105,3 +105,13 @@ def test_what_was_to_be_made_and_goes_has_one_place() -> None:
     assert take_turn("three", (line,)) == 8.0
     assert take_turn("three", (line,), ahead=True) == 4.0
     assert take_turn("two", (line,)) == 8.0
+
+
+def test_whoever_is_late_for_a_turn_comes_no_closer_to_a_removal_that_went_before() -> None:
+    clock = Time()
+    line = Line(4.0, clock)
+    assert take_turn("one", (line,)) == 0.0
+    assert take_turn("late", (line,)) == 4.0
+    clock.now += 5.0
+    assert take_turn("removal", (line,), ahead=True) == 0.0
+    assert take_turn("late", (line,)) == 4.0
