@@ -24,6 +24,7 @@ from faults.mutants_key_vault import KEY_VAULTS
 from faults.mutants_mapped import MAPPED
 from faults.mutants_outside import OUTSIDE
 from faults.mutants_people import LETTING_IN
+from faults.mutants_proofs import PROVING
 from faults.mutants_provider import READING
 from faults.mutants_roles import ROLE_MUTANTS
 from faults.mutants_rotation import ROTATING
@@ -51,5 +52,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *EXECUTING,
     *MAPPED,
     *ENVIRONMENTS,
+    *PROVING,
     *LETTING_IN,
 )

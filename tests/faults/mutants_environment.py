@@ -193,8 +193,8 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
     Mutant(
         "identities count as enforced without the policy",
         "domain/environment/isolation.py",
-        "    if not sight.guarded:",
-        "    if False:",
+        '    if sight.gaps:\n        return Said("False"',
+        '    if False:\n        return Said("False"',
         (_RECONCILE,),
     ),
     Mutant(
@@ -207,8 +207,8 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
     Mutant(
         "what cannot be seen is fine",
         "domain/environment/isolation.py",
-        '        return Said("Unknown", Reason.TASK_PODS_NOT_VISIBLE, sight.hidden)\n    takes',
-        '        return Said("True", Reason.IDENTITY_ENFORCED, sight.hidden)\n    takes',
+        '        return Said("Unknown", Reason.TASK_PODS_NOT_VISIBLE, sight.hidden)\n    if',
+        '        return Said("True", Reason.IDENTITY_ENFORCED, sight.hidden)\n    if',
         (_RECONCILE,),
     ),
     Mutant(

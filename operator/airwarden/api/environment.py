@@ -218,7 +218,9 @@ class PodsSeen(StatusModel):
     """Task pods that run, as far as they may be looked at."""
 
     bound: int = 0
-    """Pods that run under a binding's account."""
+    """Pods that surely run under the account of a binding that is mapped."""
+    last: Annotated[str, Field(max_length=32)] = ""
+    """The hour in which one was seen last."""
     older: int = 0
     """Pods whose scheduler knew an older rendering of this environment."""
 

@@ -324,7 +324,7 @@ class Reason(Enum):
     )
     IDENTITY_ENFORCED = Explanation(
         "IdentityEnforced",
-        "Task pods carry the executor's marks, and the policy is there that refuses those marks to others.",
+        "Task pods of bindings carry the executor's marks, and all policies are there that refuse those to others.",
         "Nothing to do.",
     )
     EXECUTOR_SHARES_IDENTITY = Explanation(
@@ -339,18 +339,23 @@ class Reason(Enum):
     )
     NO_MARKED_PODS = Explanation(
         "NoMarkedPods",
-        "No task pod with the executor's marks was seen yet.",
-        "Have the scheduler take its ConfigMap by envFrom, restart it, and run a task.",
+        "No task pod of a binding was seen yet, or none for a week, whose marks admission guards.",
+        "Have the scheduler take its ConfigMap by envFrom, restart it, and run a task of a bound DAG.",
     )
     UNMARKED_TASK_PODS = Explanation(
         "UnmarkedTaskPods",
         "A KubernetesExecutor that is not Airwarden's makes task pods in a worker namespace.",
         "Have that scheduler take its ConfigMap by envFrom and restart it, or let it work in another namespace.",
     )
+    UNGUARDED_MARKS = Explanation(
+        "UnguardedMarks",
+        "A pod says that it holds credentials of Airflow, but anybody may have made it: nothing guards its marks.",
+        "Look at the pod that the message names, and delete it if it is no task of Airflow.",
+    )
     POLICY_MISSING = Explanation(
         "PolicyMissing",
-        "The admission policy for bound pods is not there, so anybody who may make pods can take a bound account.",
-        "Apply manifests/admission.",
+        "An admission policy that identities rest on is not there, not bound, or does not hold for everything.",
+        "Apply all of them: kubectl apply -k manifests/admission. The message names what is missing.",
     )
     ISOLATED = Explanation(
         "Isolated",

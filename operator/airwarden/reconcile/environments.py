@@ -21,6 +21,7 @@ from airwarden.domain.environment import report as reports
 from airwarden.domain.environment.asked import Asked
 from airwarden.domain.environment.components import components_of
 from airwarden.domain.environment.dag_map import MAP_KEY, closed, is_too_large, map_name, narrowed, steadied
+from airwarden.domain.environment.guards import Guards
 from airwarden.domain.environment.rendering import Rendering, Surroundings, content_of, render
 from airwarden.domain.environment.sight import Sight, see
 from airwarden.domain.errors import AirwardenError, ClusterForbidden, MapNotOwned, ObjectGone
@@ -94,6 +95,8 @@ class EnvironmentReconciler:
     def __init__(self, tools: EnvironmentTools) -> None:
         self._tools = tools
         self._memories: dict[Key, _Memory] = {}
+        self._guards: tuple[float, Guards] | None = None
+        """What guards marks on pods, and when that was looked at: the same for all environments."""
 
     def forget(self, key: Key) -> None:
         """Drop what is known of an environment that is gone."""
@@ -132,7 +135,7 @@ class EnvironmentReconciler:
         stays, stuck = await self._remove_others(environment, wanted, memory.maps)
         environment = await self._record(environment, wanted, stays, memory.maps, rendering)
         rendered, faults = await self._write(wanted, large, memory.maps)
-        sight = await self._sight(entry, environment, memory, rendering.components.digest)
+        sight = await self._sight(entry, environment, memory, rendering)
         fault = next(iter((*faults, *stuck)), None)
         status = reports.report(environment, rendering, (*rendered, *stays), fault, sight, self._now())
         last = await self._tell(environment, status)
@@ -269,20 +272,29 @@ class EnvironmentReconciler:
         return stays, faults
 
     async def _sight(
-        self, entry: EnvironmentEntry, environment: AirflowEnvironment, memory: _Memory, digest: str
+        self, entry: EnvironmentEntry, environment: AirflowEnvironment, memory: _Memory, rendering: Rendering
     ) -> Sight:
-        """Look at task pods and at the policy, once a look: how many pods run changes all the time."""
+        """Look at task pods and at the policies, once a look: how many pods run changes all the time."""
         if self._tools.task_pods is None or memory.pods_looked:
             return memory.sight
         memory.pods_looked = True
         try:
-            guarded = await self._tools.task_pods.is_guarded()
+            guards = await self._look_at_guards(self._tools.task_pods)
             pods = await self._tools.task_pods.pods(environment.spec.worker_namespaces)
         except ClusterForbidden as error:
             memory.sight = Sight(hidden=f"{error.message}: {_GIVE}")
         else:
-            memory.sight = see(pods, entry.key[1], digest, guarded=guarded)
+            asking = self._tools.cache.environments.asking(entry.key)
+            mapped = {key: asking[key].created for key in rendering.keys if key in asking}
+            memory.sight = see(pods, entry.key[1], rendering.components.digest, guards=guards, mapped=mapped)
         return memory.sight
+
+    async def _look_at_guards(self, task_pods: TaskPods) -> Guards:
+        """Look at the policies, once for all environments that are looked at in about the same time."""
+        now = self._tools.monotonic()
+        if self._guards is None or now - self._guards[0] >= self._tools.interval / 2:
+            self._guards = (now, await task_pods.guards())
+        return self._guards[1]
 
     async def _tell(self, environment: AirflowEnvironment, status: EnvironmentStatus) -> tuple[object, ...]:
         """Write the status if it says something new; return the state that this leaves."""

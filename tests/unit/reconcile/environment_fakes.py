@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from airwarden.domain.environment.guards import Guards
 from airwarden.domain.environment.sight import TaskPod
 from airwarden.domain.errors import AirwardenError
 from airwarden.domain.owner import Owner
@@ -31,9 +32,10 @@ class FakePods(TaskPods):
 
     def __init__(self) -> None:
         self.found: list[TaskPod] = []
-        self.guarded = True
+        self.guarding = Guards()
         self.error: AirwardenError | None = None
         self.looks = 0
+        self.policy_looks = 0
 
     async def pods(self, namespaces: object) -> tuple[TaskPod, ...]:
         self.looks += 1
@@ -41,8 +43,9 @@ class FakePods(TaskPods):
             raise self.error
         return tuple(self.found)
 
-    async def is_guarded(self) -> bool:
-        return self.guarded
+    async def guards(self) -> Guards:
+        self.policy_looks += 1
+        return self.guarding
 
 
 class EnvironmentBench:

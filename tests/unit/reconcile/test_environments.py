@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from airwarden.api import FINALIZER
+from airwarden.api.fields import moment_text
 from airwarden.domain.environment import dag_map
+from airwarden.domain.environment.guards import Guards
 from airwarden.domain.environment.sight import TaskPod
 from airwarden.domain.errors import ClusterFailed, ClusterForbidden
 from airwarden.domain.owner import Owner
@@ -339,10 +342,13 @@ async def test_transitions_are_told_once(bench: EnvironmentBench) -> None:
     assert [each["reason"] for each in bench.api.events] == ["Ready"]
 
 
-def pod(identity: str = "Bound", environment: str = "main", digest: str = "", holds: str = "") -> TaskPod:
-    labels = {"airwarden.dev/identity": identity, "airwarden.dev/environment": environment} if identity else {}
+def pod(
+    identity: str = "Bound", environment: str = "main", digest: str = "", holds: str = "", binding: str = "billing"
+) -> TaskPod:
+    marks = {"identity": identity, "environment": environment, "binding": binding} if identity else {}
+    labels = {f"airwarden.dev/{key}": text for key, text in marks.items()}
     annotations = {"airwarden.dev/environment-digest": digest, "airwarden.dev/worker-holds": holds}
-    return TaskPod("team/airwarden-1", labels, annotations)
+    return TaskPod(("team", "airwarden-1"), labels, annotations)
 
 
 async def test_without_leave_to_look_at_pods_nothing_is_claimed(bench: EnvironmentBench) -> None:
@@ -350,11 +356,11 @@ async def test_without_leave_to_look_at_pods_nothing_is_claimed(bench: Environme
     assert bench.condition("Isolated") == ("Unknown", "TaskPodsNotVisible")
 
 
-async def test_identities_count_as_enforced_when_marked_pods_were_seen_while_the_policy_is_there(
+async def test_identities_count_as_enforced_when_bound_pods_were_seen_while_the_policies_are_there(
     bench: EnvironmentBench,
 ) -> None:
     pods = bench.see_pods()
-    pods.guarded = False
+    pods.guarding = Guards(("bound-tokens.airwarden.dev is not there",))
     await bench.look()
     assert bench.condition("IdentityEnforced") == ("False", "PolicyMissing")
 
@@ -363,20 +369,88 @@ async def test_identities_count_as_enforced_when_marked_pods_were_seen_while_the
         await bench.look()
         return bench.condition("IdentityEnforced")
 
-    pods.guarded = True
-    assert await next_look() == ("False", "NoMarkedPods")
-    pods.found = [pod(environment="other")]
-    assert await next_look() == ("False", "NoMarkedPods")
+    pods.guarding = Guards()
+    for other in ([], [pod(environment="other")], [pod(identity="Unbound")], [pod(binding="none")]):
+        pods.found = other
+        assert await next_look() == ("False", "NoMarkedPods")
     pods.found = [pod()]
     assert await next_look() == ("True", "IdentityEnforced")
     pods.found = []
     assert await next_look() == ("True", "IdentityEnforced")
     pods.found = [pod(), pod(identity="")]
     assert await next_look() == ("False", "UnmarkedTaskPods")
+    pods.found = []
+    assert await next_look() == ("Unknown", "NoMarkedPods")
     pods.error = ClusterForbidden("the Kubernetes API refused GET /api/v1/namespaces/team/pods")
     assert await next_look() == ("Unknown", "TaskPodsNotVisible")
-    pods.error, pods.found, pods.guarded = None, [pod()], False
+    pods.error, pods.found = None, [pod()]
+    assert await next_look() == ("True", "IdentityEnforced")
+    pods.guarding = Guards(("bound-tokens.airwarden.dev is not there",))
     assert await next_look() == ("False", "PolicyMissing")
+
+
+async def test_the_last_sight_is_told_to_the_hour_and_counts_for_a_week(bench: EnvironmentBench) -> None:
+    pods = bench.see_pods()
+    pods.found = [pod()]
+    await bench.look()
+    hour = bench.status["pods"]["last"]
+    assert hour == moment_text(bench.bench.now.replace(minute=0, second=0))
+    pods.found = []
+    said = []
+    for days in (0, 6, 1, 1):
+        bench.bench.now += timedelta(days=days)
+        bench.monotonic += INTERVAL
+        await bench.look()
+        said.append((bench.condition("IdentityEnforced"), bench.condition("Isolated")))
+        message = next(each["message"] for each in bench.status["conditions"] if each["type"] == "IdentityEnforced")
+        assert hour in message
+    held = (("True", "IdentityEnforced"), ("True", "Isolated"))
+    gone = (("Unknown", "NoMarkedPods"), ("Unknown", "NoMarkedPods"))
+    assert said == [held, held, gone, gone]
+
+
+async def test_bound_pods_that_are_seen_again_and_again_cost_one_write_an_hour(bench: EnvironmentBench) -> None:
+    pods = bench.see_pods()
+    pods.found = [pod()]
+    await bench.look()
+    bench.bench.now = bench.bench.now.replace(minute=0)
+    for _ in range(59):
+        bench.monotonic += INTERVAL
+        bench.bench.now += timedelta(minutes=1)
+        assert "PATCH main status Ready" not in await bench.change()
+    bench.monotonic += INTERVAL
+    bench.bench.now += timedelta(minutes=1)
+    assert "PATCH main status Ready" in await bench.change()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ({"guarding": Guards(("bound-pods.airwarden.dev is not bound",))}, ("Unknown", "PolicyMissing")),
+        ({"found": [pod(), pod(identity="")]}, ("Unknown", "UnmarkedTaskPods")),
+    ],
+)
+async def test_isolation_is_no_longer_claimed_when_its_ground_is_gone(
+    bench: EnvironmentBench, spoil: dict[str, Any], said: tuple[str, str]
+) -> None:
+    pods = bench.see_pods()
+    pods.found = [pod()]
+    await bench.look()
+    assert bench.condition("Isolated") == ("True", "Isolated")
+    for name, value in spoil.items():
+        setattr(pods, name, value)
+    bench.monotonic += INTERVAL
+    await bench.look()
+    assert bench.condition("Isolated") == said
+
+
+async def test_the_policies_are_read_once_for_looks_that_come_together(bench: EnvironmentBench) -> None:
+    pods = bench.see_pods()
+    for after in (0, INTERVAL, INTERVAL + 1):
+        bench.monotonic = after
+        bench.reconciler.forget(("airflow", "main"))
+        await bench.look()
+    assert (pods.looks, pods.policy_looks) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +501,8 @@ async def test_pods_of_an_older_scheduler_are_counted_once_a_look(bench: Environ
     pods = bench.see_pods()
     pods.found = [pod(digest=bench.status["digest"]), pod(digest="old"), pod(identity="Unbound", digest="old")]
     await bench.look()
-    assert bench.status["pods"] == {"bound": 2, "older": 2}
+    last = bench.status["pods"].pop("last")
+    assert (bench.status["pods"], bool(last)) == ({"bound": 2, "older": 2}, True)
     bench.bind("reports", "reports_*")
     await bench.look()
     assert pods.looks == 1

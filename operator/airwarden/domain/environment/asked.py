@@ -35,6 +35,8 @@ class Asked:
     """When its access ends."""
     declared: tuple[DagClaim, ...] = ()
     """What its spec claims, suspended or not."""
+    created: str = ""
+    """When it was made, as the API server writes times."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "Asked | None":
@@ -57,6 +59,7 @@ class Asked:
                 frozenset(each["backendRef"]["name"] for each in spec["secrets"]),
                 moment(ends) if ends else None,
                 declared,
+                str(metadata.get("creationTimestamp") or ""),
             )
         except (ValidationError, ValueError, KeyError, TypeError, AttributeError):
             # It does not hold to its schema, and says so itself: nothing runs under its account meanwhile.

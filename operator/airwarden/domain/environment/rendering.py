@@ -53,6 +53,11 @@ class Rendering:
     turn: datetime | None = None
     """When the access of a mapped binding ends, and its DAGs with it."""
 
+    @property
+    def keys(self) -> frozenset[Key]:
+        """The bindings whose DAGs run under their accounts."""
+        return frozenset(binding.key for each in self.dag_maps for binding in each.bindings)
+
     def names(self) -> Iterator[tuple[str, str]]:
         """Yield what each ConfigMap is, as a status says it, and its name."""
         yield from ((content, each.name) for content, each in self.components.wanted.items())

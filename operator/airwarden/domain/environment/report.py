@@ -51,9 +51,10 @@ def report(
     """Return the status after one pass; ``fault`` is the first of what went wrong."""
     previous = environment.status or EnvironmentStatus()
     generation = environment.metadata.generation
+    last = _hour(now) if sight.bound else previous.pods.last
     more = (
-        (ENFORCED, identity_enforced(environment, previous.condition(ENFORCED), sight)),
-        (ISOLATED, isolated(environment, previous.condition(ISOLATED), sight)),
+        (ENFORCED, identity_enforced(environment, previous.condition(ENFORCED), sight, last, now)),
+        (ISOLATED, isolated(environment, previous.condition(ISOLATED), sight, last, now)),
     )
     return EnvironmentStatus(
         observed_generation=generation,
@@ -62,8 +63,13 @@ def report(
         conflicts=rendering.refused,
         rendered=tuple(rendered),
         digest=rendering.components.digest,
-        pods=PodsSeen(bound=sight.bound, older=sight.older),
+        pods=PodsSeen(bound=sight.bound, older=sight.older, last=last),
     )
+
+
+def _hour(now: str) -> str:
+    """Return a time without its minutes: one that is told may be written once an hour, not at each look."""
+    return f"{now[:13]}:00:00Z"
 
 
 def invalid(previous: EnvironmentStatus, generation: int, message: str, now: str) -> EnvironmentStatus:

@@ -1,4 +1,7 @@
-"""What can be seen of an environment beside what is declared: its task pods and the policy that guards their marks.
+"""What can be seen of an environment beside what is declared: its task pods, and what guards their marks.
+
+A mark proves something only where admission keeps others from setting it. Then it says the account as well, which is
+not looked at: a pod that names a binding is refused under any other account.
 
 Looked at by `airwarden.reconcile.environments`, if the platform team lets it; told of in
 `airwarden.domain.environment.report`. Pure.
@@ -11,12 +14,13 @@ from typing import Final
 
 from airwarden.api import GROUP
 from airwarden.domain.config_map import ENVIRONMENT
+from airwarden.domain.environment.claims import Key
+from airwarden.domain.environment.guards import Guards
 
 IDENTITY: Final = f"{GROUP}/identity"
 DIGEST: Final = f"{GROUP}/environment-digest"
 HOLDS: Final = f"{GROUP}/worker-holds"
-POLICY: Final = "bound-pods.airwarden.dev"
-"""The admission policy that keeps others from making pods with the executor's marks."""
+BINDING: Final = f"{GROUP}/binding"
 MADE_BY_EXECUTOR: Final = "kubernetes_executor=True"
 """Label selector of all pods that any KubernetesExecutor makes."""
 _MARKS: Final = frozenset({"Bound", "Unbound"})
@@ -36,9 +40,12 @@ _OURS: Final = "ConfigMap/airwarden."
 class TaskPod:
     """The metadata of one task pod."""
 
-    where: str
+    key: Key
+    """Namespace and name."""
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    created: str = ""
+    """When it was made, as the API server writes times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +54,70 @@ class Sight:
 
     hidden: str = ""
     """Why nothing could be seen; empty when it could."""
-    guarded: bool = False
-    """Whether the policy is there, and denies."""
-    marked: int = 0
-    """Task pods of the environment with the executor's marks."""
+    gaps: tuple[str, ...] = ()
+    """What is missing of the policies; empty when all of them hold for everything."""
     bound: int = 0
-    """Those of them that run under a binding's account."""
+    """Task pods of the environment that surely run under the account of a binding that is mapped."""
     older: int = 0
-    """Those of them whose scheduler knew an older rendering."""
+    """Pods with the environment's marks whose scheduler knew an older rendering."""
     unmarked: str = ""
     """The first task pod without marks; empty when there is none."""
     holds: tuple[str, ...] = ()
     """What of Airflow's own credentials they hold."""
     opaque: tuple[str, ...] = ()
     """From where they take variables that cannot be seen."""
+    doubtful: str = ""
+    """The first pod that says that it holds something, while anybody may have made it say so."""
 
 
-def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guarded: bool) -> Sight:
-    """Return what some task pods come to, for one environment with this digest."""
+def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guards: Guards, mapped: Mapping[Key, str]) -> Sight:
+    """Return what some task pods come to, for one environment with this digest.
+
+    ``mapped`` says when each binding was made whose DAGs are in force: admission judges pods where there is one.
+    """
     mine, unmarked = [], []
     for each in pods:
         if each.labels.get(IDENTITY) not in _MARKS:
-            unmarked.append(each.where)
+            unmarked.append("/".join(each.key))
         elif each.labels.get(ENVIRONMENT) == environment:
             mine.append(each)
-    named = {name for each in mine for name in _named(each.annotations.get(HOLDS, ""))}
+    since = _guarded_since(guards, mapped)
+    guarded, loose = list[TaskPod](), list[TaskPod]()
+    for each in mine:
+        begun = since.get(each.key[0])
+        (guarded if begun is not None and each.created >= begun else loose).append(each)
+    named = {name for each in guarded for name in _held(each, environment)}
     sources = {name.removeprefix(_FROM) for name in named - _HELD}
+    doubtful = ("/".join(each.key) for each in loose if any(_held(each, environment)))
     return Sight(
-        guarded=guarded,
-        marked=len(mine),
-        bound=sum(each.labels[IDENTITY] == "Bound" for each in mine),
+        gaps=guards.gaps,
+        bound=sum(_is_bound(each, mapped) for each in guarded),
         older=sum(each.annotations.get(DIGEST) != digest for each in mine),
         unmarked=min(unmarked, default=""),
         holds=tuple(sorted(named & _HELD)),
-        opaque=tuple(sorted(name for name in sources if not name.startswith(f"{_OURS}{environment}."))),
+        opaque=tuple(sorted(sources)),
+        doubtful=min(doubtful, default=""),
     )
+
+
+def _guarded_since(guards: Guards, mapped: Mapping[Key, str]) -> dict[str, str]:
+    """Return, by namespace, when admission began to judge the marks there: with the policies and with a binding."""
+    since: dict[str, str] = {}
+    for (namespace, _), made in mapped.items() if not guards.gaps else ():
+        since[namespace] = max(guards.since, min(made, since.get(namespace, made)))
+    return since
+
+
+def _is_bound(pod: TaskPod, mapped: Mapping[Key, str]) -> bool:
+    """Tell whether a guarded pod surely runs under the account of the binding that it names."""
+    binding = (pod.key[0], pod.labels.get(BINDING, ""))
+    return pod.labels[IDENTITY] == "Bound" and binding in mapped and pod.created >= mapped[binding]
+
+
+def _held(pod: TaskPod, environment: str) -> Iterator[str]:
+    """Yield what a pod says that it holds, but for what Airwarden renders."""
+    ours = f"{_FROM}{_OURS}{environment}."
+    return (name for name in _named(pod.annotations.get(HOLDS, "")) if not name.startswith(ours))
 
 
 def _named(mark: str) -> Iterator[str]:

@@ -1,17 +1,18 @@
-"""What may be seen of task pods, and whether the policy that guards their marks is there.
+"""What may be seen of task pods, and of the policies that guard their marks.
 
 Of pods the API server sends metadata alone. Both rights are given by manifests/environment and by a role binding in
 each worker namespace; without them ClusterForbidden is raised. Called by `airwarden.reconcile.environments`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from airwarden.domain.environment.sight import MADE_BY_EXECUTOR, POLICY, TaskPod
-from airwarden.providers.kubernetes.api import Absent, KubernetesApi
+from airwarden.domain.environment.guards import POLICIES, Guards, judge
+from airwarden.domain.environment.sight import MADE_BY_EXECUTOR, TaskPod
+from airwarden.providers.kubernetes.api import Absent, Json, KubernetesApi
 
-_POLICIES: Final = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
-_BINDINGS: Final = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 
 
 class TaskPods:
@@ -29,16 +30,27 @@ class TaskPods:
                 metadata = body.get("metadata") or {}
                 if metadata.get("deletionTimestamp"):
                     continue
-                labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-                found.append(TaskPod(f"{namespace}/{metadata.get('name', '')}", labels, annotations))
+                found.append(
+                    TaskPod(
+                        (namespace, str(metadata.get("name", ""))),
+                        metadata.get("labels") or {},
+                        metadata.get("annotations") or {},
+                        str(metadata.get("creationTimestamp") or ""),
+                    )
+                )
         return tuple(found)
 
-    async def is_guarded(self) -> bool:
-        """Tell whether the policy for bound pods is there and denies."""
+    async def guards(self) -> Guards:
+        """Return what is there of the policies, each read by its name: no other is seen."""
+        read = await asyncio.gather(*(self._both(name) for name in POLICIES))
+        return judge(dict(zip(POLICIES, read, strict=True)))
+
+    async def _both(self, name: str) -> tuple[Json | None, Json | None]:
+        policy = await self._read(f"{_ADMISSION}/validatingadmissionpolicies/{name}")
+        return policy, await self._read(f"{_ADMISSION}/validatingadmissionpolicybindings/{name}")
+
+    async def _read(self, path: str) -> Json | None:
         try:
-            await self._api.get(f"{_POLICIES}/{POLICY}")
-            bound = await self._api.get(f"{_BINDINGS}/{POLICY}")
+            return await self._api.get(path)
         except Absent:
-            return False
-        spec = bound.get("spec") or {}
-        return spec.get("policyName") == POLICY and "Deny" in (spec.get("validationActions") or ())
+            return None

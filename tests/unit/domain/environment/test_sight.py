@@ -6,22 +6,37 @@ from typing import Final
 
 import pytest
 
+from airwarden.api.conditions import Condition
+from airwarden.api.reasons import Reason
+from airwarden.domain.conditions import Said
+from airwarden.domain.environment.guards import Guards
 from airwarden.domain.environment.isolation import isolated
 from airwarden.domain.environment.sight import UNKNOWN, Sight, TaskPod, see
 from unit.domain.environment.making import environment
 
 LARGEST_CONDITION: Final = 32_768
+EARLIER, MADE, LATER = (f"2026-07-01T{hour}:00:00Z" for hour in ("10", "11", "12"))
 
 
-def task_pod(holds: str = "", digest: str = "d", **labels: str) -> TaskPod:
-    marks = {"airwarden.dev/identity": "Bound", "airwarden.dev/environment": "main", **labels}
+def task_pod(
+    holds: str = "", digest: str = "d", *, namespace: str = "prod", created: str = MADE, **marks: str
+) -> TaskPod:
+    labels = {"identity": "Bound", "environment": "main", "binding": "billing", **marks}
     return TaskPod(
-        "prod/airwarden-x", marks, {"airwarden.dev/worker-holds": holds, "airwarden.dev/environment-digest": digest}
+        (namespace, "airwarden-x"),
+        {f"airwarden.dev/{key}": text for key, text in labels.items()},
+        {"airwarden.dev/worker-holds": holds, "airwarden.dev/environment-digest": digest},
+        created,
     )
 
 
-def seen(*pods: TaskPod) -> Sight:
-    return see(pods, "main", "d", guarded=True)
+def seen(*pods: TaskPod, guards: Guards | None = None) -> Sight:
+    mapped = {("prod", "billing"): MADE, ("prod", "reports"): LATER}
+    return see(pods, "main", "d", guards=guards or Guards((), MADE), mapped=mapped)
+
+
+def said(sight: Sight, before: Condition | None = None) -> Said:
+    return isolated(environment(), before, sight, "", LATER)
 
 
 def test_what_the_executor_says_is_told() -> None:
@@ -50,9 +65,9 @@ def test_text_that_no_executor_writes_is_not_repeated_and_not_held_for_nothing(f
     found = seen(task_pod(forged))
     assert found.holds == ()
     assert found.opaque == (UNKNOWN,)
-    said = isolated(environment(), None, found)
-    assert (said.status, said.reason.word) == ("Unknown", "WorkerEnvironmentHidden")
-    assert len(said.message) < LARGEST_CONDITION
+    told = said(found)
+    assert (told.status, told.reason.word) == ("Unknown", "WorkerEnvironmentHidden")
+    assert len(told.message) < LARGEST_CONDITION
 
 
 def test_a_forged_mark_hides_no_true_one() -> None:
@@ -62,4 +77,46 @@ def test_a_forged_mark_hides_no_true_one() -> None:
 
 def test_however_many_sources_there_are_the_condition_can_be_written() -> None:
     found = seen(*(task_pod(f"envFrom:Secret/s{number:03}{'x' * 240}") for number in range(200)))
-    assert len(isolated(environment(), None, found).message) < LARGEST_CONDITION
+    assert len(said(found).message) < LARGEST_CONDITION
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        task_pod(identity="Unbound"),
+        task_pod(binding="nobodys"),
+        task_pod(binding="billing", namespace="lab"),
+        task_pod(environment="other"),
+        task_pod(created=EARLIER),
+        task_pod(binding="reports"),
+    ],
+    ids=[
+        "unbound",
+        "no binding",
+        "no binding there",
+        "another environment",
+        "before the policies",
+        "before the binding",
+    ],
+)
+def test_a_mark_that_nothing_guards_proves_nothing(pod: TaskPod) -> None:
+    assert seen(task_pod()).bound == 1
+    assert seen(pod).bound == 0
+    assert said(seen(pod)).status == "Unknown"
+
+
+def test_without_all_policies_no_mark_counts() -> None:
+    found = seen(task_pod(), guards=Guards(("bound-tokens.airwarden.dev is not there",), MADE))
+    assert found.bound == 0
+    assert said(found).reason is Reason.POLICY_MISSING
+
+
+def test_what_a_pod_says_that_anybody_may_have_made_leaves_isolation_unknown() -> None:
+    found = seen(task_pod(), task_pod("FernetKey", namespace="lab"))
+    assert (found.holds, found.doubtful) == ((), "lab/airwarden-x")
+    assert (said(found).status, said(found).reason) == ("Unknown", Reason.UNGUARDED_MARKS)
+    assert "pod lab/airwarden-x" in said(found).message
+
+
+def test_what_unbound_tasks_hold_counts_where_admission_guards_their_marks() -> None:
+    assert seen(task_pod("FernetKey", identity="Unbound", binding="")).holds == ("FernetKey",)

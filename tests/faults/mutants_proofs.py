@@ -1,0 +1,92 @@
+"""Breakages of what the conditions of an environment prove, and of its passes under attack.
+
+Part of `tests/faults/mutants.py`.
+"""
+
+from __future__ import annotations
+
+from faults.mutant import Mutant
+
+_GUARDS = "tests/unit/domain/environment/test_guards.py"
+_SIGHT = "tests/unit/domain/environment/test_sight.py"
+_RECONCILE = "tests/unit/reconcile/test_environments.py"
+
+PROVING: tuple[Mutant, ...] = (
+    Mutant(
+        "one policy is enough",
+        "domain/environment/guards.py",
+        "for name in POLICIES if (gap := _gap(name, *found[name])))",
+        "for name in POLICIES[:1] if (gap := _gap(name, *found[name])))",
+        (_GUARDS,),
+    ),
+    Mutant(
+        "a policy that only warns guards",
+        "domain/environment/guards.py",
+        '"Deny" not in (bound.get("validationActions") or ())',
+        "False",
+        (_GUARDS,),
+    ),
+    Mutant(
+        "a policy for some namespaces guards all",
+        "domain/environment/guards.py",
+        'narrowed.get("resourceRules") or narrowed.get("namespaceSelector") or _leaves_out(narrowed)',
+        "False",
+        (_GUARDS,),
+    ),
+    Mutant(
+        "a policy that goes by one binding guards all",
+        "domain/environment/guards.py",
+        "        and not _takes_all(",
+        "        and False and _takes_all(",
+        (_GUARDS,),
+    ),
+    Mutant(
+        "a pod that is older than the policies counts",
+        "domain/environment/sight.py",
+        "(guarded if begun is not None and each.created >= begun else loose)",
+        "(guarded if begun is not None else loose)",
+        (_SIGHT,),
+    ),
+    Mutant(
+        "a mark counts where no binding is",
+        "domain/environment/sight.py",
+        "(guarded if begun is not None and each.created >= begun else loose)",
+        "guarded",
+        (_SIGHT,),
+    ),
+    Mutant(
+        "a pod of a binding that is not mapped counts",
+        "domain/environment/sight.py",
+        '    return pod.labels[IDENTITY] == "Bound" and binding in mapped and pod.created >= mapped[binding]',
+        '    return pod.labels[IDENTITY] == "Bound"',
+        (_SIGHT,),
+    ),
+    Mutant(
+        "an unbound pod proves identities",
+        "domain/environment/sight.py",
+        '    return pod.labels[IDENTITY] == "Bound" and binding in mapped',
+        "    return binding in mapped",
+        (_SIGHT,),
+    ),
+    Mutant(
+        "marks count without the policies",
+        "domain/environment/sight.py",
+        "in mapped.items() if not guards.gaps else ():",
+        "in mapped.items():",
+        (_SIGHT,),
+    ),
+    Mutant(
+        "what was seen once holds for ever",
+        "domain/environment/isolation.py",
+        "    return moment_text(moment(now) - LASTING) < last <= now",
+        "    return True",
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "isolation holds without its ground",
+        "domain/environment/isolation.py",
+        '    if before.status == "True" and (sight.gaps or sight.unmarked or not recent):',
+        "    if False:",
+        (_RECONCILE,),
+    ),
+)
