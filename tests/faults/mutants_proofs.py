@@ -89,4 +89,25 @@ PROVING: tuple[Mutant, ...] = (
         "    if False:",
         (_RECONCILE,),
     ),
+    Mutant(
+        "a status that is refused holds up what must go",
+        "reconcile/environment_statuses.py",
+        "            return None\n        self._refused",
+        "            raise\n        self._refused",
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "an environment's map that cannot be recorded is made",
+        "reconcile/environments.py",
+        "            if each.name in unmade:",
+        "            if False:",
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "a status that is refused is told of each second",
+        "reconcile/environment_statuses.py",
+        "            if self._refused.get(key) != metadata.uid:",
+        "            if True:",
+        (_RECONCILE,),
+    ),
 )

@@ -30,12 +30,14 @@ from airwarden.domain.progress import Fault
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.config_maps import ConfigMaps, FoundMap
-from airwarden.providers.kubernetes.events import Event, EventPoster
+from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, environment_path
 from airwarden.providers.kubernetes.task_pods import TaskPods
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.cache import Cache
+from airwarden.reconcile.environment_statuses import EnvironmentStatuses
 from airwarden.reconcile.environment_views import EnvironmentEntry
+from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
 
 log = structlog.get_logger("airwarden.environments")
@@ -54,6 +56,7 @@ class EnvironmentTools:
     writer: ObjectWriter
     config_maps: ConfigMaps
     events: EventPoster
+    metrics: Metrics
     task_pods: TaskPods | None
     """None: the platform team did not say that task pods may be looked at."""
     interval: float
@@ -95,11 +98,19 @@ class EnvironmentReconciler:
     def __init__(self, tools: EnvironmentTools) -> None:
         self._tools = tools
         self._memories: dict[Key, _Memory] = {}
+        self._statuses = EnvironmentStatuses(
+            tools.cache.environments, tools.writer, tools.events, tools.metrics, tools.clock
+        )
         self._guards: tuple[float, Guards] | None = None
         """What guards marks on pods, and when that was looked at: the same for all environments."""
 
     def forget(self, key: Key) -> None:
         """Drop what is known of an environment that is gone."""
+        self._drop(key)
+        self._statuses.forget(key)
+
+    def _drop(self, key: Key) -> None:
+        """Have the next pass look at everything."""
         self._memories.pop(key, None)
 
     async def reconcile(self, key: Key) -> Following:
@@ -122,7 +133,7 @@ class EnvironmentReconciler:
         try:
             return await self._pass(entry, declared)
         except AirwardenError:
-            self.forget(key)
+            self._drop(key)
             raise
 
     async def _pass(self, entry: EnvironmentEntry, environment: AirflowEnvironment) -> Following:
@@ -133,12 +144,18 @@ class EnvironmentReconciler:
                 memory.maps[name] = await self._tools.config_maps.read(entry.key[0], name)
         wanted, large = _fitting(rendering, memory.maps)
         stays, stuck = await self._remove_others(environment, wanted, memory.maps)
-        environment = await self._record(environment, wanted, stays, memory.maps, rendering)
-        rendered, faults = await self._write(wanted, large, memory.maps)
+        recorded = await self._record(environment, wanted, stays, memory.maps, rendering)
+        unmade = frozenset[str]()
+        if recorded is None:
+            # What must leave a map does not wait for a status that cannot be written; nothing is made without a record.
+            unmade = _unrecorded(environment, wanted, memory.maps)
+        else:
+            environment = recorded
+        rendered, faults = await self._write(wanted, large, memory.maps, unmade)
         sight = await self._sight(entry, environment, memory, rendering)
         fault = next(iter((*faults, *stuck)), None)
         status = reports.report(environment, rendering, (*rendered, *stays), fault, sight, self._now())
-        last = await self._tell(environment, status)
+        last = await self._statuses.tell(environment, status)
         following = Following("check", self._tools.interval, rendering.turn, last)
         if fault is not None and fault.retryable:
             self._memories.pop(entry.key, None)
@@ -204,33 +221,42 @@ class EnvironmentReconciler:
         stays: Sequence[Rendered],
         found: Mapping[str, FoundMap | None],
         rendering: Rendering,
-    ) -> AirflowEnvironment:
+    ) -> AirflowEnvironment | None:
         """Record what is about to be made, before the first is, so that a crash leaves nothing unknown behind.
 
-        What is gone by now leaves the record, which has no room for all bundles of two declarations.
+        What is gone by now leaves the record, which has no room for all bundles of two declarations. None is returned
+        where the API server takes no such record.
         """
         status = environment.status or EnvironmentStatus()
         names = {each.name for each in wanted.values()}
         before = [each for each in status.rendered if each.name in names]
-        known = {each.name for each in status.rendered}
+        unknown = _unrecorded(environment, wanted, found)
         new = [
             Rendered(name=each.name, content=content, reason=Reason.PENDING.word)
             for content, each in wanted.items()
-            if each.name not in known and found[each.name] is None
+            if each.name in unknown
         ]
         if not new:
             return environment
         recorded = reports.pending(environment, (*before, *stays, *new), rendering.components.digest, self._now())
-        body = await self._write_status(environment.metadata, recorded)
+        body = await self._statuses.write(environment.metadata, recorded)
+        if body is None:
+            return None
         metadata = Metadata.model_validate(body.body["metadata"])
         return environment.model_copy(update={"status": recorded, "metadata": metadata})
 
     async def _write(
-        self, wanted: Mapping[str, WantedMap], large: Mapping[str, Fault], found: dict[str, FoundMap | None]
+        self,
+        wanted: Mapping[str, WantedMap],
+        large: Mapping[str, Fault],
+        found: dict[str, FoundMap | None],
+        unmade: frozenset[str],
     ) -> tuple[list[Rendered], list[Fault]]:
         """Write what differs. DAG maps first: a scheduler that starts on its new variables finds them."""
         rendered, faults = [], list[Fault]()
         for content, each in sorted(wanted.items(), key=lambda item: (not item[0].startswith("dags/"), item[0])):
+            if each.name in unmade:
+                continue
             fault = large.get(content)
             try:
                 found[each.name] = await self._tools.config_maps.keep(each, found[each.name])
@@ -296,30 +322,13 @@ class EnvironmentReconciler:
             self._guards = (now, await task_pods.guards())
         return self._guards[1]
 
-    async def _tell(self, environment: AirflowEnvironment, status: EnvironmentStatus) -> tuple[object, ...]:
-        """Write the status if it says something new; return the state that this leaves."""
-        if status == environment.status:
-            entry = self._tools.cache.environments.known.get(_key(environment))
-            return entry.state if entry is not None else ()
-        last = await self._write_status(environment.metadata, status)
-        before = (environment.status or EnvironmentStatus()).condition("Ready")
-        after = status.condition("Ready")
-        if after is not None and (before is None or (before.status, before.reason) != (after.status, after.reason)):
-            await self._post(environment.metadata, after.reason, after.message, good=after.status == "True")
-        return last.state
-
-    async def _write_status(self, metadata: Metadata, status: EnvironmentStatus) -> EnvironmentEntry:
-        path = environment_path(metadata.namespace, metadata.name)
-        body = await self._tools.writer.write_status(path, metadata.uid, status)
-        return self._tools.cache.environments.learn(body)
-
     async def _say_invalid(self, entry: EnvironmentEntry) -> Following:
         metadata = Metadata.model_validate(entry.body["metadata"])
         previous = EnvironmentStatus.model_validate(entry.body["status"])
         message = f"the environment does not hold to its schema, and nothing was changed: {entry.wrong}"
         status = reports.invalid(previous, entry.generation, message, self._now())
         if status != previous:
-            entry = await self._write_status(metadata, status)
+            entry = await self._statuses.write(metadata, status) or entry
         return Following("never", state=entry.state)
 
     async def _let_go(self, entry: EnvironmentEntry) -> Following:
@@ -339,19 +348,11 @@ class EnvironmentReconciler:
         if fault is not None:
             status = reports.deleting(previous, entry.generation, fault, self._now())
             if status != previous:
-                await self._write_status(metadata, status)
+                await self._statuses.write(metadata, status)
             return Following("retry", fault.retry_after)
         self.forget(entry.key)
         await self._tools.writer.remove_finalizer(environment_path(*entry.key), metadata)
         return NEVER
-
-    async def _post(self, metadata: Metadata, reason: str, message: str, *, good: bool) -> None:
-        log.info("transition", namespace=metadata.namespace, environment=metadata.name, reason=reason, detail=message)
-        event = Event("AirflowEnvironment", metadata, "Normal" if good else "Warning", reason, message)
-        try:
-            await self._tools.events.post(event, self._now())
-        except AirwardenError as error:
-            log.warning("event lost", namespace=metadata.namespace, environment=metadata.name, error=error.message)
 
     def _now(self) -> str:
         return moment_text(self._tools.clock())
@@ -380,6 +381,14 @@ def _fitting(
         # Claims that are not in force never take the room of those that are.
         fitting[content] = closed(narrowed(steady, in_force)).wanted() if is_too_large(whole) else whole
     return fitting, large
+
+
+def _unrecorded(
+    environment: AirflowEnvironment, wanted: Mapping[str, WantedMap], found: Mapping[str, FoundMap | None]
+) -> frozenset[str]:
+    """Return the names of what is neither there nor on record."""
+    known = {each.name for each in environment.status.rendered} if environment.status is not None else set()
+    return frozenset(each.name for each in wanted.values() if each.name not in known and found[each.name] is None)
 
 
 def _derived(entry: EnvironmentEntry, status: EnvironmentStatus) -> frozenset[str]:

@@ -35,6 +35,12 @@ class Metrics:
         self._swept = Counter(
             "airwarden_swept_total", "Leftovers without a binding that were removed", registry=self.registry
         )
+        self._refused = Counter(
+            "airwarden_statuses_refused_total",
+            "Statuses that the API server does not take: its CRDs are of another version",
+            ["kind"],
+            registry=self.registry,
+        )
         self._backend_ready = Gauge(
             "airwarden_backend_ready", "1 while a backend is Ready", ["backend"], registry=self.registry
         )
@@ -73,6 +79,10 @@ class Metrics:
     def swept(self) -> None:
         """Count one leftover that was removed."""
         self._swept.inc()
+
+    def status_refused(self, kind: str) -> None:
+        """Count one status that the API server does not take."""
+        self._refused.labels(kind).inc()
 
     def backend_ready(self, name: str, ready: bool) -> None:
         """Note whether a backend is Ready."""

@@ -17,6 +17,7 @@ from airwarden.providers.kubernetes.objects import ObjectWriter, environment_pat
 from airwarden.providers.kubernetes.task_pods import TaskPods
 from airwarden.reconcile.environment_engine import EnvironmentEngine
 from airwarden.reconcile.environments import EnvironmentReconciler, EnvironmentTools, Following
+from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
 from unit.reconcile.fakes import CLUSTER, Bench
 
@@ -57,6 +58,7 @@ class EnvironmentBench:
         self.pods: FakePods | None = None
         self.path = environment_path(*MAIN)
         self.monotonic = 0.0
+        self.metrics = Metrics()
         self.bindings: dict[Key, Json] = {}
         self._version = 1000
         self._make()
@@ -69,6 +71,7 @@ class EnvironmentBench:
             writer=ObjectWriter(self.api),
             config_maps=ConfigMaps(self.api),
             events=EventPoster(self.api),
+            metrics=self.metrics,
             task_pods=self.pods,
             interval=INTERVAL,
             clock=self.bench.clock,

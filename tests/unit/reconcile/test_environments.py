@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from airwarden.api import FINALIZER
 from airwarden.api.fields import moment_text
@@ -17,6 +18,7 @@ from airwarden.domain.environment.sight import TaskPod
 from airwarden.domain.errors import ClusterFailed, ClusterForbidden
 from airwarden.domain.owner import Owner
 from airwarden.domain.task_access import TaskAccess
+from airwarden.providers.kubernetes.api import Rejected
 from unit.reconcile.environment_fakes import BILLING, INTERVAL, MAPS, EnvironmentBench
 from unit.reconcile.fakes import FakeStore
 
@@ -506,6 +508,88 @@ async def test_pods_of_an_older_scheduler_are_counted_once_a_look(bench: Environ
     bench.bind("reports", "reports_*")
     await bench.look()
     assert pods.looks == 1
+
+
+def refuse_statuses(bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the API server hold statuses to another schema than the operator's."""
+    patch = bench.api.patch
+
+    async def refusing(path: str, operations: Any) -> Any:
+        if path.endswith("/status"):
+            raise Rejected("status.pods.last: unknown")
+        return await patch(path, operations)
+
+    monkeypatch.setattr(bench.api, "patch", refusing)
+
+
+async def test_maps_do_not_wait_for_a_status_that_is_refused(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(bench, monkeypatch)
+    bundles = [{"name": name, "namespaces": ["team"]} for name in ("billing", "later")]
+    bench.declare(bundles=bundles)
+    bench.unbind("billing")
+    bench.bind("reports", "reports_*")
+    following = await bench.look()
+    assert bench.mapped() == {"team/reports": ["reports_*"]}
+    assert following.kind == "check"
+    assert len(bench.maps) == 3  # nothing is made without a record
+    monkeypatch.undo()
+    await bench.settle()
+    assert len(bench.maps) == 4
+    assert bench.condition() == ("True", "Ready")
+
+
+async def test_a_map_of_a_bundle_that_went_goes_whatever_becomes_of_the_status(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(bench, monkeypatch)
+    bench.declare(bundles=[{"name": "other", "namespaces": ["team"]}])
+    await bench.look()
+    assert BILLING not in bench.api.objects
+
+
+async def test_a_status_that_is_refused_is_told_once_until_one_is_taken(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> int:
+        return [each["reason"] for each in bench.api.events].count("ObjectRejected")
+
+    for rounds in (1, 2):
+        with monkeypatch.context() as patched, structlog.testing.capture_logs() as logs:
+            refuse_statuses(bench, patched)
+            for number in range(3):
+                bench.bind(f"more-{rounds}-{number}", f"dag_{rounds}_{number}")
+                await bench.look()
+        assert [each["event"] for each in logs] == ["status not written"]
+        assert "apply crds/" in logs[0]["error"]
+        assert told() == rounds
+        await bench.look()
+    refused = bench.metrics.registry.get_sample_value(
+        "airwarden_statuses_refused_total", {"kind": "AirflowEnvironment"}
+    )
+    assert refused == 6
+
+
+async def test_a_refused_status_is_no_state_that_was_seen_to(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_statuses(bench, monkeypatch)
+    bench.bind("reports", "reports_*")
+    following = await bench.look()
+    assert following.state == bench.bench.cache.environments.known["airflow", "main"].state
+
+
+async def test_an_environment_goes_although_its_status_is_refused(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.delete()
+    refuse_statuses(bench, monkeypatch)
+    bench.journal.fail_at, bench.journal.error = len(bench.journal.lines) + 2, ClusterFailed("no answer")
+    assert (await bench.look()).kind == "retry"
+    bench.journal.error = None
+    await bench.look()
+    assert bench.path not in bench.api.objects
 
 
 async def test_one_that_is_made_again_under_its_name_is_another(bench: EnvironmentBench) -> None:
