@@ -9,6 +9,9 @@ from faults.mutant import Mutant
 
 _GUARDS = "tests/unit/domain/environment/test_guards.py"
 _SIGHT = "tests/unit/domain/environment/test_sight.py"
+_FITTING = "tests/unit/domain/environment/test_fitting.py"
+_CLAIMS = "tests/unit/domain/environment/test_claims.py"
+_SLICING = "tests/unit/reconcile/test_slicing.py"
 _RECONCILE = "tests/unit/reconcile/test_environments.py"
 
 PROVING: tuple[Mutant, ...] = (
@@ -95,6 +98,55 @@ PROVING: tuple[Mutant, ...] = (
         "            return None\n        self._refused",
         "            raise\n        self._refused",
         (_RECONCILE,),
+    ),
+    Mutant(
+        "a rendering holds up all else",
+        "domain/environment/rendering.py",
+        "        if done >= STEP:",
+        "        if False:",
+        (_FITTING, _RECONCILE),
+    ),
+    Mutant(
+        "the text of a map holds up all else",
+        "domain/environment/dag_map.py",
+        "            if done >= STEP:",
+        "            if False:",
+        (_FITTING,),
+    ),
+    Mutant(
+        "a text is made of a map that cannot fit",
+        "domain/environment/fitting.py",
+        "    if exceeds(dag_map):",
+        "    if False:",
+        (_FITTING,),
+    ),
+    Mutant(
+        "an environment that goes in the middle of a pass empties its maps",
+        "reconcile/environments.py",
+        "            if views.claims(key) is None:",
+        "            if False:",
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "an edit of the environment leaves claims as they were judged",
+        "domain/environment/claims.py",
+        "            if self._complaints(claimant) != self._barred.get(claimant.key, ()):",
+        "            if False:",
+        (_CLAIMS,),
+    ),
+    Mutant(
+        "bindings by the thousand are woken at once",
+        "reconcile/slicing.py",
+        "        some = tuple(islice(self._waiting, _FEW))",
+        "        some = tuple(self._waiting)",
+        (_SLICING,),
+    ),
+    Mutant(
+        "who comes while the last is woken is forgotten",
+        "reconcile/slicing.py",
+        "        self._go_on()  # also",
+        "        # also",
+        (_SLICING,),
     ),
     Mutant(
         "an environment's map that cannot be recorded is made",

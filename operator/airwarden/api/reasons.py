@@ -317,6 +317,11 @@ class Reason(Enum):
         "What is to be rendered does not fit into one ConfigMap. What was there stays, without what was withdrawn.",
         "Claim DAGs by prefixes instead of one by one, or split the bundle.",
     )
+    MAP_FILLS_UP = Explanation(
+        "MapFillsUp",
+        "What is rendered has more than four fifths of what fits into one ConfigMap. All of it is there.",
+        "Claim DAGs by prefixes instead of one by one, or split the bundle, before more of them come.",
+    )
     MAP_NOT_OWNED = Explanation(
         "MapNotOwned",
         "A ConfigMap under a name of Airwarden's was made by somebody else. It is neither changed nor deleted.",

@@ -24,6 +24,7 @@ from airwarden.reconcile.pacing import Pacing
 from airwarden.reconcile.probe import Probe, ProbeTools
 from airwarden.reconcile.queue import Key, Lanes, Urgency
 from airwarden.reconcile.rotation_cache import RotationEntry
+from airwarden.reconcile.slicing import Waking
 from airwarden.reconcile.stalls import Stall
 from airwarden.reconcile.timers import GONE_RETRY, LONGEST_RETRY, Retries, Timers
 from airwarden.reconcile.turns import Turns
@@ -65,6 +66,7 @@ class Engine:
         self._asleep: dict[str, dict[Key, Urgency]] = {}
         self._probes: dict[str, Probe] = {}
         self._probe_tools: ProbeTools | None = None
+        self._waking = Waking(self._wake)
         self._stall = Stall(self._lanes, backends)
         cache.environments.tell_of_bindings(self._turned)
         metrics.watch(
@@ -80,7 +82,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """True when no binding waits for a pass or is in one."""
-        return self._lanes.idle
+        return self._lanes.idle and self._waking.idle
 
     @property
     def live(self) -> bool:
@@ -95,6 +97,7 @@ class Engine:
         """End: let running passes finish, then revoke all logins."""
         self._timers.close()
         self._turns.close()
+        self._waking.close()
         await asyncio.gather(*(probe.stop() for probe in self._probes.values()))
         await self._lanes.close(seconds)
         await self._backends.close()
@@ -261,7 +264,7 @@ class Engine:
     def _turned(self, keys: Iterable[Key]) -> None:
         """Look again at bindings whose DAGs others give them or take from them; at first not all of them are known."""
         if self._live:
-            self._wake(keys)
+            self._waking.take(keys)
 
     def _urgency(self, entry: Entry, *, first: bool) -> Urgency:
         judged = self._judge.judge(entry, first=first)

@@ -170,8 +170,11 @@ class EnvironmentViews:
         was = before.usable if before is not None else None
         if (now.spec if now is not None else None) == (was.spec if was is not None else None):
             return
-        self._claims.pop(key, None)
-        if now is not None:
+        if now is None:
+            self._claims.pop(key, None)
+        elif (claims := self._claims.get(key)) is not None:
+            claims.adopt(now.spec)
+        else:
             self._claims[key] = claims = Claims(now.spec)
             for each in self.asking(key).values():
                 claims.put(each.claimant)

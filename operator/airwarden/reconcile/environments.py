@@ -16,13 +16,15 @@ from airwarden.api.environment import AirflowEnvironment, EnvironmentStatus, Ren
 from airwarden.api.fields import moment_text
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
-from airwarden.domain.config_map import LARGEST, WantedMap, environment_labels
+from airwarden.domain.config_map import WantedMap, environment_labels
 from airwarden.domain.environment import report as reports
 from airwarden.domain.environment.asked import Asked
+from airwarden.domain.environment.claims import Verdict
 from airwarden.domain.environment.components import components_of
-from airwarden.domain.environment.dag_map import MAP_KEY, closed, is_too_large, map_name, narrowed, steadied
+from airwarden.domain.environment.dag_map import MAP_KEY, map_name
+from airwarden.domain.environment.fitting import Fitting, fit
 from airwarden.domain.environment.guards import Guards
-from airwarden.domain.environment.rendering import Rendering, Surroundings, content_of, render
+from airwarden.domain.environment.rendering import Rendering, Surroundings, render
 from airwarden.domain.environment.sight import Sight, see
 from airwarden.domain.errors import AirwardenError, ClusterForbidden, MapNotOwned, ObjectGone
 from airwarden.domain.owner import Owner
@@ -39,10 +41,15 @@ from airwarden.reconcile.environment_statuses import EnvironmentStatuses
 from airwarden.reconcile.environment_views import EnvironmentEntry
 from airwarden.reconcile.metrics import Metrics
 from airwarden.reconcile.queue import Key
+from airwarden.reconcile.slicing import in_steps
 
 log = structlog.get_logger("airwarden.environments")
 _NO_STORE: Final = TaskAccess({})
 _GIVE: Final = "apply manifests/environment, and in each worker namespace what airwarden environment rights prints"
+_FILLS_UP: Final = Fault(
+    Reason.MAP_FILLS_UP,
+    "the map has more than four fifths of what fits into a ConfigMap: claim DAGs by prefixes, or split the bundle",
+)
 _UNSEEN: Final = Sight(hidden=f"Airwarden was not told to look at task pods: {_GIVE}")
 
 
@@ -138,11 +145,12 @@ class EnvironmentReconciler:
 
     async def _pass(self, entry: EnvironmentEntry, environment: AirflowEnvironment) -> Following:
         memory = self._memory(entry)
-        rendering = render(environment, await self._surroundings(entry.key, environment))
+        rendering = await in_steps(render(environment, await self._surroundings(entry.key, environment)))
         for name in self._names(environment, rendering):
             if name not in memory.maps:
                 memory.maps[name] = await self._tools.config_maps.read(entry.key[0], name)
-        wanted, large = _fitting(rendering, memory.maps)
+        fitting = await in_steps(fit(rendering, _texts(environment, memory.maps)))
+        wanted = fitting.wanted
         stays, stuck = await self._remove_others(environment, wanted, memory.maps)
         recorded = await self._record(environment, wanted, stays, memory.maps, rendering)
         unmade = frozenset[str]()
@@ -151,7 +159,7 @@ class EnvironmentReconciler:
             unmade = _unrecorded(environment, wanted, memory.maps)
         else:
             environment = recorded
-        rendered, faults = await self._write(wanted, large, memory.maps, unmade)
+        rendered, faults = await self._write(fitting, memory.maps, unmade)
         sight = await self._sight(entry, environment, memory, rendering)
         fault = next(iter((*faults, *stuck)), None)
         status = reports.report(environment, rendering, (*rendered, *stays), fault, sight, self._now())
@@ -175,7 +183,7 @@ class EnvironmentReconciler:
         names = {each.backend_ref.name for each in environment.spec.common_secrets}
         names.update(*(each.backends for each in views.asking(key).values()))
         opened = {name: await self._tools.backends.reach(name) for name in sorted(names)}
-        asking = views.asking(key)
+        asking = dict(views.asking(key))
 
         def access(binding: Key, backend: str) -> TaskAccess | None:
             found = opened.get(backend)
@@ -185,12 +193,14 @@ class EnvironmentReconciler:
             owner = Owner(self._tools.cluster, *binding, backend, account=asking[binding].claimant.account)
             return found.store.task_access(owner) if isinstance(found, Runtime) else None
 
-        claims = views.claims(key)
-        if claims is None:
-            raise ObjectGone(f"environment {key[0]}/{key[1]} went meanwhile")
+        def verdict(binding: Key) -> Verdict | None:
+            if views.claims(key) is None:
+                raise ObjectGone(f"environment {key[0]}/{key[1]} went meanwhile, or cannot be read any more")
+            return views.verdict(key, binding)
+
         return Surroundings(
             asking=asking,
-            verdict=claims.verdict,
+            verdict=verdict,
             has_account=self._has_account,
             access=access,
             now=self._tools.clock(),
@@ -246,18 +256,16 @@ class EnvironmentReconciler:
         return environment.model_copy(update={"status": recorded, "metadata": metadata})
 
     async def _write(
-        self,
-        wanted: Mapping[str, WantedMap],
-        large: Mapping[str, Fault],
-        found: dict[str, FoundMap | None],
-        unmade: frozenset[str],
+        self, fitting: Fitting, found: dict[str, FoundMap | None], unmade: frozenset[str]
     ) -> tuple[list[Rendered], list[Fault]]:
         """Write what differs. DAG maps first: a scheduler that starts on its new variables finds them."""
         rendered, faults = [], list[Fault]()
-        for content, each in sorted(wanted.items(), key=lambda item: (not item[0].startswith("dags/"), item[0])):
+        for content, each in sorted(
+            fitting.wanted.items(), key=lambda item: (not item[0].startswith("dags/"), item[0])
+        ):
             if each.name in unmade:
                 continue
-            fault = large.get(content)
+            fault = fitting.large.get(content)
             try:
                 found[each.name] = await self._tools.config_maps.keep(each, found[each.name])
             except AirwardenError as error:
@@ -265,13 +273,14 @@ class EnvironmentReconciler:
                 fault = Fault(error.reason, error.message, error.retryable, error.retry_after)
             faults += [fault] if fault is not None else []
             kept = found.get(each.name)
+            said = fault or (_FILLS_UP if content in fitting.full else None)
             rendered.append(
                 Rendered(
                     name=each.name,
                     content=content,
                     digest=each.digest if kept is not None else "",
-                    reason=fault.reason.word if fault is not None else "",
-                    message=fault.message if fault is not None else "",
+                    reason=said.reason.word if said is not None else "",
+                    message=said.message if said is not None else "",
                 )
             )
         return sorted(rendered, key=lambda each: each.content), faults
@@ -358,29 +367,12 @@ class EnvironmentReconciler:
         return moment_text(self._tools.clock())
 
 
-def _fitting(
-    rendering: Rendering, found: Mapping[str, FoundMap | None]
-) -> tuple[dict[str, WantedMap], dict[str, Fault]]:
-    """Return what can be written: of a map that is too large, what the one in force has in common with it."""
-    fitting, large = dict(rendering.components.wanted), dict[str, Fault]()
-    for each in rendering.dag_maps:
-        content, there = content_of(each), found.get(each.name)
-        in_force = there.data.get(MAP_KEY, "") if there is not None and there.belongs(each.wanted().labels) else ""
-        steady = steadied(each, in_force)
-        fitting[content] = steady.wanted()
-        if not is_too_large(fitting[content]):
-            continue
-        large[content] = Fault(
-            Reason.MAP_TOO_LARGE,
-            f"the map of bundle {each.bundle} would have {fitting[content].size} bytes, and {LARGEST} fit: what "
-            "does not fit is not added, and DAGs that the map does not name are refused all lookups; claim DAGs by "
-            "prefixes, or split the bundle",
-            retryable=False,
-        )
-        whole = closed(steady).wanted()
-        # Claims that are not in force never take the room of those that are.
-        fitting[content] = closed(narrowed(steady, in_force)).wanted() if is_too_large(whole) else whole
-    return fitting, large
+def _texts(environment: AirflowEnvironment, found: Mapping[str, FoundMap | None]) -> dict[str, str]:
+    """Return the texts of the DAG maps that are there and this environment's."""
+    labels = environment_labels(environment.metadata.name)
+    return {
+        name: each.data.get(MAP_KEY, "") for name, each in found.items() if each is not None and each.belongs(labels)
+    }
 
 
 def _unrecorded(

@@ -69,6 +69,14 @@ def test_pods_of_an_older_scheduler_are_a_hint() -> None:
     assert (found.severity, "3 task pod(s)" in found.problem) == (Severity.HINT, True)
 
 
+def test_a_map_that_fills_up_is_a_hint() -> None:
+    found = shown(("Ready", "True", "Ready"))
+    rendered = [{"name": "x", "content": "dags/billing", "reason": "MapFillsUp"}, {"name": "y", "content": "workers"}]
+    body = found.model_dump(by_alias=True, exclude_none=True)
+    [told] = findings(collected(AirflowEnvironment.model_validate({**body, "status": {"rendered": rendered}})))
+    assert (told.severity, "dags/billing" in told.problem) == (Severity.HINT, True)
+
+
 def test_an_account_that_is_not_there_is_told() -> None:
     [found] = findings(collected(named_accounts={SCHEDULER: False, POWERLESS: True}))
     assert found.problem == "service account airflow/airflow-scheduler of scheduler is not there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from datetime import timedelta
@@ -12,10 +13,10 @@ import structlog
 
 from airwarden.api import FINALIZER
 from airwarden.api.fields import moment_text
-from airwarden.domain.environment import dag_map
+from airwarden.domain.environment import dag_map, rendering
 from airwarden.domain.environment.guards import Guards
 from airwarden.domain.environment.sight import TaskPod
-from airwarden.domain.errors import ClusterFailed, ClusterForbidden
+from airwarden.domain.errors import ClusterFailed, ClusterForbidden, ObjectGone
 from airwarden.domain.owner import Owner
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes.api import Rejected
@@ -280,6 +281,56 @@ async def test_claims_in_vain_take_no_room_from_those_in_force(
     withheld = json.loads(bench.api.objects[BILLING]["data"]["map.json"])["withheld"]
     assert withheld == [{"ids": ["*"], "reason": "MapTooLarge"}]
     assert bench.condition() == ("False", "MapTooLarge")
+
+
+async def test_a_map_that_fills_up_is_named_while_all_of_it_is_there(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(bench.api.objects[BILLING]["data"]["map.json"]) + len("map.json")
+    bench.monotonic += INTERVAL
+    for largest, said in ((size * 5 // 4 + 9, ""), (size * 5 // 4 - 9, "MapFillsUp")):
+        monkeypatch.setattr(dag_map, "LARGEST", largest)
+        await bench.look()
+        [rendered] = [each for each in bench.status["rendered"] if each["content"] == "dags/billing"]
+        assert rendered.get("reason", "") == said
+        assert bench.condition() == ("True", "Ready")
+    assert bench.mapped() == {"team/billing": ["billing_*"]}
+    assert await bench.change() == []
+
+
+async def test_others_have_their_turn_while_many_bindings_are_rendered(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "STEP", 4)
+    for number in range(100):
+        bench.bind(f"b{number:03}", f"dag_{number:03}")
+    turns, looking = 0, asyncio.create_task(bench.look())
+    while not looking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 2 * 100 / 4
+    assert len(bench.mapped()) == 101
+
+
+@pytest.mark.parametrize("spec", [{"workerNamespaces": []}, None], ids=["unreadable", "gone"])
+async def test_an_environment_that_goes_or_cannot_be_read_in_the_middle_of_a_pass_leaves_the_maps_as_they_are(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any] | None
+) -> None:
+    def away(_: FakeStore, __: Owner) -> TaskAccess:
+        if spec is None:
+            bench.bench.cache.environments.forget(("airflow", "main"), "")
+        else:
+            bench.api.change(bench.path, lambda body: body["spec"].update(spec))
+            bench.watch()
+        return TaskAccess({})
+
+    bench.bind("reports", "reports_*")
+    before = bench.maps
+    bench.watch()
+    monkeypatch.setattr(FakeStore, "task_access", away)
+    with pytest.raises(ObjectGone):
+        await bench.reconciler.reconcile(("airflow", "main"))
+    assert bench.maps == before
 
 
 async def test_a_map_that_was_too_large_from_the_first_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:

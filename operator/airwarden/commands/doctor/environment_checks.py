@@ -54,6 +54,10 @@ def _conditions(environment: AirflowEnvironment) -> Said:
         found = status.condition(kind)
         if found is not None and found.status == "False":
             yield _finding(environment, severity, f"has {kind}=False, {found.reason}: {found.message}", _next(found))
+    for each in status.rendered:
+        if each.reason == Reason.MAP_FILLS_UP.word:
+            problem = f"the map of {each.content} has more than four fifths of what fits into a ConfigMap"
+            yield _finding(environment, Severity.HINT, problem, Reason.MAP_FILLS_UP.value.next_step)
     if status.pods.older:
         yield _finding(
             environment,

@@ -73,9 +73,7 @@ class Claims:
     """
 
     def __init__(self, spec: EnvironmentSpec) -> None:
-        self._workers = frozenset(spec.worker_namespaces)
-        self._owners = {each.name: frozenset(each.namespaces) for each in spec.bundles}
-        self._powerless = (spec.unbound.namespace, spec.unbound.service_account_name) if spec.unbound else None
+        self._take(spec)
         self._claimants: dict[Key, Claimant] = {}
         self._barred: dict[Key, tuple[Complaint, ...]] = {}
         self._bundles: defaultdict[str, Overlaps[Key]] = defaultdict(Overlaps)
@@ -85,6 +83,19 @@ class Claims:
         """Who shares a DAG with another, and one place at which that other stands."""
         self._leaning: defaultdict[_Place, set[Key]] = defaultdict(set)
         """The same by place. A binding is looked at anew only when nobody else stands there any more."""
+
+    def adopt(self, spec: EnvironmentSpec) -> None:
+        """Go by what the environment says now. The cost hangs on whom it admits that it did not, or the other way."""
+        self._take(spec)
+        for claimant in tuple(self._claimants.values()):
+            if self._complaints(claimant) != self._barred.get(claimant.key, ()):
+                self.drop(claimant.key)
+                self.put(claimant)
+
+    def _take(self, spec: EnvironmentSpec) -> None:
+        self._workers = frozenset(spec.worker_namespaces)
+        self._owners = {each.name: frozenset(each.namespaces) for each in spec.bundles}
+        self._powerless = (spec.unbound.namespace, spec.unbound.service_account_name) if spec.unbound else None
 
     def put(self, claimant: Claimant) -> frozenset[Key]:
         """Take in what a binding asks now; return the others that had their DAGs and lose them by that, or get them.
@@ -99,26 +110,29 @@ class Claims:
             self._barred[claimant.key] = complaints
             return freed
         held = self._held[claimant.key] = tuple(_places(claimant))
-        hit: set[Key] = set()
+        hit: dict[Key, _Place] = {}
         for place in held:
             for other in self._bundles[place[0]].alone_with(place[1], claimant.key):
-                hit.add(other)
-                self._contest(other, place)
+                hit.setdefault(other, place)
+        self._calm(hit, calm=False)
+        for other, place in hit.items():
+            self._lean(other, place)
         for bundle, ids in held:
             self._bundles[bundle].put(ids, claimant.key)
-        self._judge(claimant.key)
-        return freed ^ hit
+        if self._shares_none(claimant.key):
+            self._calm((claimant.key,), calm=True)
+        return freed ^ hit.keys()
 
     def drop(self, key: Key) -> frozenset[Key]:
         """Forget a binding; return the others that get their DAGs by that."""
         known = self._claimants.pop(key, None)
         if known is None or self._barred.pop(key, None) is not None:
             return frozenset()
-        held = self._held.pop(key)
         if key in self._contested:
             self._lean_no_more(key)
         else:
-            self._calm(held, key, calm=False)
+            self._calm((key,), calm=False)
+        held = self._held.pop(key)
         doubtful: set[Key] = set()
         for place in held:
             left = self._bundles[place[0]].drop(place[1], key)
@@ -128,7 +142,9 @@ class Claims:
                 doubtful.add(left)
         for each in doubtful:
             self._lean_no_more(each)
-        return frozenset(each for each in doubtful if self._judge(each))
+        freed = frozenset(each for each in doubtful if self._shares_none(each))
+        self._calm(freed, calm=True)
+        return freed
 
     def verdict(self, key: Key) -> Verdict:
         """Return what became of a binding's claims. KeyError for one that asked nothing."""
@@ -188,19 +204,14 @@ class Claims:
             )
         return tuple(found[bundle] for bundle in sorted(found))
 
-    def _judge(self, key: Key) -> bool:
-        """Find out whether a binding that leans nowhere shares a DAG with another; return whether it shares none."""
+    def _shares_none(self, key: Key) -> bool:
+        """Tell whether a binding that leans nowhere shares no DAG with another; else it leans on one that it does."""
         for bundle, ids in self._held[key]:
             rival = self._bundles[bundle].rival(ids, key)
             if rival is not None:
                 self._lean(key, (bundle, rival[0]))
                 return False
-        self._calm(self._held[key], key, calm=True)
         return True
-
-    def _contest(self, key: Key, place: _Place) -> None:
-        self._calm(self._held[key], key, calm=False)
-        self._lean(key, place)
 
     def _lean(self, key: Key, place: _Place) -> None:
         self._contested[key] = place
@@ -212,9 +223,14 @@ class Claims:
         if not self._leaning[place]:
             del self._leaning[place]
 
-    def _calm(self, held: Iterable[_Place], key: Key, *, calm: bool) -> None:
-        for bundle, ids in held:
-            self._bundles[bundle].set_alone(ids, key if calm else None)
+    def _calm(self, keys: Iterable[Key], *, calm: bool) -> None:
+        """Note that some bindings share no DAG with anybody, or that they do, or go."""
+        claims: defaultdict[str, dict[str, Key]] = defaultdict(dict)
+        for key in keys:
+            for bundle, ids in self._held[key]:
+                claims[bundle][ids] = key
+        for bundle, of_bundle in claims.items():
+            self._bundles[bundle].set_alone(of_bundle, alone=calm)
 
 
 def decide(spec: EnvironmentSpec, claimants: Iterable[Claimant]) -> Mapping[Key, Verdict]:

@@ -6,13 +6,15 @@ format without a new version. Called by `airwarden.domain.environment.rendering`
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Final
 
 from airwarden.api.reasons import Reason
 from airwarden.domain.config_map import LARGEST, WantedMap, compact, environment_labels
 from airwarden.domain.environment.claims import Key
+from airwarden.domain.slices import STEP, Steps, at_once
 from airwarden.domain.task_access import TokenMount
 
 MAP_KEY: Final = "map.json"
@@ -62,25 +64,34 @@ class DagMap:
     @property
     def text(self) -> str:
         """The map as it stands in the ConfigMap: the same bindings give the same text, in whatever order they came."""
-        used = {name for each in self.bindings for name in each.mounts}
-        return compact(
-            {
-                "version": _VERSION,
-                "environment": "/".join(self.environment),
-                "bundle": self.bundle,
-                "mounts": {name: _mount(self.mounts[name]) for name in sorted(used)},
-                "bindings": [_binding(each) for each in sorted(self.bindings, key=lambda each: each.key)],
-                "withheld": [
-                    {"ids": sorted(each.ids), "reason": each.reason.word}
-                    for each in sorted(self.withheld, key=lambda each: each.reason.word)
-                ],
-            }
-        )
+        return at_once(self._steps())
 
-    def wanted(self) -> WantedMap:
+    def _steps(self) -> Steps[str]:
+        used = {name for each in self.bindings for name in each.mounts}
+        head = {
+            "version": _VERSION,
+            "environment": "/".join(self.environment),
+            "bundle": self.bundle,
+            "mounts": {name: _mount(self.mounts[name]) for name in sorted(used)},
+        }
+        bindings, done = list[str](), 0
+        for each in sorted(self.bindings, key=lambda each: each.key):
+            bindings.append(compact(_binding(each)))
+            done += 1 + len(each.ids)
+            if done >= STEP:
+                done = 0
+                yield
+        withheld = [
+            {"ids": sorted(each.ids), "reason": each.reason.word}
+            for each in sorted(self.withheld, key=lambda each: each.reason.word)
+        ]
+        return f'{compact(head)[:-1]},"bindings":[{",".join(bindings)}],"withheld":{compact(withheld)}}}'
+
+    def wanted(self) -> Steps[WantedMap]:
         """Return the ConfigMap."""
         namespace, environment = self.environment
-        return WantedMap(namespace, self.name, environment_labels(environment), {MAP_KEY: self.text})
+        text = yield from self._steps()
+        return WantedMap(namespace, self.name, environment_labels(environment), {MAP_KEY: text})
 
 
 def map_name(environment: str, bundle: str) -> str:
@@ -91,6 +102,24 @@ def map_name(environment: str, bundle: str) -> str:
 def is_too_large(wanted: WantedMap) -> bool:
     """Tell whether a ConfigMap could not be written, or not for long."""
     return wanted.size > LARGEST
+
+
+def exceeds(dag_map: DagMap) -> bool:
+    """Tell, without its text, whether the DAG ids of a map alone are more than a ConfigMap holds."""
+    left = LARGEST
+    claims: chain[Iterable[str]] = chain(
+        (each.ids for each in dag_map.bindings), (each.ids for each in dag_map.withheld)
+    )
+    for ids in claims:
+        left -= sum(len(each) for each in ids)
+        if left < 0:
+            return True
+    return False
+
+
+def fills_up(wanted: WantedMap) -> bool:
+    """Tell whether a ConfigMap has four fifths of what it may hold."""
+    return wanted.size >= LARGEST * 4 // 5
 
 
 def closed(dag_map: DagMap) -> DagMap:
@@ -109,8 +138,9 @@ def narrowed(dag_map: DagMap, text: str) -> DagMap:
         said = before.get(binding.key)
         if said is None or said.get("account") != binding.account or said.get("labels") != dict(binding.labels):
             continue
-        ids = tuple(each for each in binding.ids if each in _texts(said.get("ids")))
-        mounts = tuple(each for each in binding.mounts if each in _texts(said.get("mounts")))
+        given, tokens = _texts(said.get("ids")), _texts(said.get("mounts"))
+        ids = tuple(each for each in binding.ids if each in given)
+        mounts = tuple(each for each in binding.mounts if each in tokens)
         if ids:
             kept.append(replace(binding, ids=ids, mounts=mounts))
     return replace(dag_map, bindings=tuple(kept))

@@ -5,8 +5,8 @@ cost more by how many overlap. Called by `airwarden.domain.environment.claims`.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
-from typing import Generic, Protocol, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Generic, Protocol, Self, TypeVar
 
 
 class _Ordered(Protocol):
@@ -14,6 +14,8 @@ class _Ordered(Protocol):
 
 
 Holder = TypeVar("Holder", bound=_Ordered)
+_FEW: Final = 256
+"""Up to so many claims are put in place one by one; of more all are sorted anew, since each moves all that follow."""
 
 
 def outermost(claims: Iterable[str]) -> tuple[str, ...]:
@@ -63,14 +65,21 @@ class Overlaps(Generic[Holder]):
         self._count(claim, -1)
         return None
 
-    def set_alone(self, claim: str, holder: Holder | None) -> None:
-        """Say that the holder of a claim shares no DAG with anybody; with None, that it does, or goes."""
-        if holder is not None:
-            self._alone[claim] = holder
-            insort(self._ordered_alone, claim)
+    def set_alone(self, claims: Mapping[str, Holder], *, alone: bool) -> None:
+        """Say that the holders of some claims share no DAG with anybody, or that they do, or go."""
+        if alone:
+            self._alone.update(claims)
         else:
-            del self._alone[claim]
-            del self._ordered_alone[bisect_left(self._ordered_alone, claim)]
+            for each in claims:
+                del self._alone[each]
+        if len(claims) > _FEW:
+            self._ordered_alone = sorted(self._alone)
+            return
+        for each in claims:
+            if alone:
+                insort(self._ordered_alone, each)
+            else:
+                del self._ordered_alone[bisect_left(self._ordered_alone, each)]
 
     def rival(self, claim: str, holder: Holder) -> tuple[str, Holder] | None:
         """Return a claim of another that has a DAG in common with this one, always the same one for the same claims."""

@@ -1,5 +1,8 @@
 """All that one environment comes to: what its components are told, a DAG map a bundle, and who is left out. Pure.
 
+Thousands of bindings are gone through in steps. What they ask is that of one moment; whose claims are in force may be
+known better at a later step, and takes effect as far as it was in force at that moment.
+
 Called by `airwarden.reconcile.environments`.
 """
 
@@ -16,6 +19,7 @@ from airwarden.domain.environment.claims import Key, Verdict
 from airwarden.domain.environment.components import ComponentMaps, components_of
 from airwarden.domain.environment.dag_map import DagMap, MappedBinding, Withheld
 from airwarden.domain.lifetime import has_ended
+from airwarden.domain.slices import STEP, Steps
 from airwarden.domain.task_access import TaskAccess, TokenMount
 
 CONFLICTS_SHOWN = 64
@@ -28,8 +32,8 @@ class Surroundings:
 
     asking: Mapping[Key, Asked]
     """What each binding asks that names it."""
-    verdict: Callable[[Key], Verdict]
-    """What becomes of a binding's claims."""
+    verdict: Callable[[Key], Verdict | None]
+    """What becomes of a binding's claims; None for one that is gone meanwhile."""
     has_account: Callable[[Key, Asked], bool]
     """Whether the account that a binding names is there and the binding's own."""
     access: Callable[[Key, str], TaskAccess | None]
@@ -69,7 +73,7 @@ def content_of(dag_map: DagMap) -> str:
     return f"dags/{dag_map.bundle}"
 
 
-def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
+def render(environment: AirflowEnvironment, found: Surroundings) -> Steps[Rendering]:
     """Return what the environment comes to. The order of what was found does not matter."""
     common = frozenset(each.backend_ref.name for each in environment.spec.common_secrets)
     mapped: defaultdict[str, list[MappedBinding]] = defaultdict(list)
@@ -78,9 +82,16 @@ def render(environment: AirflowEnvironment, found: Surroundings) -> Rendering:
     makes_pods = environment.spec.executor is Executor.KUBERNETES
     owners = {each.name: frozenset(each.namespaces) for each in environment.spec.bundles}
     withheld: defaultdict[str, dict[Reason, set[str]]] = defaultdict(dict)
+    done = 0
     for key in sorted(found.asking):
         asked = found.asking[key]
+        if done >= STEP:
+            done = 0
+            yield
+        done += 1 + sum(len(each.ids) for each in asked.declared)
         verdict = found.verdict(key)
+        if verdict is None:
+            continue
         # No sooner than a task finds all that it needs there, and admission lets its pod in.
         claims = within(verdict.claims, asked.in_force)
         obstacle = _obstacle(key, asked, verdict, found)

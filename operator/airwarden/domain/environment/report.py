@@ -58,7 +58,7 @@ def report(
     )
     return EnvironmentStatus(
         observed_generation=generation,
-        conditions=_conditions(previous, _verdict(rendering, fault), more, generation, now),
+        conditions=_conditions(previous, _verdict(rendering, rendered, fault), more, generation, now),
         bindings=EnvironmentBindings(total=rendering.total, mapped=rendering.mapped),
         conflicts=rendering.refused,
         rendered=tuple(rendered),
@@ -94,11 +94,13 @@ def deleting(previous: EnvironmentStatus, generation: int, fault: Fault, now: st
     )
 
 
-def _verdict(rendering: Rendering, fault: Fault | None) -> Verdict:
+def _verdict(rendering: Rendering, rendered: Sequence[Rendered], fault: Fault | None) -> Verdict:
     if fault is not None:
         return Verdict(False, fault.reason, fault.message, working=fault.retryable)
     left_out = rendering.total - rendering.mapped
     more = f"; {left_out} are not: see status.conflicts and the bindings themselves" if left_out else ""
+    full = [each.content for each in rendered if each.reason == Reason.MAP_FILLS_UP.word]
+    more += f"; nearly full: {', '.join(full)}, see status.rendered" if full else ""
     message = f"{rendering.mapped} of {rendering.total} bindings are mapped{more}"
     return Verdict(True, Reason.READY, message)
 

@@ -10,6 +10,7 @@ from airwarden.api.environment import AirflowEnvironment
 from airwarden.domain.environment.asked import Asked
 from airwarden.domain.environment.claims import Claims, Key
 from airwarden.domain.environment.rendering import Rendering, Surroundings, render
+from airwarden.domain.slices import at_once
 from airwarden.domain.task_access import TaskAccess, TokenMount
 
 NOW: Final = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -67,4 +68,4 @@ def rendering(
     found = Surroundings(
         asking, claims.verdict, lambda key, _: key not in lacking, lambda _, name: known.get(name, TaskAccess({})), NOW
     )
-    return render(within, found)
+    return at_once(render(within, found))

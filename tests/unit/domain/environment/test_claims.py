@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airwarden.api.dags import DagClaim
-from airwarden.api.environment import EnvironmentSpec
+from airwarden.api.environment import Bundle, EnvironmentSpec
 from airwarden.api.reasons import Reason
+from airwarden.domain.environment import overlaps
 from airwarden.domain.environment.claims import Claimant, Claims, Key, decide
 
 SPEC: Final = EnvironmentSpec.model_validate(
@@ -148,8 +149,15 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.parametrize("few", [0, 256])
 @given(STEPS)
-def test_kept_up_to_date_claims_are_judged_as_all_at_once(steps: list[tuple[str, list[str]]]) -> None:
+def test_kept_up_to_date_claims_are_judged_as_all_at_once(few: int, steps: list[tuple[str, list[str]]]) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(overlaps, "_FEW", few)  # as with thousands
+        keep_up_to_date(steps)
+
+
+def keep_up_to_date(steps: list[tuple[str, list[str]]]) -> None:
     claims, now = Claims(SPEC), dict[str, Claimant]()
     for name, ids in steps:
         before = {key: each.mapped for key, each in claims.verdicts().items()}
@@ -163,6 +171,41 @@ def test_kept_up_to_date_claims_are_judged_as_all_at_once(steps: list[tuple[str,
         assert found == decide(SPEC, reversed(now.values()))
         after = {key: each.mapped for key, each in found.items()}
         assert told == {key for key in after if key[1] != name and before[key] != after[key]}
+
+
+@pytest.mark.parametrize("few", [0, 256])
+@given(STEPS)
+def test_an_edit_of_the_environment_is_judged_as_all_anew(few: int, steps: list[tuple[str, list[str]]]) -> None:
+    other = SPEC.model_copy(
+        update={
+            "worker_namespaces": ("prod", "lab"),
+            "bundles": (Bundle(name="billing", namespaces=("prod", "lab")), Bundle(name="new", namespaces=("prod",))),
+        }
+    )
+    spaces = dict(zip("pqrst", ("prod", "staging", "lab", "prod", "staging"), strict=True))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(overlaps, "_FEW", few)  # as with thousands
+        claims, now = Claims(SPEC), dict[str, Claimant]()
+        for name, ids in steps:
+            if ids:
+                now[name] = claimant(name, *ids, namespace=spaces[name])
+                claims.put(now[name])
+        for spec in (other, SPEC, other):
+            claims.adopt(spec)
+            assert claims.verdicts() == decide(spec, now.values())
+        for each in now.values():
+            claims.drop(each.key)
+        assert claims.verdicts() == {}
+
+
+def test_an_edit_that_admits_nobody_else_judges_nobodys_claims_anew() -> None:
+    def cost(ids: int) -> int:
+        claims = Claims(SPEC)
+        for number in range(50):
+            claims.put(claimant(f"b{number}", *(f"dag_{number}_{each}" for each in range(ids))))
+        return lines_run(lambda: claims.adopt(SPEC.model_copy(update={"worker_namespaces": ("prod", "staging")})))
+
+    assert cost(32) == cost(1)
 
 
 def test_a_claim_among_five_thousand_is_judged_without_looking_at_all_of_them() -> None:

@@ -18,6 +18,7 @@ from airwarden.api.reasons import Reason
 from airwarden.domain.environment.components import BACKEND, EXECUTOR
 from airwarden.domain.environment.dag_map import DagMap, is_too_large, map_name, narrowed, steadied
 from airwarden.domain.environment.rendering import Rendering
+from airwarden.domain.slices import at_once
 from airwarden.domain.task_access import TaskAccess, TokenMount
 from unit.domain.environment.making import NOW, VAULT, binding, environment, rendering
 
@@ -63,7 +64,7 @@ def test_a_bundle_that_nobody_claims_has_a_map_without_bindings() -> None:
 def test_each_map_is_a_config_map_of_the_environments_namespace_with_our_labels() -> None:
     found = rendering([])
     assert [content for content, _ in found.names()] == ["scheduler", "workers", "dags/billing", "dags/reports"]
-    maps = [*found.components.wanted.values(), *(each.wanted() for each in found.dag_maps)]
+    maps = [*found.components.wanted.values(), *(at_once(each.wanted()) for each in found.dag_maps)]
     assert [each.name for each in maps] == [name for _, name in found.names()]
     for each in maps:
         assert each.namespace == "airflow"
@@ -144,7 +145,7 @@ def test_the_executor_takes_what_is_rendered_for_it() -> None:
     for each in found.dag_maps:
         assert each.name == airflow_airwarden.dag_map.map_name("main", each.bundle)
         read = parse_dag_map(each.text, settings.reference, each.bundle)
-        assert read.digest == each.wanted().digest
+        assert read.digest == at_once(each.wanted()).digest
     claim = parse_dag_map(text(found), settings.reference, "billing").find("billing_daily")
     assert claim is not None
     assert (claim.binding, claim.account, claim.ids) == ("prod/billing", "billing-account", ("billing_*", "pay"))
@@ -385,8 +386,8 @@ def test_an_account_that_changed_is_withdrawn_and_not_exchanged() -> None:
 def test_a_map_that_a_config_map_does_not_hold_is_too_large() -> None:
     long = [f"{'x' * 240}_{number:02}" for number in range(64)]
     large = rendering([binding(f"b{number:02}", *(f"{number:02}{each}" for each in long)) for number in range(60)])
-    assert is_too_large(large.dag_maps[0].wanted())
-    assert not is_too_large(large.dag_maps[1].wanted())
+    assert is_too_large(at_once(large.dag_maps[0].wanted()))
+    assert not is_too_large(at_once(large.dag_maps[1].wanted()))
 
 
 def test_five_thousand_bindings_are_rendered_in_well_under_a_second() -> None:
@@ -397,4 +398,4 @@ def test_five_thousand_bindings_are_rendered_in_well_under_a_second() -> None:
     # Reading and judging them anew is in this time, which a pass does not do; on an idle machine it is 0.2 s.
     assert time.perf_counter() - begun < 5
     assert found.mapped == 5000
-    assert not is_too_large(found.dag_maps[0].wanted())
+    assert not is_too_large(at_once(found.dag_maps[0].wanted()))
