@@ -408,13 +408,20 @@ async def test_a_deletion_keeps_on_record_what_is_still_to_be_removed(settled: B
     assert set(settled.targets) == {"ConfigMap", "ServiceAccount", "Policy", "Role"}
 
 
-async def test_a_deletion_waits_for_its_map(settled: Bench) -> None:
+async def test_a_deletion_waits_for_its_map(settled: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     settled.delete()
-    settled.journal.lines.clear()
-    settled.journal.fail_at, settled.journal.error = 6, ClusterFailed("no")
-    await settled.look()
+    delete = settled.api.delete
+
+    async def but_for_the_map(path: str, *, uid: str) -> None:
+        if path == MAP:
+            raise ClusterFailed("no")
+        await delete(path, uid=uid)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(settled.api, "delete", but_for_the_map)
+        await settled.look()
+    assert (MAP in settled.api.objects, settled.account()) == (True, None)
     assert settled.ready == ("False", "DeletionBlocked")
-    settled.journal.error = None
     await settled.look()
     assert settled.api.objects == {}
 
