@@ -123,8 +123,15 @@ PROVING: tuple[Mutant, ...] = (
     Mutant(
         "an environment that goes in the middle of a pass empties its maps",
         "reconcile/environments.py",
-        "            if views.claims(key) is None:",
-        "            if False:",
+        "        if self._tools.cache.environments.claims(key) is None:",
+        "        if False:",
+        (_RECONCILE,),
+    ),
+    Mutant(
+        "an environment that goes while its maps are fitted is written all the same",
+        "reconcile/environments.py",
+        "        self._hold_there(entry.key)\n        wanted",
+        "        wanted",
         (_RECONCILE,),
     ),
     Mutant(

@@ -150,6 +150,7 @@ class EnvironmentReconciler:
             if name not in memory.maps:
                 memory.maps[name] = await self._tools.config_maps.read(entry.key[0], name)
         fitting = await in_steps(fit(rendering, _texts(environment, memory.maps)))
+        self._hold_there(entry.key)
         wanted = fitting.wanted
         stays, stuck = await self._remove_others(environment, wanted, memory.maps)
         recorded = await self._record(environment, wanted, stays, memory.maps, rendering)
@@ -194,10 +195,10 @@ class EnvironmentReconciler:
             return found.store.task_access(owner) if isinstance(found, Runtime) else None
 
         def verdict(binding: Key) -> Verdict | None:
-            if views.claims(key) is None:
-                raise ObjectGone(f"environment {key[0]}/{key[1]} went meanwhile, or cannot be read any more")
+            self._hold_there(key)
             return views.verdict(key, binding)
 
+        self._hold_there(key)
         return Surroundings(
             asking=asking,
             verdict=verdict,
@@ -205,6 +206,11 @@ class EnvironmentReconciler:
             access=access,
             now=self._tools.clock(),
         )
+
+    def _hold_there(self, key: Key) -> None:
+        """Raise ObjectGone for an environment that went meanwhile, or cannot be read any more: it maps nobody."""
+        if self._tools.cache.environments.claims(key) is None:
+            raise ObjectGone(f"environment {key[0]}/{key[1]} went meanwhile, or cannot be read any more")
 
     def _has_account(self, key: Key, asked: Asked) -> bool:
         """Tell whether the account is there and the binding's own, by its labels as they are watched."""

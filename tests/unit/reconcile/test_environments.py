@@ -14,12 +14,15 @@ import structlog
 from airwarden.api import FINALIZER
 from airwarden.api.fields import moment_text
 from airwarden.domain.environment import dag_map, rendering
+from airwarden.domain.environment.fitting import Fitting, fit
 from airwarden.domain.environment.guards import Guards
 from airwarden.domain.environment.sight import TaskPod
 from airwarden.domain.errors import ClusterFailed, ClusterForbidden, ObjectGone
 from airwarden.domain.owner import Owner
+from airwarden.domain.slices import Steps
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes.api import Rejected
+from airwarden.reconcile import environments
 from unit.reconcile.environment_fakes import BILLING, INTERVAL, MAPS, EnvironmentBench
 from unit.reconcile.fakes import FakeStore
 
@@ -331,6 +334,21 @@ async def test_an_environment_that_goes_or_cannot_be_read_in_the_middle_of_a_pas
     with pytest.raises(ObjectGone):
         await bench.reconciler.reconcile(("airflow", "main"))
     assert bench.maps == before
+
+
+async def test_an_environment_that_goes_while_its_maps_are_fitted_is_not_written(
+    bench: EnvironmentBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*rendered: Any) -> Steps[Fitting]:
+        bench.bench.cache.environments.forget(("airflow", "main"), "")
+        return fit(*rendered)
+
+    bench.unbind("billing")
+    bench.watch()
+    monkeypatch.setattr(environments, "fit", away)
+    with pytest.raises(ObjectGone):
+        await bench.reconciler.reconcile(("airflow", "main"))
+    assert bench.mapped() == {"team/billing": ["billing_*"]}
 
 
 async def test_a_map_that_was_too_large_from_the_first_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
