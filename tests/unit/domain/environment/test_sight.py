@@ -105,6 +105,11 @@ def test_a_mark_that_nothing_guards_proves_nothing(pod: TaskPod) -> None:
     assert said(seen(pod)).status == "Unknown"
 
 
+def test_a_pod_counts_that_is_no_older_than_the_last_of_the_policies() -> None:
+    for created, counted in ((MADE, 0), (LATER, 1)):
+        assert seen(task_pod(created=created), guards=Guards((), LATER)).bound == counted
+
+
 def test_without_all_policies_no_mark_counts() -> None:
     found = seen(task_pod(), guards=Guards(("bound-tokens.airwarden.dev is not there",), MADE))
     assert found.bound == 0
