@@ -23,6 +23,7 @@ from airwarden.providers.kubernetes.rotations import Rotations
 from airwarden.providers.kubernetes.surroundings import SurroundingsReader
 from airwarden.providers.kubernetes.task_pods import TaskPods
 from airwarden.providers.opening import Opening
+from airwarden.reconcile import claims
 from airwarden.reconcile.account_sweep import AccountSweep
 from airwarden.reconcile.backends import Backends
 from airwarden.reconcile.background import Background
@@ -64,7 +65,11 @@ def assemble(
     """Return the engines with all their parts, not yet started, and what the probes need."""
     cache = Cache()
     opening = Opening(api, settings.cluster, settings.namespace, settings.token_directory, metrics.requests_left)
-    backends = Backends(opening.open, lambda name: engine.backend_failing(name))  # noqa: PLW0108 - engine comes below
+    backends = Backends(
+        opening.open,
+        lambda name: engine.backend_failing(name),  # noqa: PLW0108 - engine comes below
+        lambda runtime: claims.tell(runtime, settings.cluster, cache, _now),
+    )
     writer = ObjectWriter(api)
     locks = Locks()
     sweeps = SweepTools(backends, LiveObjects(api), locks, metrics, _now, settings.sweep_interval, settings.sweep_grace)

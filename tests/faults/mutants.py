@@ -13,6 +13,7 @@ from faults.mutants_azure import ON_AZURE
 from faults.mutants_azure_ends import ENDING_ON_AZURE
 from faults.mutants_azure_kept import KEPT_ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
+from faults.mutants_broken_off import BREAKING_OFF
 from faults.mutants_doors import DOORS
 from faults.mutants_environment import ENVIRONMENTS
 from faults.mutants_executor import EXECUTING
@@ -29,6 +30,7 @@ from faults.mutants_provider import READING
 from faults.mutants_roles import ROLE_MUTANTS
 from faults.mutants_rotation import ROTATING
 from faults.mutants_runs import RUNS
+from faults.mutants_shared import SHARED_BY_BINDINGS
 from faults.mutants_sweep import SWEEPING
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -54,4 +56,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *ENVIRONMENTS,
     *PROVING,
     *LETTING_IN,
+    *SHARED_BY_BINDINGS,
+    *BREAKING_OFF,
 )

@@ -17,6 +17,7 @@ FAILURES: Final = "tests/contract/azure/test_failures.py"
 MARKS: Final = "tests/contract/azure/test_marks.py"
 DOWN: Final = "tests/contract/azure/test_identities_down.py"
 LOST: Final = "tests/contract/azure/test_lost_answers.py"
+BROKEN_OFF: Final = "tests/contract/azure/test_broken_off.py"
 LOGINS: Final = "tests/contract/azure/test_logins.py"
 DIAGNOSTICS: Final = "tests/contract/azure/test_diagnostics.py"
 PEOPLE: Final = "tests/unit/domain/test_people.py"
@@ -111,7 +112,7 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "an assignment is removed whatever became of it",
         "providers/azure/assignments.py",
-        "        if (live.triple, live.description) != (row.triple, row.description):",
+        "        if live is not None and (live.triple, live.description) != (row.triple, row.description):",
         "        if False:",
         (FAILURES,),
     ),
@@ -141,7 +142,7 @@ ON_AZURE: tuple[Mutant, ...] = (
         "providers/azure/assignments.py",
         "        self._list.trying(wanted.name)\n",
         "",
-        (LOST,),
+        (BROKEN_OFF,),
     ),
     Mutant(
         "an identity without an answer was not made",

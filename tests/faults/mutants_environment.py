@@ -179,8 +179,8 @@ ENVIRONMENTS: tuple[Mutant, ...] = (
     Mutant(
         "bindings are not listed before maps are written",
         "reconcile/priming.py",
-        "    if environments.known_environments():",
-        "    if False:",
+        "    if environments.known_environments() or engine.lets_people_in:",
+        "    if engine.lets_people_in:",
         (_ENGINE,),
     ),
     Mutant(

@@ -125,6 +125,8 @@ class Observed:
     """Whether it reads, whole, as something that we once wrote for this owner."""
     held_by: str = ""
     """What stands in the way of an object that is not ours, where the store can say more than its mark does."""
+    shared: bool = False
+    """Whether another binding made it, and it is just what this one would make: there can be only one."""
 
     @property
     def absent(self) -> bool:

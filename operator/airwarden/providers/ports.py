@@ -68,6 +68,13 @@ class Written:
     """What the store keeps after a removal, though it gives nothing any more; shown in an Event."""
 
 
+class Claims(Protocol):
+    """What the bindings of one backend declare at this moment, as far as the operator knows them."""
+
+    def declaring(self, ending: str) -> tuple[Owner, ...]:
+        """Return the bindings that have something on record whose address's name ends so, and that may keep it."""
+
+
 class Store(Protocol):
     """One secret store, as one backend describes it."""
 
@@ -265,6 +272,14 @@ class KeepsShared(Protocol):
 
     async def keep_shared(self, *, used: bool) -> None:
         """Make it so, without a write where nothing differs. Raises as `Store.apply` does."""
+
+
+@runtime_checkable
+class SharesObjects(Protocol):
+    """A store in which one object may be what several bindings declare: the last of them removes it."""
+
+    def share(self, claims: Claims) -> None:
+        """Say who knows what bindings declare. Without that, an object goes with the binding whose mark it carries."""
 
 
 @runtime_checkable

@@ -113,8 +113,11 @@ class Runtime:
 class Backends:
     """All backends of the cluster, and a runtime for each that can be used."""
 
-    def __init__(self, opener: Opener, failing: Callable[[str], None]) -> None:
+    def __init__(
+        self, opener: Opener, failing: Callable[[str], None], opened: Callable[[Runtime], None] = lambda _: None
+    ) -> None:
         self._opener = opener
+        self._opened = opened
         self._failing = failing
         self._known: dict[str, AirflowSecretBackend | Held] = {}
         self._told: dict[str, object] = {}
@@ -170,6 +173,11 @@ class Backends:
         return set(self._known)
 
     @property
+    def letting_in(self) -> bool:
+        """Whether any backend admits groups of people."""
+        return any(isinstance(each, AirflowSecretBackend) and each.spec.groups for each in self._known.values())
+
+    @property
     def heard(self) -> float:
         """When any store last answered or failed a pass, on the monotonic clock."""
         return max((each.heard for each in self._runtimes.values()), default=0.0)
@@ -217,6 +225,7 @@ class Backends:
             newest = self._known.get(name)
             if isinstance(newest, AirflowSecretBackend) and _same_connection(known, newest):
                 self._runtimes[name] = runtime = Runtime(newest, store, self._failing)
+                self._opened(runtime)
                 return runtime
             await store.close()
 

@@ -128,6 +128,11 @@ class Engine:
         """Return the names of all backends that are known."""
         return self._backends.names()
 
+    @property
+    def lets_people_in(self) -> bool:
+        """True when bindings may let groups of people in, at any of the backends that are known."""
+        return self._backends.letting_in
+
     def known_namespaces(self) -> set[str]:
         """Return the names of all namespaces that are known."""
         return set(self._cache.namespaces)

@@ -241,7 +241,11 @@ async def _observed(
         runtime.note_failure(error)
         raise
     runtime.note_answer()
-    return found
+    # What another binding made is not this one's before it is on its record: only then is it found again.
+    return {
+        address: Observed(address, None) if each.shared and address not in here else each
+        for address, each in found.items()
+    }
 
 
 def _addresses(runtime: Runtime, owner: Owner, desired: tuple[Resource, ...], here: Recorded) -> tuple[Address, ...]:

@@ -49,7 +49,8 @@ async def prime(engine: Engine, rotations: RotationEngine, environments: Environ
     """Make the surroundings known, however long the API server takes to answer.
 
     Where there are environments, all bindings are part of them: a map that lacks some would take their tasks' accounts
-    away, and a binding's claims are judged by those of the others.
+    away, and a binding's claims are judged by those of the others. Where groups of people may be let in, a binding that
+    goes must know who else lets them in.
     """
     pause = _FIRST_PAUSE
     while True:
@@ -75,6 +76,6 @@ async def _learn(engine: Engine, rotations: RotationEngine, environments: Enviro
         rotations.know_rotation(body)
     async for body in reader.environments():
         environments.know_environment(body)
-    if environments.known_environments():
+    if environments.known_environments() or engine.lets_people_in:
         async for body in reader.whole_bindings():
             engine.know_binding(body)

@@ -71,11 +71,11 @@ async def test_what_lists_do_not_show_yet_is_not_written_again(
 async def test_identities_are_made_at_the_pace_that_azure_permits(bench: Bench, opening: Opening) -> None:
     now = bench.azure.clock.now()
     store = opening(bench.open(clock=lambda: now))
-    for number in range(5):
+    for number in range(3):
         wanted = bench.grant("airflow-a", binding=f"b-{number}", account=f"b-{number}")
         found = await changes(store, wanted, known=False)
         (making,) = [each for each in found.operations if each.address.kind == IDENTITY]
-        if number < 4:
+        if number < 2:
             await store.apply(making)
             continue
         with pytest.raises(NotYet) as caught:

@@ -22,6 +22,8 @@ async def test_an_existing_identity_whose_name_is_spelt_anew_keeps_its_credentia
     recorded = await create(bench, opening(bench.open(identities=existing(azure, "id-Billing"))), wanted)
     found = await changes(opening(bench.open(identities=existing(azure, "id-billing"))), wanted, recorded)
     assert (found.operations, found.conflicts) == ((), ())
+    found = await changes(opening(bench.open(identities=existing(azure, "ID-Billing"))), wanted, recorded)
+    assert (found.operations, found.conflicts) == ((), ())
     once = {
         replace(each, name=each.name.replace("id-billing", "id-Billing")): each_one
         for each, each_one in recorded.items()

@@ -48,7 +48,7 @@ def identity(azure: AzureStandIn) -> Identity:
 @pytest.fixture
 def client(azure: AzureStandIn) -> Iterator[ManagedServiceIdentityClient]:
     """The client of somebody who may manage identities; it may write credentials without a pause."""
-    azure.limit(credentials=Rate(1000, 1000))
+    azure.limit(credentials=Rate(1000, 1000), identities=Rate(1000, 1000))
     with clients.identities(azure, clients.login_with(azure, IDENTITY_CONTRIBUTOR)) as contributor:
         yield contributor
 

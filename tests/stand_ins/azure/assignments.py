@@ -51,7 +51,7 @@ class RoleAssignments:
 
     def _get(self, call: Call) -> Answer:
         self._require_scope(call, _READ)
-        found = self._at(call.scope, call.parts["name"])
+        found = self._shown_at(call.scope, call.parts["name"])
         if found is None:
             name = call.parts["name"].replace("-", "")
             raise Refused(404, "RoleAssignmentNotFound", f"The role assignment '{name}' is not found.")
@@ -65,9 +65,8 @@ class RoleAssignments:
     def _filtered(self, scope: str, text: str) -> list[Assignment]:
         found = [
             each
-            for each in self._world.assignments.values()
-            if (scope_covers(scope, each.scope) or scope_covers(each.scope, scope))
-            and each.listed <= self._world.clock.now()
+            for each in self._world.assignment_history.listed(self._world.assignments, self._world.delays.lists)
+            if scope_covers(scope, each.scope) or scope_covers(each.scope, scope)
         ]
         for clause in re.split(r"\s+and\s+", text) if text else []:
             match = _FILTER.fullmatch(clause.strip())
@@ -113,11 +112,12 @@ class RoleAssignments:
                 created=present.created,
                 created_by=present.created_by,
                 effective=present.effective,
-                listed=present.listed,
             )
+            self._world.assignment_history.note(name, present)
             self._world.assignments[name] = updated
             return Answer(200, self._shown(updated))
         self._require_room(wanted)
+        self._world.assignment_history.note(name, None)
         self._world.assignments[name] = wanted
         return Answer(201, self._shown(wanted))
 
@@ -139,7 +139,6 @@ class RoleAssignments:
             created_by=call.caller.object_id,
             updated_by=call.caller.object_id,
             effective=now + self._world.delays.assignments,
-            listed=now + self._world.delays.lists,
         )
 
     def _delete(self, call: Call) -> Answer:
@@ -177,9 +176,13 @@ class RoleAssignments:
             )
         return name.lower()
 
+    def _shown_at(self, scope: str, name: str) -> Assignment | None:
+        """Return what a GET shows, which may lag behind."""
+        world, key = self._world, name.lower()
+        return _at(world.assignment_history.shown(key, world.assignments.get(key), world.delays.reads), scope)
+
     def _at(self, scope: str, name: str) -> Assignment | None:
-        found = self._world.assignments.get(name.lower())
-        return found if found and found.scope.lower().rstrip("/") == scope.lower().rstrip("/") else None
+        return _at(self._world.assignments.get(name.lower()), scope)
 
     def _require_scope(
         self,
@@ -281,6 +284,10 @@ class RoleAssignments:
 
     def _principal_type(self, assignment: Assignment) -> str:
         return assignment.principal_type if self._world.directory.find(assignment.principal) else "Unknown"
+
+
+def _at(found: Assignment | None, scope: str) -> Assignment | None:
+    return found if found and found.scope.lower().rstrip("/") == scope.lower().rstrip("/") else None
 
 
 def require_reachable(world: World, caller: Caller, action: str, scope: str) -> None:

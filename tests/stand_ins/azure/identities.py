@@ -1,7 +1,7 @@
 """Microsoft.ManagedIdentity: user-assigned identities and their federated credentials.
 
 Writes of the credentials of one identity must follow one another, and slowly: whoever sends two at once gets
-409 for the second, whoever sends them too fast gets 429.
+409 for the second, whoever sends them too fast gets 429, as does whoever writes too much in one subscription.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stand_ins.azure.authorization import require
-from stand_ins.azure.limits import CREDENTIAL_WRITES, Rate
+from stand_ins.azure.limits import CREDENTIAL_WRITES, IDENTITY_WRITES, Rate
 from stand_ins.azure.messages import Answer, Json, Refused
 from stand_ins.azure.resource_manager import Call, Route, page, route
 from stand_ins.azure.world import Credential, Identity, World, require_group
@@ -38,6 +39,7 @@ class Identities:
     def __init__(self, world: World) -> None:
         self._world = world
         self.credential_writes: Rate = CREDENTIAL_WRITES
+        self.identity_writes: Rate = IDENTITY_WRITES
 
     def routes(self) -> Sequence[Route]:
         """Return what it answers."""
@@ -78,26 +80,22 @@ class Identities:
     def _list(self, call: Call) -> Answer:
         self._allow(call, _TYPE, "read")
         under = f"{call.scope.lower()}/"
-        here = [each for key, each in self._world.identities.items() if key.startswith(under)]
-        found = [_shown(each, self._world) for each in here if each.listed <= self._world.clock.now()]
+        all_shown = self._world.identity_history.listed(self._world.identities, self._world.delays.lists)
+        found = [_shown(each, self._world) for each in all_shown if each.id.lower().startswith(under)]
         return Answer(200, page(call.request, found, self._world.page_size))
 
     def _find(self, call: Call) -> Identity | None:
-        parts = call.parts
-        key = (
-            f"/subscriptions/{parts['subscription']}/resourcegroups/{parts['group']}/providers/{_TYPE}/{parts['name']}"
-        )
-        return self._world.identities.get(key.lower())
+        return self._world.identities.get(_key(call))
 
-    def _require(self, call: Call) -> Identity:
-        found = self._find(call)
+    def _require(self, call: Call, found: Identity | None) -> Identity:
         if found is None:
             raise _not_found(f"{_TYPE}/{call.parts['name']}", call.parts["group"])
         return found
 
     def _get(self, call: Call) -> Answer:
         self._allow(call, _TYPE, "read")
-        return Answer(200, _shown(self._require(call), self._world))
+        history, lag = self._world.identity_history, self._world.delays.reads
+        return Answer(200, _shown(self._require(call, history.shown(_key(call), self._find(call), lag)), self._world))
 
     def _put(self, call: Call) -> Answer:
         self._allow(call, _TYPE, "write")
@@ -107,11 +105,12 @@ class Identities:
         location = body.get("location")
         if not isinstance(location, str) or not location:
             raise Refused(400, "LocationRequired", "The location property is required for this definition.")
+        self._pace_subscription(call)
         found = self._find(call)
         status = 200 if found else 201
+        self._note(_key(call), found)
         if found is None:
             found = self.add(call.parts["subscription"], call.parts["group"], name, location)
-            found.listed = self._world.clock.now() + self._world.delays.lists
         elif found.location.lower() != location.lower():
             raise Refused(
                 409,
@@ -125,16 +124,20 @@ class Identities:
 
     def _patch(self, call: Call) -> Answer:
         self._allow(call, _TYPE, "write")
-        found, body = self._require(call), call.request.json()
+        self._pace_subscription(call)
+        found, body = self._require(call, self._find(call)), call.request.json()
+        self._note(_key(call), found)
         if "tags" in body:
             found.tags = dict(body["tags"] or {})
         return Answer(200, _shown(found, self._world))
 
     def _delete(self, call: Call) -> Answer:
         self._allow(call, _TYPE, "delete")
+        self._pace_subscription(call)
         found = self._find(call)
         if found is None:
             return Answer(204)
+        self._note(_key(call), found)
         self.remove(found)
         return Answer(200)
 
@@ -153,13 +156,17 @@ class Identities:
     def _list_credentials(self, call: Call) -> Answer:
         self._allow(call, _CHILD, "read")
         parent = self._parent(call)
-        found = [_credential(parent, each) for each in parent.credentials.values()]
+        present = {_credential_key(parent, name): each for name, each in parent.credentials.items()}
+        listed = self._world.credential_history.listed(present, self._world.delays.lists, f"{parent.id.lower()}/")
+        found = [_credential(parent, each) for each in listed]
         return Answer(200, page(call.request, found, self._world.page_size))
 
     def _get_credential(self, call: Call) -> Answer:
         self._allow(call, _CHILD, "read")
         parent = self._parent(call)
-        found = parent.credentials.get(call.parts["credential"].lower())
+        name = call.parts["credential"].lower()
+        history, lag = self._world.credential_history, self._world.delays.reads
+        found = history.shown(_credential_key(parent, name), parent.credentials.get(name), lag)
         if found is None:
             raise _not_found(f"{_CHILD}/{parent.name}/{call.parts['credential']}", parent.group)
         return Answer(200, _credential(parent, found))
@@ -168,7 +175,7 @@ class Identities:
         self._allow(call, _CHILD, "write")
         parent = self._parent(call)
         wanted = _wanted(call.parts["credential"], call.request.json().get("properties") or {})
-        self._pace(parent)
+        self._pace(call, parent)
         present = parent.credentials.get(wanted.name.lower())
         for other in parent.credentials.values():
             if other is not present and (other.issuer, other.subject) == (wanted.issuer, wanted.subject):
@@ -188,18 +195,37 @@ class Identities:
             stored.audiences,
         ):
             stored = present
+        self._world.credential_history.note(_credential_key(parent, wanted.name), present)
         parent.credentials[wanted.name.lower()] = stored
         return Answer(200 if present else 201, _credential(parent, stored))
 
     def _delete_credential(self, call: Call) -> Answer:
         self._allow(call, _CHILD, "delete")
         parent = self._parent(call)
-        self._pace(parent)
+        self._pace(call, parent)
         gone = parent.credentials.pop(call.parts["credential"].lower(), None)
+        self._world.credential_history.note(_credential_key(parent, call.parts["credential"]), gone)
         return Answer(204 if gone is None else 200)
 
-    def _pace(self, parent: Identity) -> None:
+    def _pace(self, call: Call, parent: Identity) -> None:
+        self._pace_subscription(call)
         self._world.buckets.take(("credentials", parent.id.lower()), self.credential_writes)
+
+    def _pace_subscription(self, call: Call) -> None:
+        self._world.buckets.take(("identities", call.parts["subscription"].lower()), self.identity_writes)
+
+    def _note(self, key: str, before: Identity | None) -> None:
+        self._world.identity_history.note(key, replace(before, tags=dict(before.tags)) if before else None)
+
+
+def _key(call: Call) -> str:
+    parts = call.parts
+    group = f"/subscriptions/{parts['subscription']}/resourcegroups/{parts['group']}"
+    return f"{group}/providers/{_TYPE}/{parts['name']}".lower()
+
+
+def _credential_key(parent: Identity, name: str) -> str:
+    return f"{parent.id}/{name}".lower()
 
 
 def concurrent(identity: str) -> Refused:

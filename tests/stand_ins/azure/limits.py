@@ -43,6 +43,8 @@ GLOBAL_FACTOR = 15
 """All principals of a subscription together may send this many times what one may."""
 CREDENTIAL_WRITES = Rate(1, 0.25)
 """Of the federated credentials of one identity. The documented rate; Azure names no burst, so there is none here."""
+IDENTITY_WRITES = Rate(2, 2)
+"""Of identities and their credentials in one subscription. The documented rate; the burst is what a second refills."""
 VAULT_READS = Rate(4000, 400)
 """Secrets of one vault: 4,000 in 10 seconds."""
 

@@ -287,6 +287,7 @@ class AzureStandIn:
         credentials: float | None = None,
         principals: float | None = None,
         lists: float | None = None,
+        reads: float | None = None,
     ) -> None:
         """Say how many seconds changes take from now on; what is left out stays."""
         with self._lock:
@@ -297,6 +298,7 @@ class AzureStandIn:
                 now.credentials if credentials is None else credentials,
                 now.principals if principals is None else principals,
                 now.lists if lists is None else lists,
+                now.reads if reads is None else reads,
             )
 
     def throttle(self, subscription: str = "", seconds: float = 30.0) -> None:
@@ -305,8 +307,13 @@ class AzureStandIn:
             self._manager.throttled[(subscription or self.subscription).lower()] = self.clock.now() + seconds
 
     def limit(self, **rates: Rate) -> None:
-        """Change limits: reads, writes and deletes of a principal; credentials of an identity; a vault's secrets."""
+        """Change limits: reads, writes and deletes of a principal; a vault's secrets; credentials of an identity.
+
+        And identities: what is written of both in a subscription.
+        """
         with self._lock:
+            if "identities" in rates:
+                self._identities.identity_writes = rates.pop("identities")
             if "credentials" in rates:
                 self._identities.credential_writes = rates.pop("credentials")
             if "vault" in rates:

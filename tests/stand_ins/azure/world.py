@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from stand_ins.azure.directory import Directory
+from stand_ins.azure.history import History
 from stand_ins.azure.limits import Buckets, Clock
 from stand_ins.azure.messages import Json, Refused
 from stand_ins.azure.roles import BUILT_IN, Role
@@ -34,8 +35,6 @@ class Assignment:
     updated_by: str
     effective: float
     """When the data plane has heard of it."""
-    listed: float = 0.0
-    """When lists show it."""
 
     @property
     def triple(self) -> tuple[str, str, str]:
@@ -69,8 +68,6 @@ class Identity:
     credentials: dict[str, Credential] = field(default_factory=dict)
     """By lower-case name."""
     isolation: str = "None"
-    listed: float = 0.0
-    """When lists show it."""
 
     @property
     def id(self) -> str:
@@ -133,7 +130,9 @@ class Delays:
     principals: float = 0.0
     """A new object of the directory, by Resource Manager."""
     lists: float = 0.0
-    """A new role assignment or identity, by Resource Manager's lists; a GET shows it at once."""
+    """A write of a role assignment, identity or credential, by Resource Manager's lists."""
+    reads: float = 0.0
+    """The same, by a GET of the thing itself."""
 
 
 @dataclass
@@ -167,6 +166,9 @@ class World:
         self.roles: dict[str, Role] = {role.id: role for role in BUILT_IN}
         self.assignments: dict[str, Assignment] = {}
         """By name: a GUID is unique in the tenant."""
+        self.assignment_history, self.identity_history = History(clock), History(clock)
+        self.credential_history = History(clock)
+        """By lower-case resource id of the identity and name."""
         self.leaving: dict[str, tuple[Assignment, float]] = {}
         """Removed assignments that the data plane has not forgotten yet, and until when."""
         self.diagnostics: dict[str, dict[str, Json]] = {}
@@ -221,6 +223,7 @@ class World:
 
     def remove_assignment(self, assignment: Assignment) -> None:
         """Forget an assignment, here at once and on the data plane after its delay."""
+        self.assignment_history.note(assignment.name, assignment)
         del self.assignments[assignment.name]
         if self.delays.removals > 0:
             self.leaving[assignment.name] = (assignment, self.clock.now() + self.delays.removals)

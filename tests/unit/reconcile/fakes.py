@@ -48,7 +48,8 @@ from airwarden.providers.kubernetes.live import LiveObjects
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path, rotation_path
 from airwarden.providers.kubernetes.rotations import Rotations
 from airwarden.providers.ports import Health, Store, Written
-from airwarden.reconcile.backends import Backends
+from airwarden.reconcile import claims
+from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.binding_maps import BindingMaps
 from airwarden.reconcile.binding_rotations import BindingRotations, RotationsTools
 from airwarden.reconcile.bindings import BindingReconciler, Next, Tools
@@ -286,7 +287,7 @@ class Bench:
     def restart(self) -> None:
         """Forget everything that only memory held, and list the cluster anew."""
         self.cache = Cache()
-        self.backends = Backends(self._open, self.failing.append)
+        self.backends = Backends(self._open, self.failing.append, self._tell)
         for body in self.backend_bodies.values():
             self.backends.learn(body)
         for body in self.environment_bodies.values():
@@ -447,6 +448,9 @@ class Bench:
     def _tick(self) -> datetime:
         self.now += timedelta(seconds=1)
         return self.now
+
+    def _tell(self, runtime: Runtime) -> None:
+        claims.tell(runtime, CLUSTER, self.cache, self.clock)
 
     async def _open(self, backend: AirflowSecretBackend) -> Store:
         return self.stores[backend.metadata.name]

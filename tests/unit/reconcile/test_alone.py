@@ -131,7 +131,7 @@ async def test_a_store_that_is_down_is_not_asked_for_each_secret(bench: Bench) -
     bench.declare("team/a", "team/b")
     await bench.look()
     assert "b" not in store_of(bench).keys
-    assert {state for state, _ in states(bench).values()} == {"Failed"}
+    assert set(states(bench).values()) == {("Failed", "BackendUnreachable")}
 
 
 async def test_an_object_of_somebody_else_fails_its_own_secret_and_no_other(bench: Bench) -> None:

@@ -155,6 +155,17 @@ class Cluster:
             yield body
 
 
+async def test_and_where_groups_of_people_may_be_let_in_which_others_may_share() -> None:
+    bench = EnvironmentBench()
+    body = bench.bench.backend_bodies["vault"]
+    body["spec"]["groups"] = [{"provider": "entra", "value": "analysts", "vaultGroupID": "1"}]
+    bench.restart()
+    within, rotations, cluster = bench.bench, RotationBench(), Cluster(bench)
+    engine = Engine("c1", within.cache, within.backends, within.reconciler, Metrics(), clock=within.clock)
+    await prime(engine, rotations.engine, bench.engine, cluster)
+    assert cluster.listed == ["bindings"]
+
+
 @pytest.mark.parametrize("declared", [True, False])
 async def test_all_bindings_are_known_before_the_first_pass_where_there_is_an_environment(*, declared: bool) -> None:
     bench = EnvironmentBench()

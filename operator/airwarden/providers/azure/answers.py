@@ -72,6 +72,10 @@ class AssignmentExists(NotOwned):
         """Its GUID; empty where Azure did not say."""
 
 
+REFUSED: Final = (Forbidden, Rejected, PrincipalNotFound, PrincipalInvalid, QuotaReached)
+"""Answers that say for certain that a write was not done, also where an earlier try of it got no answer."""
+
+
 def failure(error: AzureError, doing: str) -> AirwardenError:
     """Return the operator's error for one that a client of Azure raised."""
     if isinstance(error, ServiceRequestError | ServiceResponseError):

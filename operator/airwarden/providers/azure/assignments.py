@@ -10,12 +10,12 @@ from typing import Any
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from airwarden.domain.errors import Forbidden, NotOwned, Rejected, StoreFailed
-from airwarden.providers.azure.answers import AssignmentExists, NameTaken, ResourceMissing
+from airwarden.providers.azure.answers import REFUSED, AssignmentExists, NameTaken, ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.marks import read_description
 from airwarden.providers.azure.rows import Row, name_of
-from airwarden.providers.azure.shared_list import SharedList
+from airwarden.providers.azure.shared_list import LAG, SharedList
 from airwarden.providers.azure.vault import KeyVault
 
 
@@ -43,6 +43,9 @@ class Assignments:
             live = await self.live(row.scope, row.name)
             if live is not None:
                 found[live.name] = live
+            elif self._list.doubts(row.name, LAG):
+                # Neither there nor absent: it differs from what is wanted, and is removed by its name.
+                found[row.name] = replace(row, principal_type="")
         return [each for each in found.values() if self._is_here(each)]
 
     def seen(self) -> list[Row]:
@@ -61,13 +64,19 @@ class Assignments:
         """Whether a process before this one may have written what the lists do not show yet."""
         return self._list.is_young
 
-    async def give(self, wanted: Row, seen: Row | None) -> Row:
+    async def give(self, wanted: Row, seen: Row | None, counts: Callable[[Row], bool] = lambda _: False) -> Row:
         """Make an assignment, or give the one that was ``seen`` its description again, and read it back.
 
+        What is there and ``counts`` is given already, and keeps its description.
         Raises NotOwned where somebody else's gives the same, also under the very name: another cluster's binding on
         the same identity derives it too, and a write would take its mark off.
         """
         live = await self._get(wanted)
+        if live is not None and counts(live):
+            if live.principal_type == wanted.principal_type:
+                self._list.note(live.name, live)
+                return live
+            wanted = replace(wanted, description=live.description)
         if live is not None and live.description not in {wanted.description, seen.description if seen else None}:
             raise NotOwned(
                 f"role assignment {live.name} was made or changed by somebody else since it was looked at: remove it, "
@@ -84,10 +93,10 @@ class Assignments:
     async def remove(self, row: Row) -> None:
         """Remove an assignment that is still what was seen. One that is gone, or whose vault is, is removed already."""
         live = await self._get(row)
-        if live is None:
+        if live is None and not self._list.doubts(row.name, LAG):
             self._list.note(row.name, None)
             return
-        if (live.triple, live.description) != (row.triple, row.description):
+        if live is not None and (live.triple, live.description) != (row.triple, row.description):
             raise StoreFailed(f"role assignment {row.name} was changed since it was looked at, so it was not removed")
         try:
             await self._arm.call(
@@ -102,6 +111,7 @@ class Assignments:
             if "InvalidRoleAssignmentId" not in error.message:
                 raise
         self._list.note(row.name, None)
+        self._list.settled(row.name)
 
     @property
     def _client(self) -> Any:
@@ -118,7 +128,11 @@ class Assignments:
         doing = f"assigning role {wanted.role} at {wanted.scope}"
         self._list.trying(wanted.name)
         self._tried[wanted.name] = wanted
-        await self._arm.call(self._place.side, doing, lambda: self._client.create(wanted.scope, wanted.name, body))
+        try:
+            await self._arm.call(self._place.side, doing, lambda: self._client.create(wanted.scope, wanted.name, body))
+        except (*REFUSED, NameTaken, AssignmentExists):
+            self._list.settled(wanted.name)
+            raise
         found = await self._get(wanted)
         if found is None or found.description != wanted.description:
             raise StoreFailed(f"{doing}: written, and Azure does not show it yet", retry_after=3.0)

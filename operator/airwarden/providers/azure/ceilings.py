@@ -57,7 +57,7 @@ class Ceilings:
             yield
             self._made_since.add(wanted.name)
         finally:
-            del self._making[wanted.name]
+            self._making.pop(wanted.name, None)  # two bindings may make one assignment of a group
 
     def _refuse(self, owner: Owner, present: set[str]) -> None:
         place = self.place

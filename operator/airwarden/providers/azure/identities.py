@@ -14,11 +14,11 @@ from azure.mgmt.msi.models import FederatedIdentityCredential, Identity, Identit
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import AirwardenError, NotOwned, StoreFailed
 from airwarden.domain.owner import PREFIX
-from airwarden.providers.azure.answers import GroupMissing, QuotaReached, ResourceMissing
+from airwarden.providers.azure.answers import REFUSED, GroupMissing, QuotaReached, ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.pacing import Line, take_turn
-from airwarden.providers.azure.shared_list import SharedList
+from airwarden.providers.azure.shared_list import LAG, SharedList
 
 AUDIENCE: Final = "api://AzureADTokenExchange"
 MOST_CREDENTIALS: Final = 20
@@ -91,6 +91,31 @@ def two_accounts(other: Credential) -> str:
     )
 
 
+class Recent:
+    """The credentials that were written a moment ago, which Azure's lists may not show yet."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._noted: dict[tuple[str, str], tuple[float, Credential | None, bool]] = {}
+
+    def note(self, identity: str, name: str, credential: Credential | None, *, doubtful: bool = False) -> None:
+        """Remember what was written, None for what was removed; ``doubtful`` where there is no answer yet."""
+        now = self._clock()
+        self._noted = {key: each for key, each in self._noted.items() if now - each[0] < LAG}
+        self._noted[identity, name] = (now, credential, doubtful)
+
+    def over(self, identity: str, listed: dict[str, Credential]) -> dict[str, Credential]:
+        """Return an identity's credentials, as a list shows them and as they were written since."""
+        found = dict(listed)
+        for (where, name), (at, credential, doubtful) in self._noted.items():
+            if where != identity or self._clock() - at >= LAG or (doubtful and name in found):
+                continue
+            found.pop(name, None)
+            if credential is not None:
+                found[name] = credential
+        return found
+
+
 class Identities:
     """The identities of one resource group."""
 
@@ -102,7 +127,8 @@ class Identities:
         self._last: dict[str, Known] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._lines: dict[str, Line] = {}
-        self._writes = Line(_PER_SUBSCRIPTION, clock, burst=4)
+        self._recent = Recent(clock)
+        self._writes = Line(_PER_SUBSCRIPTION, clock, burst=2)
         self.held: dict[str, tuple[Credential, ...]] = {}
         """What credentials an identity had when it was last looked at, by its name in lower case."""
 
@@ -119,6 +145,10 @@ class Identities:
         found = (await self._list.items(age)).get(name.lower())
         if found is None and self._list.doubts(name.lower()):
             found = await self.live(name)
+            if found is None and self._list.doubts(name.lower(), LAG):
+                raise StoreFailed(
+                    f"whether identity {name} was made is not known yet: there was no answer", retry_after=LAG
+                )
         if found is None:
             self._last.pop(name.lower(), None)
             self.held.pop(name.lower(), None)
@@ -146,17 +176,23 @@ class Identities:
         self._take_turn(name)
         body = Identity(location=self._place.location, tags=tags)
         self._list.trying(name.lower())
-        made = await self._call(
-            f"making identity {name}",
-            lambda: self._client.user_assigned_identities.create_or_update(self._place.identity_group, name, body),
-        )
+        try:
+            made = await self._send(
+                name,
+                f"making identity {name}",
+                lambda: self._client.user_assigned_identities.create_or_update(self._place.identity_group, name, body),
+            )
+        except REFUSED:
+            self._list.settled(name.lower())
+            raise
         return self._note(Known.of(made))
 
     async def tag(self, known: Known, tags: dict[str, str]) -> Known:
         """Give an identity its tags again, beside those of others."""
         self._take_turn(known.name)
         body = IdentityUpdate(tags={**known.tags, **tags})
-        changed = await self._call(
+        changed = await self._send(
+            known.name,
             f"tagging identity {known.name}",
             lambda: self._client.user_assigned_identities.update(self._place.identity_group, known.name, body),
         )
@@ -165,11 +201,13 @@ class Identities:
     async def remove(self, name: str) -> None:
         """Remove an identity; nothing happens where there is none."""
         self._take_turn(name, ahead=True)
-        await self._call(
+        await self._send(
+            name,
             f"removing identity {name}",
             lambda: self._client.user_assigned_identities.delete(self._place.identity_group, name),
         )
         self._list.note(name.lower(), None)
+        self._list.settled(name.lower())
         self._last.pop(name.lower(), None)
         self.held.pop(name.lower(), None)
 
@@ -185,7 +223,8 @@ class Identities:
         except ResourceMissing:
             self.held.pop(identity.lower(), None)
             return ()
-        self.held[identity.lower()] = tuple(Credential.of(each) for each in found)
+        present = self._recent.over(identity.lower(), {each.name: each for each in map(Credential.of, found)})
+        self.held[identity.lower()] = tuple(present.values())
         return self.held[identity.lower()]
 
     async def federate(self, identity: str, wanted: Credential) -> None:
@@ -213,15 +252,29 @@ class Identities:
                 issuer=wanted.issuer, subject=wanted.subject, audiences=list(wanted.audiences)
             )
             doing = f"making credential {wanted.name} of identity {identity}"
-            await self._call(
+            self._recent.note(identity.lower(), wanted.name, Credential(wanted.name, "", "", ()), doubtful=True)
+            await self._send(
+                wanted.name,
                 doing,
                 lambda: self._client.federated_identity_credentials.create_or_update(
                     group, identity, wanted.name, body
                 ),
+                identity,
             )
-            self._lines[identity].take(wanted.name)  # counted from when Azure has it
-            if wanted not in await self.credentials(identity):
+            if await self._credential(identity, wanted.name) != wanted:
                 raise StoreFailed(f"{doing}: written, and Azure does not show it yet", retry_after=5.0)
+            self._recent.note(identity.lower(), wanted.name, wanted)
+
+    async def _credential(self, identity: str, name: str) -> Credential | None:
+        group = self._place.identity_group
+        try:
+            found = await self._call(
+                f"reading credential {name} of identity {identity}",
+                lambda: self._client.federated_identity_credentials.get(group, identity, name),
+            )
+        except ResourceMissing:
+            return None
+        return Credential.of(found)
 
     async def unfederate(self, identity: str, name: str) -> None:
         """Remove a credential; nothing happens where there is none, or no identity."""
@@ -229,11 +282,13 @@ class Identities:
             if all(each.name != name for each in await self.credentials(identity)):
                 return
             self._take_turn(name, identity, ahead=True)
-            await self._call(
+            await self._send(
+                name,
                 f"removing credential {name} of identity {identity}",
                 lambda: self._client.federated_identity_credentials.delete(self._place.identity_group, identity, name),
+                identity,
             )
-            self._lines[identity].take(name)
+            self._recent.note(identity.lower(), name, None)
 
     @property
     def _client(self) -> Any:
@@ -242,15 +297,25 @@ class Identities:
     async def _call(self, doing: str, work: Callable[[], Any]) -> Any:
         return await self._arm.call(self._place.identity_side, doing, work)
 
+    async def _send(self, who: str, doing: str, work: Callable[[], Any], identity: str = "") -> Any:
+        """Do a write whose turn it is. The next is counted from when Azure has this one, and not from when it left."""
+        try:
+            return await self._call(doing, work)
+        finally:
+            for each in self._lines_of(identity):
+                each.take(who)
+
+    def _lines_of(self, identity: str) -> list[Line]:
+        if not identity:
+            return [self._writes]
+        return [self._writes, self._lines.setdefault(identity, Line(_PER_IDENTITY, self._clock))]
+
     def _alone(self, identity: str) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
 
     def _take_turn(self, who: str, identity: str = "", *, ahead: bool = False) -> None:
         """Raise NotYet unless it is this write's turn: in the subscription, and at its identity."""
-        lines = [self._writes]
-        if identity:
-            lines.append(self._lines.setdefault(identity, Line(_PER_IDENTITY, self._clock)))
-        if (wait := take_turn(who, lines, ahead=ahead)) > 0:
+        if (wait := take_turn(who, self._lines_of(identity), ahead=ahead)) > 0:
             raise NotYet(f"the write of {who} waits for its turn: Azure wants such writes apart", retry_after=wait)
 
     def _note(self, known: Known) -> Known:

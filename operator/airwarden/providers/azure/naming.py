@@ -85,6 +85,11 @@ def read_target(address: Address) -> Target | None:
     return Target(found["short"], found["secret"], found["whom"] or ACCOUNT) if found is not None else None
 
 
+def ending_of(target: Target) -> str:
+    """Return how the address of each binding's assignment of the same secret to the same group ends."""
+    return f"/{target.secret}#{target.whom}"
+
+
 def scope_of(place: Place, secret: str) -> str:
     """Return the ARM scope of a secret or of the whole vault."""
     return place.vault_id if secret == WHOLE else f"{place.vault_id}/secrets/{secret}"

@@ -147,10 +147,25 @@ def observed_assignment(
     mark = read_description(main.description)
     if mark is not None and main in mine:
         return Observed(address, fields, Claim.OURS, main.id)
+    own = description(owner, expected.cluster_uid, target.whom)
+    if is_lent(main, target, place, expected.cluster_uid):
+        return Observed(address, {**fields, "description": own}, Claim.OURS, main.id, shared=True)
     if mark is None and main.is_named_by_us:
-        marked = {**fields, "description": description(owner, expected.cluster_uid, target.whom)}
+        marked = {**fields, "description": own}
         return Observed(address, fields, Claim.UNMARKED, main.id, as_marked=marked)
-    return Observed(address, fields, Claim.FOREIGN, main.id, held_by=_foreign(main))
+    return Observed(address, fields, Claim.FOREIGN, main.id, held_by=_foreign(main, expected.cluster_uid))
+
+
+def is_lent(row: Row, target: Target, place: Place, uid: str) -> bool:
+    """Tell whether a group's assignment was made for another binding of the same backend, by the cluster ``uid``.
+
+    There can be no second, and for the group it is the same: it counts as given.
+    """
+    mark = read_description(row.description)
+    if mark is None or target.whom == ACCOUNT or mark.owner.short_name_in_store == target.short:
+        return False
+    found = (mark.owner.cluster, mark.owner.backend, mark.uid, mark.whom)
+    return found == (place.cluster, place.backend, uid, target.whom)
 
 
 def refuse_twin(owner: Owner, identity: Known, rows: Iterable[Row], around: tuple[Place, Expected]) -> None:
@@ -183,8 +198,13 @@ def _fields(row: Row, principal: str, stale: tuple[str, ...]) -> dict[str, Field
     }
 
 
-def _foreign(row: Row) -> str:
+def _foreign(row: Row, uid: str) -> str:
     mark = read_description(row.description)
+    if mark is not None and mark.uid == uid:
+        return (
+            f"role assignment {row.name} gives the same, and binding {mark.owner} has it by backend "
+            f"{mark.owner.backend}: Azure permits no second, so let both bindings name one backend"
+        )
     if mark is not None:
         whose = f"it belongs to binding {mark.owner} of cluster {mark.owner.cluster} with uid {mark.uid}"
     else:

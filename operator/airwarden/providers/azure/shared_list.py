@@ -59,9 +59,16 @@ class SharedList(Generic[T]):
         self._tried = {each: at for each, at in self._tried.items() if now - at < DOUBT}
         self._tried[name] = now
 
-    def doubts(self, name: str) -> bool:
-        """Tell whether a write of this name was tried a short time ago, so that only a look at it tells its absence."""
-        return self._clock() - self._tried.get(name, -DOUBT) < DOUBT
+    def settled(self, name: str) -> None:
+        """Forget that a write of this name was tried: it was refused, or is undone."""
+        self._tried.pop(name, None)
+
+    def doubts(self, name: str, within: float = DOUBT) -> bool:
+        """Tell whether a write of this name was tried a short time ago, so that only a look at it tells its absence.
+
+        Within `LAG` seconds not even that does: Azure may not show it yet.
+        """
+        return name in self._tried and self._clock() - self._tried[name] < within
 
     @property
     def is_young(self) -> bool:

@@ -46,9 +46,10 @@ from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, T
 from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE, Principal
 from airwarden.providers.azure.rows import Row, name_of
 from airwarden.providers.azure.shared_list import FRESH
+from airwarden.providers.azure.sharing import SharedAssignments
 from airwarden.providers.azure.task_access import task_access
 from airwarden.providers.azure.vault import KeyVault
-from airwarden.providers.ports import Health, Written
+from airwarden.providers.ports import Claims, Health, Written
 
 _CLIENT_ID: Final = "azure.workload.identity/client-id"
 _TENANT_ID: Final = "azure.workload.identity/tenant-id"
@@ -93,6 +94,7 @@ class AzureStore:
         self._vault = KeyVault(self._arm, place, clock)
         self._identities = Identities(self._arm, place, clock)
         self._assignments = Assignments(self._arm, place, self._vault, clock)
+        self._shared = SharedAssignments(self._assignments, place)
         self._beside = Beside(place, self._identities, self._assignments)
         self._diagnostics = DiagnosticSetting(self._arm, place, clock)
         self._ceilings = Ceilings(place)
@@ -104,6 +106,10 @@ class AzureStore:
     def expect(self, expected: Expected) -> None:
         """Say which vault is meant and which cluster asks. A vault's id is in the settings: no other can answer."""
         self._expected = expected
+
+    def share(self, claims: Claims) -> None:
+        """Say who knows what other bindings declare: a group's assignment may be of several."""
+        self._shared.share(claims)
 
     async def identify(self) -> None:
         """Raise StoreChanged for another vault than the one on record. Clusters are told apart by each mark."""
@@ -407,7 +413,7 @@ class AzureStore:
         if operation.action is Action.DELETE:
             lost = [each for each in here if each.id == operation.observed.id and each not in mine]
             for row in (*mine, *lost):
-                await self._assignments.remove(row)
+                await self._shared.let_go(row, target, self._expected.cluster_uid)
             if operation.observed.fields == {}:
                 raise StoreFailed(f"{operation.address} could not be looked at, so it is not taken to be removed")
             return Written()
@@ -420,13 +426,14 @@ class AzureStore:
         wanted = Row(name, scope, self.place.role, principal, str(fields["principalType"]), str(fields["description"]))
         known = next((each for each in here if each.triple == wanted.triple), None)
         unmarked = known is not None and read_description(known.description) is None
-        if known is not None and known not in mine and not (unmarked and known.is_named_by_us):
+        lent = known is not None and observing.is_lent(known, target, self.place, self._expected.cluster_uid)
+        if known is not None and known not in mine and not lent and not (unmarked and known.is_named_by_us):
             raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
         wanted = replace(wanted, name=known.name) if known is not None else wanted
         is_new = known is None and not mine
         present = self._assignments.seen()  # also what others have finished since the list above was asked for
         with self._ceilings.room(wanted, self._expected.cluster_uid, present) if is_new else nullcontext():
-            given = await self._assignments.give(wanted, known)
+            given = await self._shared.give(wanted, known, target, self._expected.cluster_uid)
         for row in mine:
             if row.name != given.name:
                 await self._assignments.remove(row)
