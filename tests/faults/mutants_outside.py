@@ -50,14 +50,14 @@ OUTSIDE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an External account is deleted with its binding",
-        "reconcile/bindings.py",
+        "reconcile/binding_account.py",
         "        if entry.external:",
         "        if False:",
         (EXTERNAL,),
     ),
     Mutant(
         "an External account is treated as Managed",
-        "reconcile/bindings.py",
+        "reconcile/binding_account.py",
         "        if wanted.account_mode is AccountMode.EXTERNAL:",
         "        if False:",
         (EXTERNAL,),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import structlog
 from pydantic import ValidationError
 
-from airwarden.api.binding import AccountMode, AirflowSecretBinding, DeletionPolicy
+from airwarden.api.binding import AirflowSecretBinding, DeletionPolicy
 from airwarden.api.conditions import Identity, Status
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
@@ -21,13 +21,12 @@ from airwarden.domain import effect
 from airwarden.domain import record as records
 from airwarden.domain import report as reports
 from airwarden.domain.desired import Held, Plan, Surroundings, common_items, plan
-from airwarden.domain.diff import diff, leave
 from airwarden.domain.environment.mapping import EnvironmentView, Mapped
-from airwarden.domain.errors import AirwardenError, NotOwned, ObjectRejected, ServiceAccountTaken
+from airwarden.domain.errors import ObjectRejected
 from airwarden.domain.lifetime import Turn, soonest
 from airwarden.domain.owner import Owner
-from airwarden.domain.progress import CLUSTER, Done, Fault, Progress, needs_record
-from airwarden.domain.resources import Action, Address, Changes, Operation
+from airwarden.domain.progress import CLUSTER, Fault, Progress, needs_record
+from airwarden.domain.resources import Action, Address, Changes
 from airwarden.domain.rotation.bound import Rotated
 from airwarden.providers.kubernetes import accounts
 from airwarden.providers.kubernetes.accounts import Accounts
@@ -35,6 +34,7 @@ from airwarden.providers.kubernetes.events import EventPoster
 from airwarden.providers.kubernetes.objects import ObjectWriter, binding_path
 from airwarden.reconcile import binding_maps, parts
 from airwarden.reconcile.backends import Backends, Runtime
+from airwarden.reconcile.binding_account import BindingAccount
 from airwarden.reconcile.binding_maps import BindingMaps, environment_of
 from airwarden.reconcile.binding_rotations import BindingRotations
 from airwarden.reconcile.cache import Cache, Entry
@@ -114,6 +114,7 @@ class BindingReconciler:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._account = BindingAccount(tools.accounts, tools.cache)
         self._teller = Teller(tools.events, tools.metrics, self._now)
         self.rotations = tools.rotations
         """Also asked, without a request, whether a binding shows what is so of its rotations."""
@@ -163,7 +164,7 @@ class BindingReconciler:
         opened = await self._open(names - {CLUSTER})
         wanted = plan(binding, self._surroundings(binding, opened, recorded, environment))
         account_id = records.recorded_id(binding.status, accounts.address(wanted.account))
-        account, fault = await self._account_changes(wanted, recorded, account_id)
+        account, fault = await self._account.look(wanted, recorded, account_id)
         wanted, account = parts.without_account(wanted, account)
         standing = parts.Standing(records.adopted(binding.status), self._confirmed.get(_key(binding), {}))
         looks = (self._look(name, wanted, opened[name], recorded, standing) for name in sorted(names - {CLUSTER}))
@@ -181,7 +182,7 @@ class BindingReconciler:
             # What must go does not wait for a status that cannot be written; nothing is made without a record.
             await asyncio.gather(*(parts.write(part, creating=False) for part in stores.values()))
             raise
-        account = await self._write_account(wanted, account, account_id)
+        account = await self._account.write(wanted, account, account_id)
         if account.fault is not None and account.fault.reason in _FOREIGN_ACCOUNT:
             stores = {name: parts.withdrawn(part, wanted, recorded, account.fault) for name, part in stores.items()}
         written = await asyncio.gather(*(parts.write(part, creating=account.fault is None) for part in stores.values()))
@@ -243,49 +244,6 @@ class BindingReconciler:
             return parts.held(name, found)
         return await parts.observe(found, wanted, recorded, standing)
 
-    async def _account_changes(
-        self, wanted: Plan, recorded: Mapping[Address, str], uid: str
-    ) -> tuple[Progress, Fault | None]:
-        """Return the cluster's part, from the watched accounts: looking costs no request.
-
-        Only an account that is on the record and not watched is read: it was deleted, or never was ours.
-        """
-        if wanted.account_mode is AccountMode.EXTERNAL:
-            return await self._external_account(wanted)
-        resource = accounts.desired(wanted.owner, wanted.account)
-        known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
-        if known is None and resource.address in recorded:
-            known = await self._tools.accounts.read(wanted.owner, wanted.account)
-        found = known.observed(wanted.owner) if known is not None else accounts.absent(wanted.account)
-        digests = {resource.address: resource.digest}
-        try:
-            if known is not None:
-                accounts.refuse_foreign(known, wanted.owner, uid)
-        except (NotOwned, ServiceAccountTaken) as error:
-            fault = Fault(error.reason, error.message, retryable=False)
-            # What is on the record stays there, so that the next look reads the account again.
-            kept = (Operation(Action.UPDATE, resource.address, resource, found),)
-            changes = Changes(kept if resource.address in recorded else ())
-            return Progress(CLUSTER, changes, failed={resource.address: fault}, fault=fault), fault
-        changes = diff((resource,), {resource.address: found}, recorded, (resource.address,))
-        return Progress(CLUSTER, changes, digests), None
-
-    async def _external_account(self, wanted: Plan) -> tuple[Progress, Fault | None]:
-        """Return the cluster's part for an account that is not ours: nothing to write, and a fault unless it is given.
-
-        A labelled account is watched, and looking costs no request. One that is not watched is read, to tell a
-        missing account from a missing label.
-        """
-        known = self._tools.cache.accounts.get((wanted.owner.namespace, wanted.account))
-        if known is None:
-            known = await self._tools.accounts.read(wanted.owner, wanted.account)
-        try:
-            accounts.require_allowed(known, wanted.owner, wanted.account)
-        except AirwardenError as error:
-            fault = Fault(error.reason, error.message, retryable=False)
-            return Progress(CLUSTER, Changes(), fault=fault), fault
-        return Progress(CLUSTER, Changes()), None
-
     async def _record(
         self, binding: AirflowSecretBinding, wanted: Plan, progress: Iterable[Progress], identity: Identity | None
     ) -> AirflowSecretBinding:
@@ -308,22 +266,6 @@ class BindingReconciler:
         status = reports.pending(binding, wanted, new, self._now(), adopted)
         status = status.model_copy(update={"identity": identity})
         return binding.model_copy(update={"status": await self._write_status(binding.metadata, status)})
-
-    async def _write_account(self, wanted: Plan, part: Progress, uid: str) -> Progress:
-        if part.changes is None or part.fault is not None:
-            return part
-        done: list[Done] = []
-        for operation in part.changes.operations:
-            try:
-                written, account = await self._tools.accounts.apply(wanted.owner, operation, uid)
-            except AirwardenError as error:
-                doing = f"service account {wanted.account}"
-                fault = Fault.of(error, doing=doing)
-                return replace(part, done=tuple(done), failed={operation.address: fault}, fault=fault)
-            if account is not None:
-                self._tools.cache.learn_account(account)
-            done.append(Done(operation, written.id))
-        return replace(part, done=tuple(done))
 
     async def _report(
         self, binding: AirflowSecretBinding, wanted: Plan, progress: Parts, rotated: Rotated, mapped: Mapped
@@ -369,7 +311,7 @@ class BindingReconciler:
             progress[CLUSTER] = Progress(CLUSTER, Changes(), fault=rotating)
         if all(each.complete for each in progress.values()):
             orphaned = any(each.orphaned for each in progress.values())
-            progress[CLUSTER] = await self._remove_account(owner, entry, account_id, orphan=orphaned)
+            progress[CLUSTER] = await self._account.remove(owner, entry, account_id, orphan=orphaned)
         if all(each.complete for each in progress.values()) and _has_map(raw) and self._is_newest(entry):
             stuck = await self._tools.maps.remove(owner)
             progress[CLUSTER] = replace(progress[CLUSTER], fault=stuck)
@@ -435,29 +377,6 @@ class BindingReconciler:
             return parts.held(name, found).progress
         part = await parts.observe_removal(found, owner, recorded, standing, leaving)
         return await parts.write(part, creating=False)
-
-    async def _remove_account(self, owner: Owner, entry: Entry, uid: str, *, orphan: bool) -> Progress:
-        """Remove the account, read live, if it is this binding's by its labels or is the very one that we made.
-
-        It is let go instead when it was there before the binding, or when access that stays is bound to it. One of
-        mode External is its owner's: nothing is done to it.
-        """
-        if entry.external:
-            return Progress(CLUSTER, Changes())
-        name = entry.account
-        try:
-            live = await self._tools.accounts.read(owner, name)
-            found = live.observed(owner) if live is not None else accounts.absent(name)
-            made = live is not None and accounts.is_ours(live, owner, uid)
-            record = {found.address: ""} if made else {}
-            wanted = (accounts.desired(owner, name),)
-            changes = leave(wanted, {found.address: found}, record, (found.address,), orphan=orphan)
-            for operation in changes.operations:
-                await self._tools.accounts.apply(owner, operation)
-        except AirwardenError as error:
-            fault = Fault.of(error, doing=f"removing service account {owner.namespace}/{name}")
-            return Progress(CLUSTER, Changes(), fault=fault)
-        return Progress(CLUSTER, Changes())
 
     async def _write_status(self, metadata: Metadata, status: Status) -> Status:
         path = binding_path(metadata.namespace, metadata.name)
