@@ -63,6 +63,16 @@ class Kind:
         """Name of the kind."""
         return self.model.__name__
 
+    @property
+    def definition_name(self) -> str:
+        """Name of its CustomResourceDefinition."""
+        return f"{self.plural}.{GROUP}"
+
+    @property
+    def file(self) -> str:
+        """Name of the file that holds its CustomResourceDefinition."""
+        return f"{GROUP}_{self.plural}.yaml"
+
 
 KINDS: Final = (
     Kind(
@@ -145,7 +155,7 @@ KINDS: Final = (
 
 def crd_files() -> dict[str, str]:
     """Return the text of each CRD file by its name."""
-    return {f"{GROUP}_{kind.plural}.yaml": _HEADER + _yaml(definition(kind)) for kind in KINDS}
+    return {kind.file: _HEADER + _yaml(definition(kind)) for kind in KINDS}
 
 
 def write(directory: Path) -> None:
@@ -159,11 +169,11 @@ def differences(directory: Path) -> list[str]:
 
 
 def definition(kind: Kind) -> dict[str, Json]:
-    """Return one CustomResourceDefinition."""
+    """Return one CustomResourceDefinition. To write it as text takes many times as long as to make it."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "metadata": {"name": kind.definition_name},
         "spec": {
             "group": GROUP,
             "names": {

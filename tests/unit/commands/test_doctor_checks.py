@@ -406,6 +406,12 @@ def test_tokens_of_managed_accounts_are_found_and_those_of_others_are_not_our_ma
     assert "automountServiceAccountToken" in only(facts(accounts=mounted)).problem
 
 
+def test_kinds_are_compared_without_writing_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = kinds()
+    monkeypatch.setattr(crd, "crd_files", None)  # to write them takes so long that requests under way would give up
+    assert diagnosis(facts(kinds=installed)) == Diagnosis()
+
+
 def test_installed_kinds_are_compared_but_not_with_what_the_server_fills_in() -> None:
     file = next(iter(kinds()))
     filled = yaml.safe_load(yaml.safe_dump(kinds()[file]))

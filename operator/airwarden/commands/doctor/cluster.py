@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
-from airwarden.api import API_VERSION, BINDINGS
+from airwarden.api import API_VERSION, BINDINGS, crd
 from airwarden.api.environment import AirflowEnvironment
 from airwarden.commands.caller import Caller, Listing
-from airwarden.commands.doctor.cluster_checks import parsed_kinds
 from airwarden.commands.doctor.environment_checks import accounts_of
 from airwarden.commands.doctor.facts import RoleGrant, TokenSecret, Unknown
 from airwarden.domain.errors import AirwardenError, ClusterForbidden
@@ -118,9 +117,9 @@ async def _is_there(caller: Caller, account: AccountName) -> bool:
 async def kinds(caller: Caller) -> Mapping[str, Json | None]:
     """Return the installed CustomResourceDefinitions of ours, by file; None for one that is not there."""
     found: dict[str, Json | None] = {}
-    for file, name in parsed_kinds().items():
+    for kind in crd.KINDS:
         try:
-            found[file] = await caller.api.get(f"{_KINDS}/{name}")
+            found[kind.file] = await caller.api.get(f"{_KINDS}/{kind.definition_name}")
         except Absent:
-            found[file] = None
+            found[kind.file] = None
     return found

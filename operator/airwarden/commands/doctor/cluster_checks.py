@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Final
 
-import yaml
-
 from airwarden.api import crd
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.api.reasons import Reason
@@ -13,7 +11,6 @@ from airwarden.commands.doctor.findings import Check, Finding, Severity, Uncheck
 from airwarden.domain import record as records
 from airwarden.domain.logins import shortened
 from airwarden.domain.owner import Owner
-from airwarden.providers.kubernetes.api import Json
 
 Said = Iterator[Finding | Unchecked]
 _EVERYBODY: Final = frozenset({"system:serviceaccounts", "system:authenticated"})
@@ -143,9 +140,8 @@ def kinds(facts: Facts) -> Said:
     if isinstance(facts.kinds, Unknown):
         yield Unchecked(Check.KINDS, "CustomResourceDefinitions", facts.kinds.needs)
         return
-    for file, text in crd.crd_files().items():
-        wanted = yaml.safe_load(text)
-        name, installed = wanted["metadata"]["name"], facts.kinds.get(file)
+    for kind in crd.KINDS:
+        wanted, installed = crd.definition(kind), facts.kinds.get(kind.file)
         if installed is None:
             problem = "is not installed"
         elif different := _differs(wanted["spec"], installed.get("spec") or {}):
@@ -155,7 +151,7 @@ def kinds(facts: Facts) -> Said:
         yield Finding(
             Check.KINDS,
             Severity.WARNING,
-            f"CustomResourceDefinition {name}",
+            f"CustomResourceDefinition {kind.definition_name}",
             problem,
             "apply crds/ of the version that the operator runs, and use the command of the same version",
         )
@@ -176,12 +172,6 @@ def _differs(wanted: object, found: object, where: str = "") -> str:
         pairs = zip(wanted, found, strict=True)
         return next((said for n, (a, b) in enumerate(pairs) if (said := _differs(a, b, f"{where}[{n}]"))), "")
     return "" if wanted == found else where
-
-
-def parsed_kinds() -> dict[str, str]:
-    """Return the names of our CustomResourceDefinitions, by file."""
-    found: dict[str, Json] = {file: yaml.safe_load(text) for file, text in crd.crd_files().items()}
-    return {file: str(each["metadata"]["name"]) for file, each in found.items()}
 
 
 def _name(binding: AirflowSecretBinding) -> str:
