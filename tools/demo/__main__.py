@@ -6,15 +6,13 @@ Called by `make demo`.
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from demo.access import read_as_airflow
+from demo.playing import played
 from demo.running_dags import run_dags
 from demo.setting_up import apply_quickstart, install_operator, show_plane, start_operator
 from demo.stage import CLUSTER, WORK, Stage
@@ -43,35 +41,12 @@ make demo as root, or permit user namespaces."""
 
 
 def main() -> int:
-    """Run the demo; 0 when all was as promised, 1 when not, 130 when interrupted."""
-    terminal = Terminal(REPOSITORY)
-    signal.signal(signal.SIGTERM, _interrupt)
-    began = time.monotonic()
-    try:
-        terminal.say(OPENING)
-        if not pods_can_run():
-            terminal.say(WITHOUT_PODS)
-        terminal.say(f"\n{_duration()}")
-        _play(terminal)
-    except KeyboardInterrupt:
-        terminal.say("\nInterrupted. All that was started is stopped.")
-        return 130
-    except DemoFailed as error:
-        terminal.failure(error)
-        return 1
-    except PlaneError as error:
-        terminal.failure(
-            DemoFailed(str(error), "mend what it names, or run make demo again; make up keeps a plane to look at")
-        )
-        return 1
-    terminal.say(f"\nAll as promised, in {time.monotonic() - began:.0f} s. Nothing is left running.")
-    terminal.say("Next: `make up` keeps the same servers for you to try; docs/getting-started.md has your own cluster.")
-    return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+    """Run the demo; returns its exit status."""
+    return played(
+        _play,
+        again="mend what it names, or run make demo again; make up keeps a plane to look at",
+        then="Next: `make up` keeps the same servers for you to try; docs/getting-started.md has your own cluster.",
+    )
 
 
 def _duration() -> str:
@@ -95,6 +70,10 @@ def _duration() -> str:
 
 
 def _play(terminal: Terminal) -> None:
+    terminal.say(OPENING)
+    if not pods_can_run():
+        terminal.say(WITHOUT_PODS)
+    terminal.say(f"\n{_duration()}")
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     terminal.heading("1  The control plane")

@@ -8,15 +8,14 @@ as it is shown.
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import FrameType
 
+from demo.playing import played
 from demo.stage import Stage
 from demo.terminal import DemoFailed, Terminal
 from e2e.azure_world import NAMESPACE, SECRETS, VAULT, AzureWorld, TaskEnded
@@ -54,33 +53,16 @@ class Attempt:
 
 
 def main() -> int:
-    """Run the demo; 0 when all was as promised, 1 when not, 130 when interrupted."""
-    terminal = Terminal(REPOSITORY)
-    signal.signal(signal.SIGTERM, _interrupt)
-    began = time.monotonic()
-    try:
-        terminal.say(OPENING)
-        _play(terminal)
-    except KeyboardInterrupt:
-        terminal.say("\nInterrupted. All that was started is stopped.")
-        return 130
-    except DemoFailed as error:
-        terminal.failure(error)
-        return 1
-    except PlaneError as error:
-        terminal.failure(DemoFailed(str(error), "mend what it names, or run make demo-azure again"))
-        return 1
-    terminal.say(f"\nAll as promised, in {time.monotonic() - began:.0f} s. Nothing is left running.")
-    terminal.say("Next: docs/azure.md has your own tenant; examples/azure/README.md explains the objects.")
-    return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+    """Run the demo; returns its exit status."""
+    return played(
+        _play,
+        again="mend what it names, or run make demo-azure again",
+        then="Next: docs/azure.md has your own tenant; examples/azure/README.md explains the objects.",
+    )
 
 
 def _play(terminal: Terminal) -> None:
+    terminal.say(OPENING)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     terminal.heading("1  The control plane, and the stand-in for Azure")
