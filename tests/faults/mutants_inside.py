@@ -247,6 +247,27 @@ INSIDE: tuple[Mutant, ...] = (
         (ENGINE,),
     ),
     Mutant(
+        "something that failed is left until the next check, beside a refusal",
+        "domain/settled.py",
+        "all(each.state is TargetState.PRESENT for each in status.targets)",
+        "True",
+        (ENGINE,),
+    ),
+    Mutant(
+        "a refusal in other words is not told",
+        "domain/settled.py",
+        "(SecretState.REFUSED, verdict.reason.word, verdict.message)",
+        "(SecretState.REFUSED, verdict.reason.word, shown.message)",
+        (ENGINE,),
+    ),
+    Mutant(
+        "what went wrong beside a refusal waits for the next check",
+        "domain/settled.py",
+        "ready.reason != refused[0].reason.word or ",
+        "",
+        (ENGINE,),
+    ),
+    Mutant(
         "who takes the finalizer off keeps the access",
         "reconcile/cache.py",
         "not (known.finalized or known.recorded):",

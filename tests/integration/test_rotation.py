@@ -80,6 +80,7 @@ def test_a_run_on_demand_changes_the_one_field_and_a_bound_account_reads_it(
     reader = binding(tenant, store, secrets=[secret(made.key, store.name)])
     reader.wait_ready()
     made.wait_ready()
+    reader.wait_condition("RotationsHealthy", "True")
     token = reader.login()
     assert world.read(token, made.key) == made.before
     mark = world.marks()

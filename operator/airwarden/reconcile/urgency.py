@@ -17,6 +17,7 @@ from airwarden.domain import record as records
 from airwarden.domain.desired import Surroundings, common_items, plan
 from airwarden.domain.guardrails import Refused
 from airwarden.domain.lifetime import Turn, expected_turn, overdue
+from airwarden.domain.settled import settled
 from airwarden.providers.kubernetes import accounts
 from airwarden.reconcile import binding_maps
 from airwarden.reconcile.backends import Backends, Runtime
@@ -100,7 +101,6 @@ class Judge:
             for resource in runtime.store.render(grant)
         }
         same = digests == {address: digest for address, digest in recorded.items() if address.backend}
-        settled = entry.ready and binding.status is not None and binding.status.observed_generation == entry.generation
         account = self._cache.accounts.get((entry.key[0], wanted.account))
         external = wanted.account_mode is AccountMode.EXTERNAL
         given = external and accounts.is_allowed(account, wanted.owner, wanted.account)
@@ -112,7 +112,8 @@ class Judge:
             and account.observed(wanted.owner).fields == accounts.desired(wanted.owner, wanted.account).fields
         )
         same = same and binding_maps.shows_what_is_so(binding, wanted, runtimes, recorded)
-        if same and settled and carried and self._rotations.shows_what_is_so(binding):
+        same = same and settled(binding.status, wanted, entry.generation)
+        if same and carried and self._rotations.shows_what_is_so(binding):
             return Urgency.DRIFT
         return Urgency.CHANGE
 

@@ -155,6 +155,63 @@ async def test_a_rule_that_changes_nothing_for_a_binding_costs_it_no_look(seat: 
     assert seat.looks == []
 
 
+@pytest.fixture
+async def refused(seat: Seat) -> Seat:
+    """Return the seat, whose binding is given one secret and refused the other."""
+    seat.bench.declare("team/db", "other/db")
+    seat.hear()
+    await seat.rest()
+    assert seat.bench.ready == ("False", "KeyNotAllowed")
+    seat.hear()
+    await seat.rest()
+    seat.looks.clear()
+    return seat
+
+
+async def test_what_a_binding_is_refused_is_not_judged_anew_for_what_leaves_it_refused(refused: Seat) -> None:
+    account = refused.bench.account()
+    assert account is not None
+    refused.bench.cache.accounts.clear()
+    refused.engine.see_account("ADDED", account)
+    refused.engine.see_backend("MODIFIED", backend_body("vault", version=2, drift={"interval": "11m"}))
+    await refused.rest()
+    assert refused.looks == []
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "reason"), [(("{namespace}/", "other/"), "Ready"), (("{namespace}/", "shared/"), "KeyNotAllowed")]
+)
+async def test_a_refused_binding_is_looked_at_when_it_is_allowed_more_or_refused_in_other_words(
+    refused: Seat, prefixes: tuple[str, ...], reason: str
+) -> None:
+    refused.engine.see_backend("MODIFIED", backend_body("vault", prefixes, 2))
+    await refused.rest()
+    assert refused.looks == [(KEY, Urgency.CHANGE)]
+    assert refused.bench.ready[1] == reason
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param(lambda status: status["targets"][0].update(state="Failed"), id="a target that failed"),
+        pytest.param(lambda status: status["secrets"][0].update(state="Failed"), id="a secret that failed"),
+        pytest.param(lambda status: status["secrets"].pop(), id="a secret of which nothing is said"),
+        pytest.param(lambda status: status["conditions"][0].update(reason="Unreachable"), id="another reason"),
+        pytest.param(lambda status: status["conditions"][1].update(type="Reconciling"), id="work under way"),
+        pytest.param(lambda status: status.update(observedGeneration=0), id="an older spec"),
+    ],
+)
+async def test_a_refused_binding_of_which_something_failed_is_looked_at_when_something_is_said_of_it(
+    refused: Seat, spoilt: Callable[[dict[str, Any]], object]
+) -> None:
+    refused.bench.api.change(binding_path(*KEY), lambda body: spoilt(body["status"]))
+    refused.engine._cache.learn_binding(refused.bench.binding)
+    refused.engine.see_backend("MODIFIED", backend_body("vault", version=2, drift={"interval": "11m"}))
+    await refused.rest()
+    assert refused.looks == [(KEY, Urgency.CHANGE)]
+    assert refused.bench.ready == ("False", "KeyNotAllowed")
+
+
 async def test_one_store_under_two_addresses_is_one_place_once_its_id_is_known() -> None:
     bench = Bench(("other", "vault"))
     for name, store in bench.stores.items():
@@ -186,7 +243,7 @@ async def test_what_one_of_two_backends_of_one_place_holds_is_not_taken_for_a_re
     seat.looks.clear()
     seat.engine.see_backend("MODIFIED", backend_body("vault", ("{namespace}/", "more/"), version=2))
     await seat.rest()
-    assert seat.looks == [(KEY, Urgency.CHANGE)]
+    assert seat.looks == []
     await seat.engine.stop(0)
 
 
