@@ -114,6 +114,11 @@ async def _adopt(caller: Caller, *, key: tuple[str, str], names: frozenset[str],
 
 async def _open(caller: Caller, name: str) -> Runtime:
     backend = await caller.backend(name)
+    if backend.spec.azure_key_vault is not None:
+        raise InvalidSettings(
+            f"backend {name} is a key vault, which this command does not adopt in: see what is assigned with az role "
+            f"assignment list --scope {backend.spec.azure_key_vault.vault_id}"
+        )
     return Runtime(backend, await caller.store(backend), lambda _: None)
 
 

@@ -1,8 +1,8 @@
 """The person who runs a command: their way to the cluster and to the stores, with their rights and no others.
 
 Every command of `airwarden` for people goes through `Caller`. The Kubernetes API is opened as kubectl does it,
-a Vault with the caller's own token as the vault command does it; the operator's login is never used.
-Beside `airwarden.settings` this module alone reads the environment.
+a Vault with the caller's own token as the vault command does it, a key vault with the caller's own login to Azure; the
+operator's login is never used. Beside `airwarden.settings` this module alone reads the environment.
 """
 
 import asyncio
@@ -111,6 +111,7 @@ class Caller:
         self._environment = environment
         self._home = home
         self._stores: list[Store] = []
+        self._key_vaults: list[tuple[AirflowSecretBackend, Store]] = []
 
     async def bodies(self, path: str, selector: str = "") -> list[Json]:
         """Return all objects of a collection as the API server has them, read page by page."""
@@ -169,14 +170,11 @@ class Caller:
     async def store(self, backend: AirflowSecretBackend) -> Store:
         """Return the backend's store, used with the caller's own token. Nothing is sent to it yet.
 
-        Raises InvalidSettings when there is no token, or no usable CA bundle, and for a key vault, for which commands
-        know no login of the caller's. The store is closed with the caller.
+        Raises InvalidSettings when there is no token, or no usable CA bundle. For a key vault the token is got now, so
+        that it raises what `BorrowedLogin` does. The store is closed with the caller.
         """
-        if (azure := backend.spec.azure_key_vault) is not None:
-            raise InvalidSettings(
-                f"backend {backend.metadata.name} is a key vault, which commands do not ask: see what is assigned with "
-                f"az role assignment list --scope {azure.vault_id}"
-            )
+        if backend.spec.azure_key_vault is not None:
+            return await self._key_vault(backend)
         vault_settings(backend)
         token = vault_token(self._environment, self._home)
         address = self.ways.vault_address
@@ -191,6 +189,20 @@ class Caller:
             client=partial(BorrowedClient, token=token),
         )
         self._stores.append(store)
+        return store
+
+    async def _key_vault(self, backend: AirflowSecretBackend) -> Store:
+        """Return the one store of a backend, however often it is asked for: its lists serve all bindings."""
+        for known, store in self._key_vaults:
+            if (known.metadata.name, known.spec) == (backend.metadata.name, backend.spec):
+                return store
+        # Azure's clients take a second to load, which commands for other stores need not spend.
+        from airwarden.commands.key_vaults import borrowed_store  # noqa: PLC0415
+
+        opening = Opening(self.api, self.ways.cluster, self.ways.operator_namespace, Path(os.devnull))
+        store = await borrowed_store(backend, opening, self._environment)
+        self._stores.append(store)
+        self._key_vaults.append((backend, store))
         return store
 
     async def close(self) -> None:

@@ -68,7 +68,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one parameter per option
     why none does and what would be allowed. A backend or namespace in the files stands in for the live one, so the
     effect of a changed rule can be seen before it is applied. With a Vault token (VAULT_TOKEN, or what vault login
     left) policies and roles are shown as a difference from what the store has; without one, as they would be written.
-    What is in a key vault is not asked: role assignments are shown as they would be written.
+    The same holds for a key vault with your own login to Azure (az login, or the AZURE_ variables).
 
     With spec.rotation you also see the rotations that it makes; with environmentRef what becomes of its DAGs, what the
     environment adds, and the map.

@@ -74,8 +74,8 @@ def sweep(  # noqa: PLR0913, PLR0917 - one parameter per option
 ) -> None:
     """Show what no binding owns in the stores and the cluster; with --delete remove it, after a question.
 
-    Uses your kubeconfig and your Vault token (VAULT_TOKEN or ~/.vault-token). More than a fifth of a store at once
-    goes with --yes only.
+    Uses your kubeconfig, your Vault token (VAULT_TOKEN or ~/.vault-token), and for key vaults your own login to Azure
+    (az login, or the AZURE_ variables). More than a fifth of a store at once goes with --yes only.
     """
     ways = Ways(cluster, kubeconfig, context, operator_namespace, vault_address, vault_ca)
     run(ways, partial(_sweep, names=frozenset(backend or ()), delete=delete, yes=yes, output=output))

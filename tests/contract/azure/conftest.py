@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ import pytest_asyncio
 from airwarden.providers.azure.store import AzureStore
 from airwarden.providers.ports import Store
 from contract.azure.bench import VAULT, Bench
+from contract.azure.showing_cluster import Cluster, azure_login, filled, serving, somebody
+from integration.commands.running import Person
 from stand_ins.azure.stand_in import AzureStandIn
 
 
@@ -46,3 +48,18 @@ async def store(bench: Bench, opening: Callable[[AzureStore], AzureStore]) -> Az
     as_reconciled: Store = opened  # the type checker holds it to the contract
     assert as_reconciled.sessions is None
     return opened
+
+
+@pytest.fixture
+def cluster(bench: Bench) -> Cluster:
+    """Return a cluster with the bench's backend and without bindings."""
+    return filled(bench)
+
+
+@pytest.fixture
+def person(cluster: Cluster, azure: AzureStandIn, tmp_path: Path) -> Iterator[Callable[..., Person]]:
+    """Return a function that returns somebody with these roles in Azure; without one, not logged in there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with serving(cluster) as address:
+        yield lambda *roles, **where: somebody(home, address, azure_login(azure, *roles, **where) if roles else {})

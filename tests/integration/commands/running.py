@@ -6,7 +6,8 @@ Used by the tests beside this module.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from plane import program
@@ -33,6 +34,8 @@ class Person:
     kubeconfig: Path
     home: Path
     token: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """More of their environment, as a login to Azure."""
 
     def runs(self, *arguments: str, stdin: str = "") -> Said:
         """Run `airwarden` with these arguments, into a pipe."""
@@ -43,6 +46,7 @@ class Person:
             "KUBECONFIG": str(self.kubeconfig),
             "AIRWARDEN_CLUSTER": CLUSTER,
             **({"VAULT_TOKEN": self.token} if self.token else {}),
+            **self.variables,
         }
         done = program.run(arguments, environment, self.home, stdin, DEADLINE)
         assert "Traceback" not in done.stderr, done.stderr

@@ -28,6 +28,10 @@ _VOLATILE: Final = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp|Request ID
 _AADSTS: Final = re.compile(r"AADSTS\d{4,7}:.*", re.DOTALL)
 _LONGEST: Final = 400
 _SHORT_PAUSE: Final = 5.0
+OPERATOR_LACKS: Final = (
+    "The operator lacks the right, the condition on its own role does not permit this role or kind of principal, or "
+    "there is no such scope: compare with what airwarden azure-setup prints"
+)
 _LONGEST_PAUSE: Final = 3600.0
 """Azure refills all limits within the hour: who says more is wrong, and nothing but a restart would end it."""
 
@@ -76,15 +80,20 @@ REFUSED: Final = (Forbidden, Rejected, PrincipalNotFound, PrincipalInvalid, Quot
 """Answers that say for certain that a write was not done, also where an earlier try of it got no answer."""
 
 
-def failure(error: AzureError, doing: str) -> AirwardenError:
-    """Return the operator's error for one that a client of Azure raised."""
+def failure(error: AzureError, doing: str, lacking: str = OPERATOR_LACKS) -> AirwardenError:
+    """Return the operator's error for one that a client of Azure raised; ``lacking`` says what a refusal may mean."""
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return Unreachable(f"{doing}: no answer: {_cut(str(error))}")
     message = _text(error)
     if from_entra(error) or not isinstance(error, HttpResponseError):
         return Unauthorized(f"{doing}: Entra refused the operator's login: {_entra(message)}")
     status, code = error.status_code or 0, code_of(error)
-    return _by_code(code, message, doing) or _by_status(error, status, f"{doing}: {code}: {message}")
+    return _by_code(code, message, doing) or _by_status(error, status, f"{doing}: {code}: {message}", lacking)
+
+
+def from_login(error: AzureError) -> str:
+    """Return what a login says is wrong with it, cut."""
+    return _entra(str(error.message or type(error).__name__)).rstrip(". ")
 
 
 def from_entra(error: AzureError) -> bool:
@@ -143,14 +152,11 @@ _CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
 }
 
 
-def _by_status(error: HttpResponseError, status: int, told: str) -> AirwardenError:
+def _by_status(error: HttpResponseError, status: int, told: str, lacking: str) -> AirwardenError:
     if status == 401:
         return Unauthorized(told)
     if status == 403:
-        return Forbidden(
-            f"{told} The operator lacks the right, the condition on its own role does not permit this role or kind of "
-            "principal, or there is no such scope: compare with what airwarden azure-setup prints"
-        )
+        return Forbidden(f"{told} {lacking}")
     if status == 404:
         return ResourceMissing(told)
     if status == 429:

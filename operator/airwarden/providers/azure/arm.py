@@ -38,6 +38,8 @@ from airwarden.providers.concurrency import Pace
 T = TypeVar("T")
 LimitSink = Callable[[str, str, int], None]
 """Takes a backend, the name of a limit and how many requests it still permits."""
+MakeLogin = Callable[[Connection, Callable[[], AioHttpTransport]], Login]
+"""Makes the login of a connection, given its way to the network."""
 _LIMITS: Final = "x-ms-ratelimit-remaining-"
 _PAUSE: Final = 30.0
 """Seconds for which a side is left alone that asked for it without saying how long."""
@@ -46,10 +48,16 @@ _PAUSE: Final = 30.0
 class Arm:
     """The clients of one backend. They share a login, the connections and what is known of limits."""
 
-    def __init__(self, connection: Connection, told: LimitSink, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        told: LimitSink,
+        clock: Callable[[], float] = time.monotonic,
+        login: MakeLogin = Login,
+    ) -> None:
         self.connection = connection
         self._clock = clock
-        self._login = Login(connection, self._transport)
+        self._login = login(connection, self._transport)
         self._policies: list[Any] = [
             RequestIdPolicy(),
             HeadersPolicy({"Accept": "application/json"}),
@@ -128,6 +136,13 @@ class Arm:
 
         return await self.call(side, doing, work)
 
+    async def log_in(self) -> None:
+        """Get a token now, so that it is known whether there is a login. Raises what `Login.get_token` does."""
+        try:
+            await self._login.get_token(self.connection.scope)
+        except AzureError as error:
+            raise answers.failure(error, "logging in to Azure", self._login.lacking) from None
+
     async def close(self) -> None:
         """Forget the login and close all connections."""
         await self._login.close()
@@ -135,7 +150,7 @@ class Arm:
             await self._session.close()
 
     def _failed(self, error: AzureError, side: str, doing: str) -> AirwardenError:
-        found = answers.failure(error, doing)
+        found = answers.failure(error, doing, self._login.lacking)
         if isinstance(found, PartThrottled):
             self._left_alone[side] = self._clock() + (found.retry_after or _PAUSE)
         return found

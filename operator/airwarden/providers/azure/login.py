@@ -23,6 +23,7 @@ from azure.identity.aio import (
 
 from airwarden.api.azure import AzureLoginMethod
 from airwarden.domain.errors import InvalidSettings
+from airwarden.providers.azure.answers import OPERATOR_LACKS
 from airwarden.providers.azure.connection import Connection
 
 _LONGEST: Final = 64 * 1024
@@ -30,6 +31,9 @@ _LONGEST: Final = 64 * 1024
 
 class Login:
     """One identity of the operator. Its tokens live in memory alone."""
+
+    lacking: str = OPERATOR_LACKS
+    """What a refusal of Azure may mean, for messages."""
 
     def __init__(self, connection: Connection, transport: Callable[[], AioHttpTransport]) -> None:
         self._connection = connection

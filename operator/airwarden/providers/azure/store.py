@@ -33,7 +33,7 @@ from airwarden.domain.resources import (
 from airwarden.domain.sessions import SessionRange
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.azure import holding, naming, observing
-from airwarden.providers.azure.arm import Arm, LimitSink
+from airwarden.providers.azure.arm import Arm, LimitSink, MakeLogin
 from airwarden.providers.azure.assignments import Assignments
 from airwarden.providers.azure.beside import Beside
 from airwarden.providers.azure.ceilings import Ceilings
@@ -41,6 +41,7 @@ from airwarden.providers.azure.checking import Checks
 from airwarden.providers.azure.connection import Connection, Place
 from airwarden.providers.azure.diagnostics import DiagnosticSetting
 from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, Known
+from airwarden.providers.azure.login import Login
 from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_description, read_tags
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, Target
 from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE, Principal
@@ -86,11 +87,12 @@ class AzureStore:
         place: Place,
         told: LimitSink,
         clock: Callable[[], float] = time.monotonic,
+        login: MakeLogin = Login,
     ) -> None:
         self.place = place
         self.settings: object = (connection, place)
         self._connection = connection
-        self._arm = Arm(connection, told, clock)
+        self._arm = Arm(connection, told, clock, login)
         self._vault = KeyVault(self._arm, place, clock)
         self._identities = Identities(self._arm, place, clock)
         self._assignments = Assignments(self._arm, place, self._vault, clock)
@@ -102,6 +104,11 @@ class AzureStore:
         self._expected = Expected(frozenset(), "unknown", claims=False)
         self._taken: tuple[Owner, tuple[Address, ...]] | None = None
         """Where the mark of another cluster of our name was seen last."""
+
+    @property
+    def arm(self) -> Arm:
+        """The way to Azure, for commands that also look at what is not a binding's."""
+        return self._arm
 
     def expect(self, expected: Expected) -> None:
         """Say which vault is meant and which cluster asks. A vault's id is in the settings: no other can answer."""
