@@ -6,6 +6,7 @@ On a plane of its own: its operator has more rights than `manifests/` gives.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 from airwarden.api.environment import AirflowEnvironment
 from airwarden.domain.environment.guards import POLICIES
 from airwarden.domain.environment.rights import rights
+from airwarden.domain.environment.sight import LAG
 from integration.conftest import MakeBackend, MakeBinding
 from integration.environments import BUNDLE, Environment, environment_object, environment_path, named_by
 from integration.handles import Binding
@@ -123,6 +125,8 @@ def test_isolation_is_told_from_guarded_pods_and_all_policies_by_metadata_alone(
     wait_for_policies(world.plane)
     environment.wait_condition("IdentityEnforced", "False", "NoMarkedPods")
     made_by, digest = scheduler(world), environment.status()["digest"]
+    known = datetime.now(UTC) + LAG + timedelta(seconds=1)
+    eventually("every API server surely knows the policies", lambda: datetime.now(UTC) > known, 60)
     first = task_pod(world, made_by, bound, environment_digest=digest, worker_holds="FernetKey")
     environment.wait_condition("IdentityEnforced", "True", "IdentityEnforced")
     environment.wait_condition("Isolated", "False", "WorkersHoldDatabaseCredentials")

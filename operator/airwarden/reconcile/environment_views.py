@@ -136,6 +136,13 @@ class EnvironmentViews:
         entry = self.known.get(key)
         return entry.usable if entry is not None else None
 
+    def working(self) -> frozenset[tuple[str, str]]:
+        """Return worker namespace and name of each environment in which bindings may be mapped."""
+        found = (each.usable for each in self.known.values())
+        return frozenset(
+            (namespace, each.metadata.name) for each in found if each for namespace in each.spec.worker_namespaces
+        )
+
     def verdict(self, environment: Key, binding: Key) -> Verdict | None:
         """Return what became of a binding's claims; None when there is no such environment, or nothing is asked."""
         claims = self._claims.get(environment)

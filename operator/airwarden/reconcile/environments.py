@@ -327,7 +327,8 @@ class EnvironmentReconciler:
         else:
             asking = self._tools.cache.environments.asking(entry.key)
             mapped = {key: asking[key].created for key in rendering.keys if key in asking}
-            memory.sight = see(pods, entry.key[1], rendering.components.digest, guards=guards, mapped=mapped)
+            digest, others = rendering.components.digest, self._tools.cache.environments.working()
+            memory.sight = see(pods, entry.key[1], digest, guards=guards, mapped=mapped, others=others)
         return memory.sight
 
     async def _look_at_guards(self, task_pods: TaskPods) -> Guards:

@@ -26,6 +26,8 @@ MAPS: Final = "/api/v1/namespaces/airflow/configmaps"
 BILLING: Final = f"{MAPS}/airwarden.main.dags.0c95c7ece1ce"
 """Where the map of bundle billing is."""
 INTERVAL: Final = 60.0
+LONG_AGO: Final = "2031-04-01T00:00:00Z"
+"""When the bindings and the policies were made."""
 
 
 class FakePods(TaskPods):
@@ -33,7 +35,7 @@ class FakePods(TaskPods):
 
     def __init__(self) -> None:
         self.found: list[TaskPod] = []
-        self.guarding = Guards()
+        self.guarding = Guards((), LONG_AGO)
         self.error: AirwardenError | None = None
         self.looks = 0
         self.policy_looks = 0
@@ -126,6 +128,7 @@ class EnvironmentBench:
                 "namespace": "team",
                 "uid": f"uid-{name}",
                 "resourceVersion": str(self._version),
+                "creationTimestamp": LONG_AGO,
                 **more.pop("metadata", {}),
             },
             "spec": {

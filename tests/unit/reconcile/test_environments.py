@@ -23,7 +23,7 @@ from airwarden.domain.slices import Steps
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.kubernetes.api import Rejected
 from airwarden.reconcile import environments
-from unit.reconcile.environment_fakes import BILLING, INTERVAL, MAPS, EnvironmentBench
+from unit.reconcile.environment_fakes import BILLING, INTERVAL, LONG_AGO, MAPS, EnvironmentBench
 from unit.reconcile.fakes import FakeStore
 
 SCHEDULER = f"{MAPS}/airwarden.main.scheduler"
@@ -419,7 +419,7 @@ def pod(
     marks = {"identity": identity, "environment": environment, "binding": binding} if identity else {}
     labels = {f"airwarden.dev/{key}": text for key, text in marks.items()}
     annotations = {"airwarden.dev/environment-digest": digest, "airwarden.dev/worker-holds": holds}
-    return TaskPod(("team", "airwarden-1"), labels, annotations)
+    return TaskPod(("team", "airwarden-1"), labels, annotations, "2031-05-01T00:00:00Z")
 
 
 async def test_without_leave_to_look_at_pods_nothing_is_claimed(bench: EnvironmentBench) -> None:
@@ -440,7 +440,12 @@ async def test_identities_count_as_enforced_when_bound_pods_were_seen_while_the_
         await bench.look()
         return bench.condition("IdentityEnforced")
 
-    pods.guarding = Guards()
+    pods.guarding = Guards((), LONG_AGO)
+    pods.found = [pod(environment="other")]
+    assert await next_look() == ("False", "UnmarkedTaskPods")
+    bench.bench.cache.environments.learn(
+        {**bench.body, "metadata": {"name": "other", "namespace": "lab", "uid": "uid-other"}}
+    )
     for other in ([], [pod(environment="other")], [pod(identity="Unbound")], [pod(binding="none")]):
         pods.found = other
         assert await next_look() == ("False", "NoMarkedPods")

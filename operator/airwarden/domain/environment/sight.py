@@ -8,11 +8,13 @@ Looked at by `airwarden.reconcile.environments`, if the platform team lets it; t
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from airwarden.api import GROUP
+from airwarden.api.fields import moment, moment_text
 from airwarden.domain.config_map import ENVIRONMENT
 from airwarden.domain.environment.claims import Key
 from airwarden.domain.environment.guards import Guards
@@ -30,6 +32,8 @@ _SOURCE: Final = re.compile(r"envFrom:(ConfigMap|Secret)/[a-z0-9]([a-z0-9.-]{0,2
 _LONGEST: Final = 16_384
 """Characters of a mark. The executor's are far shorter; whoever may make pods may write 256 KB."""
 _NAMED: Final = 64
+LAG: Final = timedelta(seconds=30)
+"""How long after a policy or a binding was made an API server may still judge pods without it: it watches both."""
 UNKNOWN: Final = "a source that its marks do not name"
 """Said of marks that the executor does not write: their text is not repeated."""
 _OURS: Final = "ConfigMap/airwarden."
@@ -70,22 +74,32 @@ class Sight:
     """The first pod that says that it holds something, while anybody may have made it say so."""
 
 
-def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guards: Guards, mapped: Mapping[Key, str]) -> Sight:
+def see(
+    pods: Iterable[TaskPod],
+    environment: str,
+    digest: str,
+    *,
+    guards: Guards,
+    mapped: Mapping[Key, str],
+    others: Collection[tuple[str, str]] = (),
+) -> Sight:
     """Return what some task pods come to, for one environment with this digest.
 
     ``mapped`` says when each binding was made whose DAGs are in force: admission judges pods where there is one.
+    ``others`` are worker namespace and name of all environments: marks of none of them are no marks.
     """
     mine, unmarked = [], []
     for each in pods:
-        if each.labels.get(IDENTITY) not in _MARKS:
-            unmarked.append("/".join(each.key))
-        elif each.labels.get(ENVIRONMENT) == environment:
+        named = each.labels.get(ENVIRONMENT, "")
+        if each.labels.get(IDENTITY) in _MARKS and named == environment:
             mine.append(each)
+        elif each.labels.get(IDENTITY) not in _MARKS or (each.key[0], named) not in others:
+            unmarked.append("/".join(each.key))
     since = _guarded_since(guards, mapped)
     guarded, loose = list[TaskPod](), list[TaskPod]()
     for each in mine:
         begun = since.get(each.key[0])
-        (guarded if begun is not None and each.created >= begun else loose).append(each)
+        (guarded if begun is not None and _surely_after(each, begun) else loose).append(each)
     named = {name for each in guarded for name in _held(each, environment)}
     sources = {name.removeprefix(_FROM) for name in named - _HELD}
     doubtful = ("/".join(each.key) for each in loose if any(_held(each, environment)))
@@ -103,7 +117,7 @@ def see(pods: Iterable[TaskPod], environment: str, digest: str, *, guards: Guard
 def _guarded_since(guards: Guards, mapped: Mapping[Key, str]) -> dict[str, str]:
     """Return, by namespace, when admission began to judge the marks there: with the policies and with a binding."""
     since: dict[str, str] = {}
-    for (namespace, _), made in mapped.items() if not guards.gaps else ():
+    for (namespace, _), made in mapped.items() if guards.since and not guards.gaps else ():
         since[namespace] = max(guards.since, min(made, since.get(namespace, made)))
     return since
 
@@ -111,7 +125,12 @@ def _guarded_since(guards: Guards, mapped: Mapping[Key, str]) -> dict[str, str]:
 def _is_bound(pod: TaskPod, mapped: Mapping[Key, str]) -> bool:
     """Tell whether a guarded pod surely runs under the account of the binding that it names."""
     binding = (pod.key[0], pod.labels.get(BINDING, ""))
-    return pod.labels[IDENTITY] == "Bound" and binding in mapped and pod.created >= mapped[binding]
+    return pod.labels[IDENTITY] == "Bound" and binding in mapped and _surely_after(pod, mapped[binding])
+
+
+def _surely_after(pod: TaskPod, begun: str) -> bool:
+    """Tell whether every API server knew of what was made then, when the pod came. Unknown times prove nothing."""
+    return bool(begun) and pod.created >= moment_text(moment(begun) + LAG)
 
 
 def _held(pod: TaskPod, environment: str) -> Iterator[str]:

@@ -15,11 +15,13 @@ from airwarden.domain.environment.sight import UNKNOWN, Sight, TaskPod, see
 from unit.domain.environment.making import environment
 
 LARGEST_CONDITION: Final = 32_768
-EARLIER, MADE, LATER = (f"2026-07-01T{hour}:00:00Z" for hour in ("10", "11", "12"))
+EARLIER, MADE, TOO_SOON, JUDGED, LATER = (
+    f"2026-07-01T{time}Z" for time in ("10:00:00", "11:00:00", "11:00:29", "11:00:30", "12:00:00")
+)
 
 
 def task_pod(
-    holds: str = "", digest: str = "d", *, namespace: str = "prod", created: str = MADE, **marks: str
+    holds: str = "", digest: str = "d", *, namespace: str = "prod", created: str = JUDGED, **marks: str
 ) -> TaskPod:
     labels = {"identity": "Bound", "environment": "main", "binding": "billing", **marks}
     return TaskPod(
@@ -32,7 +34,8 @@ def task_pod(
 
 def seen(*pods: TaskPod, guards: Guards | None = None) -> Sight:
     mapped = {("prod", "billing"): MADE, ("prod", "reports"): LATER}
-    return see(pods, "main", "d", guards=guards or Guards((), MADE), mapped=mapped)
+    others = {("prod", "main"), ("prod", "other")}
+    return see(pods, "main", "d", guards=guards or Guards((), MADE), mapped=mapped, others=others)
 
 
 def said(sight: Sight, before: Condition | None = None) -> Said:
@@ -105,9 +108,32 @@ def test_a_mark_that_nothing_guards_proves_nothing(pod: TaskPod) -> None:
     assert said(seen(pod)).status == "Unknown"
 
 
-def test_a_pod_counts_that_is_no_older_than_the_last_of_the_policies() -> None:
-    for created, counted in ((MADE, 0), (LATER, 1)):
-        assert seen(task_pod(created=created), guards=Guards((), LATER)).bound == counted
+@pytest.mark.parametrize(("created", "counted"), [(MADE, 0), (TOO_SOON, 0), (JUDGED, 1)])
+def test_a_pod_counts_when_every_api_server_surely_knew_of_policies_and_binding(created: str, counted: int) -> None:
+    assert seen(task_pod(created=created)).bound == counted
+    policies_first = see(
+        [task_pod(created=created)], "main", "d", guards=Guards((), EARLIER), mapped={("prod", "billing"): MADE}
+    )
+    binding_first = see(
+        [task_pod(created=created)], "main", "d", guards=Guards((), MADE), mapped={("prod", "billing"): EARLIER}
+    )
+    assert (policies_first.bound, binding_first.bound) == (counted, counted)
+
+
+def test_a_binding_or_policies_of_an_unknown_age_prove_nothing() -> None:
+    assert seen(task_pod(), guards=Guards((), "")).bound == 0
+    assert see([task_pod()], "main", "d", guards=Guards((), MADE), mapped={("prod", "billing"): ""}).bound == 0
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("prod", "nobodys"), ("lab", "other"), ("prod", "")], ids=["nobody's", "not there", "none"]
+)
+def test_a_pod_of_another_executor_does_not_hide_behind_an_environment_that_does_not_work_there(
+    namespace: str, name: str
+) -> None:
+    hidden = task_pod(namespace=namespace, environment=name, identity="Unbound")
+    assert seen(task_pod(), hidden).unmarked == f"{namespace}/airwarden-x"
+    assert seen(task_pod(), task_pod(environment="other")).unmarked == ""
 
 
 def test_without_all_policies_no_mark_counts() -> None:
