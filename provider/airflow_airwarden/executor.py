@@ -61,10 +61,13 @@ class AirwardenKubernetesExecutor(KubernetesExecutor):
         self._settings: ExecutorSettings | None = None
         self._identities = Identities({}, frozenset())
         self._watches: list[MapWatch] = []
+        self._coordinated = frozenset[str]()
+        """Queues whose tasks a coordinator runs, in another language."""
 
     def start(self) -> None:
         """Start, with a thread for each bundle's DAG map. Raises AirflowConfigException, which ends the scheduler."""
         check_provider(metadata.version(PROVIDER))
+        self._coordinated = _coordinated_queues()
         try:
             settings = executor_settings(self._option, self._namespaces())
         except ExecutorSettingsInvalid as invalid:
@@ -83,10 +86,11 @@ class AirwardenKubernetesExecutor(KubernetesExecutor):
         try:
             workload = _task(command)
             wishes = self._wishes(workload, executor_config, settings)
+            identity = self._identities.of(workload.bundle_info.name, workload.ti.dag_id)
+            self._refuse_coordinators(identity, queue, workload.ti.queue)
         except JobDiscarded as refusal:
             self._discard(key, refusal)
             return
-        identity = self._identities.of(workload.bundle_info.name, workload.ti.dag_id)
         binding = identity.claim.binding if isinstance(identity, Bound) else ""
         override = queued_override(wishes, settings.unbound, binding)
         super().execute_async(key=key, command=command, queue=queue, executor_config={"pod_override": override})
@@ -116,6 +120,7 @@ class AirwardenKubernetesExecutor(KubernetesExecutor):
             workload = _task(job.command)
             bundle, dag_id = workload.bundle_info.name, workload.ti.dag_id
             identity = still(queued_for(job.kube_executor_config), self._identities.of(bundle, dag_id))
+            self._refuse_coordinators(identity, workload.ti.queue)
             if isinstance(identity, Unbound):
                 self.log.info("Task %s runs unbound: %s", job.key, identity.why)
             stamp = Stamp(settings.environment, settings.digest, bundle, dag_id, identity, settings.unbound)
@@ -178,6 +183,16 @@ class AirwardenKubernetesExecutor(KubernetesExecutor):
             )
         return wishes
 
+    def _refuse_coordinators(self, identity: Bound | Unbound, *queues: str | None) -> None:
+        """Raise JobDiscarded for a bound task that a coordinator would run: those never ask the binding's stores."""
+        found = next((each for each in queues if each in self._coordinated), None)
+        if found is not None and isinstance(identity, Bound):
+            raise JobDiscarded(
+                f"a coordinator runs the tasks of queue {found!r}, in another language and in a pod of its own kind. They "
+                f"would look for the secrets of binding {identity.claim.binding} in Airflow's own sources: choose a "
+                "queue that [sdk] queue_to_coordinator does not name, or take the DAG out of the binding"
+            )
+
     def _follow_maps(self, settings: ExecutorSettings) -> None:
         views = {each: MapView(settings.reference, each) for each in settings.bundles}
         self._identities = Identities(views, self._namespaces() or frozenset())
@@ -208,6 +223,14 @@ class AirwardenKubernetesExecutor(KubernetesExecutor):
         if not self.kube_config.multi_namespace_mode:
             return None
         return frozenset(self.kube_config.multi_namespace_mode_namespace_list or ())
+
+
+def _coordinated_queues() -> frozenset[str]:
+    """Return the queues that Airflow hands to coordinators. Raises AirflowConfigException where that cannot be read."""
+    found = conf.getjson("sdk", "queue_to_coordinator", fallback={})
+    if not isinstance(found, dict):
+        raise AirflowConfigException("[sdk] queue_to_coordinator must be a JSON object: a coordinator for each queue")
+    return frozenset(map(str, found))
 
 
 def check_provider(version: str) -> None:

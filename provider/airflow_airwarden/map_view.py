@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from airflow_airwarden.dag_map import DagMap, MapUnusable, parse_dag_map
@@ -26,9 +26,11 @@ class _Known:
     why: str
     """Why there is no map to decide by."""
     confirmed: float
-    """When the API server last answered."""
+    """When it was last asked what the whole cluster agrees on."""
     trouble: str = ""
     """What went wrong since then."""
+    text: str | None = None
+    """What it was read from, so that the same text is not read twice."""
 
 
 class MapView:
@@ -43,24 +45,22 @@ class MapView:
         return self._clock()
 
     def saw(self, text: str | None, at: float) -> None:
-        """Take what the API server held at a time: the map's text, or None where there is no such map."""
+        """Take what the cluster held, as of a time: the map's text, or None where there is no such map."""
+        known = self._known
+        if text is not None and text == known.text:
+            self._known = replace(known, confirmed=at, trouble="")
+            return
         if text is None:
             self._known = _Known(None, "it does not exist", at)
             return
         try:
-            self._known = _Known(parse_dag_map(text, self._environment, self._bundle), "", at)
+            self._known = _Known(parse_dag_map(text, self._environment, self._bundle), "", at, text=text)
         except MapUnusable as unusable:
-            self._known = _Known(None, str(unusable), at)
-
-    def unchanged(self, at: float) -> None:
-        """Take it that what was seen still held at a time."""
-        known = self._known
-        self._known = _Known(known.dag_map, known.why, at)
+            self._known = _Known(None, str(unusable), at, text=text)
 
     def lost(self, trouble: str) -> None:
         """Note that the API server did not answer, or refused; what was seen stays good for its minute."""
-        known = self._known
-        self._known = _Known(known.dag_map, known.why, known.confirmed, trouble)
+        self._known = replace(self._known, trouble=trouble)
 
     def current(self) -> DagMap:
         """Return the map; MapUnusable when there is none to decide by."""

@@ -1,7 +1,9 @@
 """Follows the DAG map of one bundle at the API server, by its name, in a thread of the scheduler's process.
 
 Started by `executor.py`, one per bundle. It lists and watches with a field selector of the one name, so that a Role
-with `resourceNames` is all it needs, and it costs three requests a minute, however many tasks run.
+with `resourceNames` is all it needs, and it costs four requests a minute, however many tasks run.
+
+Only a list proves that the map is fresh. A watch, and its end too, may come from the memory of a server that is cut off.
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ from urllib3.exceptions import HTTPError
 from airflow_airwarden.dag_map import DATA_KEY, MapUnusable
 from airflow_airwarden.map_view import MapView
 
-WATCH_SECONDS: Final = 20
-"""How long one watch lasts: its end is the proof that the API server is still there."""
+WATCH_SECONDS: Final = 30
+"""How long one watch lasts, until the map is listed anew: half of the minute for which a list counts."""
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, WATCH_SECONDS + 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _log = logging.getLogger(__name__)
 
 
 class WatchEnded(Exception):
-    """The watch cannot go on from where it was; the map must be listed again."""
+    """The watch cannot begin where the list ended; the map must be listed again."""
 
 
 class MapWatch:
@@ -56,10 +58,11 @@ class MapWatch:
         pause = _FIRST_PAUSE
         while not self._stopped.is_set():
             try:
-                version = self._list()
+                version, listed = self._list()
                 pause = _FIRST_PAUSE
-                while not self._stopped.is_set():
-                    version = self._watch(version)
+                self._watch(version, listed)
+                if self._view.now() - listed < _FIRST_PAUSE:
+                    self._stopped.wait(_FIRST_PAUSE)
             except WatchEnded:
                 self._stopped.wait(_FIRST_PAUSE)
             except (ApiException, HTTPError, OSError, ValueError, KeyError, TypeError) as error:
@@ -68,35 +71,28 @@ class MapWatch:
                 self._stopped.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - only so that not all ask at once
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _list(self) -> str:
-        """Take the map as it is; return the version to watch from."""
+    def _list(self) -> tuple[str, float]:
+        """Take the map as the whole cluster agrees on it; return the version to watch from, and when that was asked."""
         at = self._view.now()
         body = json.loads(self._request().data)
         found = [each for each in body["items"] if each["metadata"]["name"] == self._name]
         self._view.saw(_text(found[0]) if found else None, at)
         self._say()
         self._read.set()
-        return str(body["metadata"]["resourceVersion"])
+        return str(body["metadata"]["resourceVersion"]), at
 
-    def _watch(self, version: str) -> str:
-        """Take changes until the API server ends the watch; return the version to go on from."""
-        at = self._view.now()
+    def _watch(self, version: str, listed: float) -> None:
+        """Take changes until the API server ends the watch. They make the map no fresher than the list before them."""
         answer = self._request(watch=True, resource_version=version, timeout_seconds=WATCH_SECONDS)
-        self._view.unchanged(at)
         try:
             for line in _lines(answer):
                 event = json.loads(line)
-                changed = event["object"]
                 if event["type"] == "ERROR":
                     raise WatchEnded  # most often 410: the version is too old
-                at = self._view.now()
-                self._view.saw(None if event["type"] == "DELETED" else _text(changed), at)
+                self._view.saw(None if event["type"] == "DELETED" else _text(event["object"]), listed)
                 self._say()
-                version = str(changed["metadata"]["resourceVersion"])
-            self._view.unchanged(self._view.now())
         finally:
             answer.release_conn()
-        return version
 
     def _request(self, **options: Any) -> Any:
         return self._config_maps.list_namespaced_config_map(

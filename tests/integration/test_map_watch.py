@@ -116,6 +116,17 @@ def test_changes_are_seen_as_they_are_made(reader: Plane, view: MapView) -> None
     becomes(view, lambda seen: seen == "", "the binding's removal is seen")
 
 
+def test_a_change_that_a_watch_tells_makes_the_map_no_fresher_and_the_list_after_it_does(
+    reader: Plane, view: MapView, clock: Clock
+) -> None:
+    clock.time += FRESH
+    write(reader, map_text(claim_body(account="billing-2")))
+    becomes(view, lambda seen: seen == "billing-2", "the change is seen")
+    clock.time += 1
+    assert "confirmed 61 s ago" in account(view)
+    eventually("the list after the watch confirms it", lambda: account(view) == "billing-2", 60)
+
+
 def test_a_map_that_is_deleted_is_nobodys_until_it_is_there_again(reader: Plane, view: MapView) -> None:
     reader.api.admin.request("DELETE", f"{MAPS}/{NAME}")
     becomes(view, lambda seen: "it does not exist" in seen, "the map is gone")
@@ -161,7 +172,7 @@ def test_history_that_was_forgotten_is_read_anew(reader: Plane, view: MapView, w
     reader.api.stop()
     reader.api.start()
     with pytest.raises((WatchEnded, ApiException), match=r"410|^$"):
-        watch._watch("1")
+        watch._watch("1", 0.0)
     write(reader, map_text(claim_body(account="newest")))
     becomes(view, lambda seen: seen == "newest", "the newest is seen")
 

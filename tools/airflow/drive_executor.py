@@ -54,6 +54,7 @@ def task(step: dict[str, Any]) -> Any:
         dag_version_id=uuid.uuid4(),
         pool_slots=1,
         priority_weight=1,
+        queue=step.get("queue", "default"),
     )
     bundle = workloads.BundleInfo(name=step["bundle"])
     return workloads.ExecuteTask(ti=instance, dag_rel_path="x.py", token="", log_path=None, bundle_info=bundle)
@@ -72,7 +73,8 @@ def queue(executor: Any, step: dict[str, Any]) -> None:
     """Hand a task over as the scheduler's loop does."""
     workload = task(step)
     executor.running.add(workload.ti.key)
-    executor.execute_async(workload.ti.key, [workload], executor_config=override(step.get("override", "none")))
+    config = override(step.get("override", "none"))
+    executor.execute_async(workload.ti.key, [workload], queue=workload.ti.queue, executor_config=config)
 
 
 def act(executor: Any, step: dict[str, Any]) -> dict[str, Any]:

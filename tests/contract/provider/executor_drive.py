@@ -26,6 +26,8 @@ from plane.waiting import wait_for
 ENVIRONMENT, BUNDLE, ACCOUNT = "executor-env/main", "billing-git", "airflow-scheduler"
 PODS, MORE_PODS = "executor-pods", "executor-more"
 MAP: Final = map_name("main", BUNDLE)
+JAVA: Final = {"worker_container_repository": "registry.test/jre", "worker_container_tag": "21"}
+"""What a coordinator of the administrator's says of the pods of its queue."""
 SOON: Final = 60.0
 _ANSWER: Final = "answer: "
 
@@ -169,6 +171,8 @@ class DrivenExecutor:
             "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "True",
             "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST": f"{MORE_PODS},{PODS}",
             "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_PODS_CREATION_BATCH_SIZE": "8",
+            "AIRFLOW__SDK__COORDINATORS": json.dumps({"java": {"classpath": "made.up.Coordinator", "extra": JAVA}}),
+            "AIRFLOW__SDK__QUEUE_TO_COORDINATOR": json.dumps({"java": "java"}),
             "AIRFLOW__AIRWARDEN__ENVIRONMENT": ENVIRONMENT,
             "AIRFLOW__AIRWARDEN__BUNDLES": BUNDLE,
             "AIRFLOW__AIRWARDEN__UNBOUND_NAMESPACE": PODS,

@@ -33,6 +33,8 @@ for each in ("run_next", "run_next_batch"):
     assert "self._build_pod_request(" in inspect.getsource(getattr(utils.AirflowKubernetesScheduler, each)), each
 assert [*KubernetesJob._fields[:3]] == ["key", "command", "kube_executor_config"]
 assert {"ti", "bundle_info"} <= set(ExecuteTask.model_fields)
+assert "queue" in ExecuteTask.model_fields["ti"].annotation.model_fields
+assert names(base._coordinator_extra) == ["self", "queue"]
 assert {"callback", "bundle_info"} <= set(ExecuteCallback.model_fields)
 for each in ("_create_pods_sequentially", "_create_pods_concurrently"):
     assert "_handle_pod_publish_error(" in inspect.getsource(getattr(base, each)), each
@@ -92,6 +94,32 @@ def test_a_bound_task_is_queued_without_a_pod_and_then_has_its_own(executor: Dri
     assert accounts(cluster.pods()) == ["billing"]
     left_out = "pod_template_file, pod_override.metadata.namespace, pod_override.spec.serviceAccountName"
     assert f"leaves out {left_out}" in executor.log()
+
+
+def test_a_bound_task_that_a_coordinator_would_run_has_no_pod_when_it_is_queued_and_when_it_is_bound_meanwhile(
+    executor: DrivenExecutor, cluster: Cluster
+) -> None:
+    [[state, reason]] = executor.step("queue", queue="java")["events"]
+    assert state == "failed"
+    assert "a coordinator runs the tasks of queue 'java'" in reason
+    assert f"binding {PODS}/billing" in reason
+    executor.step("queue", "reports", queue="java")
+    cluster.write_map(map_text("billing", "reports"))
+    executor.wait_for("Bound", "reports")
+    [[state, reason]] = executor.step("sync", "reports")["events"]
+    assert state == "failed"
+    assert "a coordinator runs the tasks of queue 'java'" in reason
+    assert cluster.pods() == []
+
+
+def test_an_unbound_task_has_its_coordinators_pod_under_the_powerless_account(
+    executor: DrivenExecutor, cluster: Cluster
+) -> None:
+    executor.step("queue", "another", queue="java")
+    executor.step("sync", "another")
+    assert accounts(cluster.pods()) == ["unbound"]
+    (pod,) = cluster.pods()
+    assert [each["image"] for each in pod["spec"]["containers"]] == ["registry.test/jre:21"]
 
 
 def test_a_tasks_log_is_looked_for_where_its_pod_is_whatever_its_author_says(executor: DrivenExecutor) -> None:

@@ -47,11 +47,22 @@ def test_a_confirmation_counts_from_when_it_was_asked_for(view: MapView, clock: 
     asked = clock()
     view.saw(map_text(), asked)
     clock.time += 50
-    view.unchanged(clock())
+    view.saw(map_text(), clock())
     clock.time += 50
     view.current()
-    view.unchanged(asked)
+    view.saw(map_text(), asked)
     with pytest.raises(MapUnusable):
+        view.current()
+
+
+def test_the_same_text_is_read_once_and_ends_the_trouble(view: MapView, clock: Clock) -> None:
+    view.saw(map_text(), clock())
+    first = view.current()
+    view.lost("the API server answers 403 Forbidden")
+    view.saw(map_text(), clock())
+    assert view.current() is first
+    clock.time += 61
+    with pytest.raises(MapUnusable, match=r"61 s ago$"):
         view.current()
 
 
@@ -79,7 +90,7 @@ def test_a_map_that_is_gone_or_broken_is_not_replaced_by_the_last_good_one(
     view.saw(text, clock())
     with pytest.raises(MapUnusable, match=why):
         view.current()
-    view.unchanged(clock())
+    view.saw(text, clock())
     with pytest.raises(MapUnusable, match=why):
         view.current()
     view.saw(map_text(), clock())
