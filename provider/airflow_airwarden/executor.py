@@ -188,7 +188,7 @@ class AirwardenKubernetesExecutor(KubernetesExecutor):
         found = next((each for each in queues if each in self._coordinated), None)
         if found is not None and isinstance(identity, Bound):
             raise JobDiscarded(
-                f"a coordinator runs the tasks of queue {found!r}, in another language and in a pod of its own kind. They "
+                f"a coordinator runs the tasks of queue {found!r}, in another language and a pod of its own kind. They "
                 f"would look for the secrets of binding {identity.claim.binding} in Airflow's own sources: choose a "
                 "queue that [sdk] queue_to_coordinator does not name, or take the DAG out of the binding"
             )

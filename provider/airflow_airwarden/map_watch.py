@@ -3,7 +3,7 @@
 Started by `executor.py`, one per bundle. It lists and watches with a field selector of the one name, so that a Role
 with `resourceNames` is all it needs, and it costs four requests a minute, however many tasks run.
 
-Only a list proves that the map is fresh. A watch, and its end too, may come from the memory of a server that is cut off.
+Only a list proves that the map is fresh. A watch, and its end, may come from the memory of a server that is cut off.
 """
 
 from __future__ import annotations
