@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from airwarden.api import crd
 from airwarden.domain.resources import Address, Grant, StaticSecret
 from contract.azure.bench import UID, Bench
 from integration.commands.running import Person
@@ -99,6 +100,8 @@ def filled(bench: Bench) -> Cluster:
     made.add("namespaces", {"metadata": {"name": "team"}})
     made.add("configmaps", {"metadata": {"name": "ca", "namespace": "airwarden"}, "data": {"ca.crt": bench.ca}})
     made.add(BACKENDS, shown_backend(bench))
+    for text in crd.crd_files().values():
+        made.add("customresourcedefinitions", yaml.safe_load(text))
     return made
 
 

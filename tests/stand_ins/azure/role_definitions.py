@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from stand_ins.azure.assignments import require_reachable
 from stand_ins.azure.authorization import require
 from stand_ins.azure.messages import Answer, Json, Refused
-from stand_ins.azure.resource_manager import Call, Route, route
+from stand_ins.azure.resource_manager import Call, Route, page, route
 from stand_ins.azure.roles import Role
 from stand_ins.azure.world import World, scope_covers, subscription_of
 
@@ -55,7 +55,8 @@ class RoleDefinitions:
                 found = [each for each in found if each.name == value]
             else:
                 found = [each for each in found if each.built_in == (value.lower() == "builtinrole")]
-        return Answer(200, {"value": [_shown(each, call.scope) for each in found]})
+        shown = [_shown(each, call.scope) for each in found]
+        return Answer(200, page(call.request, shown, self._world.page_size))
 
     def _permissions(self, call: Call) -> Answer:
         require_reachable(self._world, call.caller, "Microsoft.Authorization/permissions/read", call.scope)

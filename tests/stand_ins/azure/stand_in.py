@@ -134,11 +134,21 @@ class AzureStandIn:
         with self._lock:
             self._world.vaults[name.lower()].deleted = None
 
-    def change_vault(self, name: str, *, rbac: bool = True, firewalled: bool = False, public: bool = True) -> None:
-        """Change the mode and the firewall of a vault."""
+    def change_vault(
+        self,
+        name: str,
+        *,
+        rbac: bool = True,
+        firewalled: bool = False,
+        public: bool = True,
+        purge_protection: bool = False,
+        for_templates: bool = False,
+    ) -> None:
+        """Change the mode and the firewall of a vault, and how it is kept."""
         with self._lock:
             vault = self._world.vaults[name.lower()]
             vault.rbac, vault.firewalled, vault.public = rbac, firewalled, public
+            vault.purge_protection, vault.for_templates = purge_protection, for_templates
 
     def vault_url(self, name: str) -> str:
         """Return the address of a vault's data plane."""

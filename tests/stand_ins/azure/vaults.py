@@ -131,7 +131,10 @@ class Vaults:
             "vaultUri": f"{vault.url}/",
             "provisioningState": "Succeeded",
             "publicNetworkAccess": "Enabled" if vault.public else "Disabled",
+            "enabledForTemplateDeployment": vault.for_templates,
         }
+        if vault.purge_protection:
+            properties["enablePurgeProtection"] = True  # Azure leaves out what was never switched on
         if vault.firewalled:
             properties["networkAcls"] = {
                 "bypass": "AzureServices",

@@ -103,6 +103,9 @@ class Vault:
     rbac: bool = True
     firewalled: bool = False
     public: bool = True
+    purge_protection: bool = False
+    for_templates: bool = False
+    """Whether deployments of templates may take secrets; the stand-in has no deployments, it only shows this."""
     deleted: float | None = None
     """When it was soft-deleted."""
     secrets: dict[str, list[Version]] = field(default_factory=dict)

@@ -63,7 +63,7 @@ def _readiness(backend: AirflowSecretBackend) -> Said:
 
 
 def _of_key_vault(backend: AirflowSecretBackend) -> Said:
-    """Report what the operator found of a key vault, which the command does not ask itself."""
+    """Report what the operator found of a key vault: quotas, for one, the command does not ask for itself."""
     if backend.spec.azure_key_vault is None or backend.status is None:
         return
     for each in backend.status.conditions:

@@ -81,8 +81,10 @@ def doctor(  # noqa: PLR0913, PLR0917 - one parameter per option
     Looks at roles in the store that let a managed account in beside Airwarden, at leftovers, at the operator's own
     rights, at stuck or forged bindings, at rules that admit nobody, at rotations that are refused, failed, overdue or
     for nobody, at Kubernetes rights and tokens of managed accounts, at environments and the accounts that they name,
-    and at the installed kinds. Uses your kubeconfig, and for the stores your own Vault token (VAULT_TOKEN, or what
-    vault login left). What you may not see is listed as not checked, with the right it needs; it is never called fine.
+    and at the installed kinds; of a key vault at who else may read it, and at how it is kept. Uses your kubeconfig, and
+    for the stores your own Vault token (VAULT_TOKEN, or what vault login left) or your own login to Azure (az login, or
+    the AZURE_ variables). What you may not see is listed as not checked, with the right it needs; it is never called
+    fine.
 
     Exit status: 0 nothing is wrong (hints do not count), 1 something is, 2 something could not be checked.
     """

@@ -16,6 +16,8 @@ from airwarden.commands.caller import Listing
 from airwarden.domain.logins import Account as AccountName
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.resources import FieldValue
+from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.seen import Audit, Definition, Given, Named, State
 from airwarden.providers.kubernetes.accounts import Account
 from airwarden.providers.kubernetes.api import Json
 
@@ -77,6 +79,28 @@ class StoreFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyVaultFacts:
+    """One key vault as the caller's login to Azure may see it."""
+
+    place: Place
+    uid: str
+    """Of the cluster: it stands in each mark."""
+    client: str
+    """Client id of the operator."""
+    state: State | Unknown
+    given: tuple[Given, ...] | Unknown
+    """Role assignments at the vault, below it and above it."""
+    definitions: Mapping[str, Definition] | Unknown
+    """Roles by GUID."""
+    identities: tuple[Named, ...] | Unknown
+    audit: Audit | Unknown
+    operator: str | Unknown
+    """Object id of the operator's principal."""
+    operator_given: tuple[Given, ...] | Unknown
+    """What it is given at the resource group of the identities, also as a member of a group."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that was collected."""
 
@@ -96,7 +120,7 @@ class Facts:
     role_grants: tuple[RoleGrant, ...] | Unknown
     kinds: Mapping[str, Json | None] | Unknown
     """The CustomResourceDefinitions of ours by file; None for one that is not installed."""
-    stores: Mapping[str, StoreFacts | Unknown] = field(default_factory=dict)
+    stores: Mapping[str, StoreFacts | KeyVaultFacts | Unknown] = field(default_factory=dict)
     rotations: Listing[AirflowSecretRotation] | Unknown = field(default_factory=lambda: Listing(()))
     older_than: timedelta | None = None
     """From which age on a secret that nothing rotates is told; None for never."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.doctor.cluster_checks import Said
-from airwarden.commands.doctor.facts import Facts, RotationFacts, Unknown
+from airwarden.commands.doctor.facts import Facts, RotationFacts, StoreFacts, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
 from airwarden.commands.doctor.store_checks import AGAIN, admitted_by, blocks, judge_role
 from airwarden.providers.vault.opening import vault_settings
@@ -20,7 +20,7 @@ def rotations(facts: Facts) -> Said:
         return
     for backend in facts.backends.items:
         found = facts.stores.get(backend.metadata.name)
-        if found is None or isinstance(found, Unknown) or found.rotation is None or backend.spec.rotation is None:
+        if not isinstance(found, StoreFacts) or found.rotation is None or backend.spec.rotation is None:
             continue
         yield from _login(backend, found.rotation, f"store {vault_settings(backend).address}", facts)
 

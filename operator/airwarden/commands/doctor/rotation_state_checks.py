@@ -11,7 +11,7 @@ from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
 from airwarden.api.rotation import AirflowSecretRotation
 from airwarden.commands.doctor.cluster_checks import Said
-from airwarden.commands.doctor.facts import Facts, Unknown
+from airwarden.commands.doctor.facts import Facts, KeyVaultFacts, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
 from airwarden.domain.rotation.sugar import is_name_of
 from airwarden.providers.kubernetes.accounts import BINDING
@@ -98,6 +98,10 @@ def _unrotated(facts: Facts) -> Said:
     rotated = rotated_by(facts.rotations.items)
     for backend, store in sorted(facts.stores.items()):
         if isinstance(store, Unknown):
+            continue
+        if isinstance(store, KeyVaultFacts):
+            needs = "how old a secret in a key vault is, commands do not ask: az keyvault secret list shows it"
+            yield Unchecked(Check.ROTATIONS, f"age of the secrets of backend {backend}", needs)
             continue
         if isinstance(store.made, Unknown):
             yield Unchecked(Check.ROTATIONS, f"age of the secrets of backend {backend}", store.made.needs)

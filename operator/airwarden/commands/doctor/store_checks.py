@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.commands.doctor import key_vault_checks
 from airwarden.commands.doctor.backend_checks import admitted
 from airwarden.commands.doctor.cluster_checks import Said
-from airwarden.commands.doctor.facts import Facts, StoreFacts, Unknown
+from airwarden.commands.doctor.facts import Facts, KeyVaultFacts, StoreFacts, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
 from airwarden.domain.errors import InvalidSettings
 from airwarden.domain.logins import admitting, shortened
@@ -37,6 +38,9 @@ def stores(facts: Facts) -> Said:
             needs = found.needs if found is not None else "the store was not looked at"
             for check in _STORE_CHECKS:
                 yield Unchecked(check, f"backend {backend.metadata.name}", needs)
+            continue
+        if isinstance(found, KeyVaultFacts):
+            yield from key_vault_checks.key_vault(found, facts)
             continue
         yield from _logins(backend, found, facts)
         yield from _leftovers(backend, found, facts)

@@ -1,6 +1,7 @@
-"""Collects what a Vault holds beside the bindings, with the caller's own token. Reads no secret value.
+"""Collects what a store holds beside the bindings: of a Vault here, with the caller's own token. No value is read.
 
-Called by `airwarden.commands.doctor.command`. What the token may not read becomes `Unknown` with the right it needs.
+A key vault is looked at by `key_vaults` beside this module. Called by `airwarden.commands.doctor.command`. What the
+token may not read becomes `Unknown` with the right it needs.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,11 +10,12 @@ from typing import Final, TypeVar
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.caller import Caller
-from airwarden.commands.doctor.facts import RotationFacts, StoreFacts, Unknown
+from airwarden.commands.doctor.facts import KeyVaultFacts, RotationFacts, StoreFacts, Unknown
 from airwarden.domain.errors import AirwardenError, Forbidden
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
 from airwarden.domain.resources import FieldValue
+from airwarden.providers.opening import cluster_uid
 from airwarden.providers.vault import people, policy, role
 from airwarden.providers.vault.fenced.store import FencedStore
 from airwarden.providers.vault.foreign import Bounds, read_foreign_logins
@@ -30,7 +32,9 @@ ALIASES: Final = " and on identity/entity-alias/id"
 T = TypeVar("T")
 
 
-async def look(caller: Caller, backend: AirflowSecretBackend, dated: Sequence[str] = ()) -> StoreFacts | Unknown:
+async def look(
+    caller: Caller, backend: AirflowSecretBackend, dated: Sequence[str] = ()
+) -> StoreFacts | KeyVaultFacts | Unknown:
     """Return what stands in the backend's store, with the age of the secrets under some keys.
 
     Unknown when it cannot be asked at all.
@@ -39,9 +43,12 @@ async def look(caller: Caller, backend: AirflowSecretBackend, dated: Sequence[st
         store = await caller.store(backend)
         if isinstance(store, VaultStore | FencedStore):
             return await _Look(store, backend, caller.ways.operator_namespace).all(dated)
+        # Azure's clients take a second to load, which a look at other stores need not spend.
+        from airwarden.commands.doctor import key_vaults  # noqa: PLC0415
+
+        return await key_vaults.look(store, backend, await cluster_uid(caller.api))
     except AirwardenError as error:
         return Unknown(error.message)
-    return Unknown("stores of this kind are not looked into yet")
 
 
 class _Look:

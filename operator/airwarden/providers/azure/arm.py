@@ -126,6 +126,19 @@ class Arm:
     async def send(self, side: str, request: HttpRequest, doing: str) -> Mapping[str, Any]:
         """Send a request for which there is no client, and return the answer's body."""
         client: AsyncARMPipelineClient[Any, Any] = AsyncARMPipelineClient(**self._options())
+        return await self._sent(client, side, request, doing)
+
+    async def send_to(self, service: str, request: HttpRequest, doing: str) -> Mapping[str, Any]:
+        """Send a request to another service of the cloud, by its address, with a token that is for it alone."""
+        options = self._options()
+        own = [each for each in self._policies if not isinstance(each, AsyncBearerTokenCredentialPolicy)]
+        options["policies"] = [*own, AsyncBearerTokenCredentialPolicy(self._login, f"{service}/.default")]
+        options["base_url"] = service
+        return await self._sent(AsyncARMPipelineClient(**options), service, request, doing)
+
+    async def _sent(
+        self, client: AsyncARMPipelineClient[Any, Any], side: str, request: HttpRequest, doing: str
+    ) -> Mapping[str, Any]:
         request.url = client.format_url(request.url)
 
         async def work() -> Mapping[str, Any]:

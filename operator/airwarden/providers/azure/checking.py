@@ -16,7 +16,8 @@ from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.ceilings import Ceilings, coarse
 from airwarden.providers.azure.identities import MOST_CREDENTIALS, Identities
 from airwarden.providers.azure.rights import needed, permitted
-from airwarden.providers.azure.vault import KeyVault, State
+from airwarden.providers.azure.seen import State
+from airwarden.providers.azure.vault import KeyVault
 from airwarden.providers.ports import Health, Note
 
 _SELDOM: Final = 300.0

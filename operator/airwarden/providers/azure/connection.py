@@ -78,6 +78,11 @@ class Place:
         return f"Microsoft.ManagedIdentity in subscription {self.identity_subscription}"
 
     @property
+    def identities_scope(self) -> str:
+        """ARM id of the resource group of the identities."""
+        return f"/subscriptions/{self.identity_subscription}/resourceGroups/{self.identity_group}"
+
+    @property
     def identities_id(self) -> str:
         """ARM id below which the identities are."""
         return (

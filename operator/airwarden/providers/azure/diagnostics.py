@@ -16,7 +16,7 @@ from airwarden.providers.azure.answers import ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
 
-_VERSION: Final = "2021-05-01-preview"
+VERSION: Final = "2021-05-01-preview"
 _CATEGORY: Final = "AuditEvent"
 _AGE: Final = 300.0
 """Seconds for which a setting that was found right is taken to be so."""
@@ -73,7 +73,7 @@ class DiagnosticSetting:
 
     def _path(self, uid: str) -> str:
         name = name_of(self._place, uid)
-        return f"{self._place.vault_id}/providers/Microsoft.Insights/diagnosticSettings/{name}?api-version={_VERSION}"
+        return f"{self._place.vault_id}/providers/Microsoft.Insights/diagnosticSettings/{name}?api-version={VERSION}"
 
     async def _send(
         self, method: str, path: str, doing: str, body: Mapping[str, Any] | None = None
@@ -109,7 +109,18 @@ def same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return _meaning(found) == _meaning(wanted)
 
 
-def _meaning(properties: Mapping[str, Any]) -> tuple[object, ...]:
+def audits(found: Mapping[str, Any]) -> bool:
+    """Tell whether a setting sends the audit log anywhere."""
+    sinks, logs, _ = _meaning(found)
+    return any(sinks) and bool(logs & {_CATEGORY, "audit", "allLogs"})
+
+
+def covers(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a setting sends the audit log to the wanted place: somebody else's will do, with more in it too."""
+    return audits(found) and _meaning(found)[0] == _meaning(wanted)[0]
+
+
+def _meaning(properties: Mapping[str, Any]) -> tuple[tuple[str, ...], frozenset[str], frozenset[str]]:
     sinks = tuple(str(properties.get(name) or "").lower() for name in _SINKS)
     logs = {
         str(each.get("category") or each.get("categoryGroup"))

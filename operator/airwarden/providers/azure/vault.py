@@ -4,7 +4,6 @@ Nothing of its contents is read. Called by `airwarden.providers.azure.store` and
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from azure.core.rest import HttpRequest
@@ -14,6 +13,7 @@ from airwarden.domain.errors import AirwardenError, Forbidden, InvalidSettings, 
 from airwarden.providers.azure.answers import ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.seen import State
 
 _VERSION: Final = "2023-07-01"
 _AGE: Final = 60.0
@@ -38,15 +38,6 @@ class VaultNotInRBACMode(InvalidSettings):
     reason = Reason.VAULT_NOT_IN_RBAC_MODE
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What Azure says of the vault."""
-
-    rbac: bool
-    restricted: str
-    """How its network is closed; empty when it is open."""
-
-
 class KeyVault:
     """One vault."""
 
@@ -63,7 +54,13 @@ class KeyVault:
         except ResourceMissing:
             raise await self._missing() from None
         properties = body.get("properties") or {}
-        state = State(properties.get("enableRbacAuthorization") is True, _restriction(properties))
+        state = State(
+            properties.get("enableRbacAuthorization") is True,
+            _restriction(properties),
+            soft_delete=properties.get("enableSoftDelete") is not False,  # without a word it is on
+            purge_protection=properties.get("enablePurgeProtection") is True,
+            for_templates=properties.get("enabledForTemplateDeployment") is True,
+        )
         self._seen = (self._clock(), state)
         return state
 
