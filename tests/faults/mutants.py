@@ -10,6 +10,7 @@ from __future__ import annotations
 from faults.mutant import Mutant
 from faults.mutants_admission import ADMITTING
 from faults.mutants_azure import ON_AZURE
+from faults.mutants_azure_asked import ASKING_AZURE
 from faults.mutants_azure_ends import ENDING_ON_AZURE
 from faults.mutants_azure_kept import KEPT_ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
@@ -51,6 +52,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *KEY_VAULTS,
     *KEPT_ON_AZURE,
     *ENDING_ON_AZURE,
+    *ASKING_AZURE,
     *EXECUTING,
     *MAPPED,
     *ENVIRONMENTS,
