@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from airwarden.api.backend import AirflowSecretBackend
 from airwarden.providers.azure.opening import place_of, settings
 from airwarden.providers.azure.setup import granted
 from contract.azure import clients
+from contract.azure.showing_cluster import azure_login
+from integration.commands.running import admin
 from integration.conftest import MakeBinding
 from integration.handles import Backend, Binding
 from integration.objects import TENANT, account_path, backend_path
@@ -23,7 +26,7 @@ from integration.world import World, eventually
 from plane.json_client import Json
 from plane.kubernetes_server import ISSUER
 from plane.operator import ACCOUNT, CLUSTER, NAMESPACE
-from stand_ins.azure.roles import MONITORING_CONTRIBUTOR, SECRETS_USER, Role
+from stand_ins.azure.roles import MONITORING_CONTRIBUTOR, READER, SECRETS_USER, Role
 from stand_ins.azure.stand_in import GROUP, LOCATION, AzureStandIn
 from stand_ins.azure.world import Assignment, Identity
 
@@ -168,6 +171,29 @@ def test_a_binding_gets_an_identity_a_credential_and_an_assignment_for_each_secr
     with pytest.raises(HttpResponseError, match="Forbidden"):
         vault.read(bound, "airflow-b", tmp_path)
     assert "airwarden_store_requests_left" in world.operator.metrics()
+
+
+def test_people_who_ask_the_vault_themselves_find_what_the_operator_made_and_nothing_else(
+    world: World, key_vault: Callable[..., KeyVault], team: str, binding: MakeBinding, tmp_path: Path
+) -> None:
+    vault = key_vault()
+    bound = binding(team, vault.backend, secrets=secrets(vault, "airflow-a", "airflow-b"))
+    bound.wait_ready(LONG)
+    person = replace(admin(world.plane, tmp_path), variables=azure_login(vault.azure, READER))
+    of_operator = ("--operator-namespace", NAMESPACE, "-o", "json")
+    planned = json.loads(person.runs("plan", f"{team}/{bound.name}", *of_operator).out)
+    assert {each["action"] for each in planned[0]["writes"]} == {"keep"}
+    assert len(planned[0]["writes"]) == 5
+    one = ("--backend", vault.backend.name, *of_operator)
+    swept = person.runs("sweep", *one)
+    assert (swept.status, json.loads(swept.out)) == (0, []), swept.err
+    examined = json.loads(person.runs("doctor", *one).out)
+    said = [each for each in examined["findings"] if VAULT in each["object"] + each["problem"]]
+    assert {each["severity"] for each in said} == {"hint"}
+    assert not [each for each in examined["findings"] if each["severity"] == "danger"]
+    assert not [
+        each for each in examined["unchecked"] if vault.backend.name in each["object"] or VAULT in each["object"]
+    ]
 
 
 def test_after_the_binding_nothing_is_left_and_nobody_reads_any_more(
