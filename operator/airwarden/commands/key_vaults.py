@@ -3,13 +3,33 @@
 Loaded by `airwarden.commands.caller` when the first such backend is looked at: Azure's clients take a second to load.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.errors import AirwardenError, ClusterForbidden, InvalidSettings
 from airwarden.domain.identity import Expected
+from airwarden.domain.owner import Owner
+from airwarden.providers.azure import naming
 from airwarden.providers.azure.borrowed import BorrowedStore, open_borrowed
 from airwarden.providers.opening import Opening, cluster_uid
+from airwarden.providers.ports import Store
+
+
+def of_nobody(store: Store, bindings: Iterable[tuple[str, str]], backends: Iterable[str]) -> tuple[str, ...]:
+    """Return the credentials on identities of others whose names neither a binding nor a mark accounts for.
+
+    They carry no mark, so they are shown and never removed. Asked after `Store.holdings`.
+    """
+    if not isinstance(store, BorrowedStore):
+        return ()
+    everywhere = tuple(backends)
+    named = {
+        Owner(store.place.cluster, namespace, name, backend).short_name_in_store
+        for namespace, name in bindings
+        for backend in everywhere
+    }
+    loose = {each.name: naming.read_credential(each)[0] for each in store.on_existing}
+    return tuple(sorted(name for name, short in loose.items() if short not in named))
 
 
 async def borrowed_store(

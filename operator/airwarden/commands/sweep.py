@@ -142,6 +142,10 @@ async def _look(
     if judged.held:
         found.held.append(f"backend {name}: {judged.held}")
     await _show(runtime, judged, recorded, found)
+    if backend.spec.azure_key_vault is not None:
+        found.rows += _unmarked(
+            runtime, (*bindings, *((each.owner.namespace, each.owner.binding) for each in mine)), known
+        )
     for owner in sorted({each.owner for each in holdings if each.owner.backend not in known}):
         why = f"there is no backend {owner.backend}: apply it again and sweep, or remove it by hand"
         row = {
@@ -177,6 +181,16 @@ async def _show(runtime: Runtime, judged: Judged, recorded: dict[str, str], foun
             )
         if any(each.claim is Claim.OURS for each in there):
             found.removable.append((runtime, holding))
+
+
+def _unmarked(runtime: Runtime, bindings: Iterable[tuple[str, str]], known: Iterable[str]) -> list[Row]:
+    """Return the rows for what has a name of ours in a key vault's surroundings, and nothing that says whose it is."""
+    # Azure's clients are loaded by now: the store is one of theirs.
+    from airwarden.commands.key_vaults import of_nobody  # noqa: PLC0415
+
+    why = "it has a name of Airwarden's, and no mark: if no other backend needs it, remove it by hand"
+    about = {"kind": "AzureFederatedCredential", "since": "", "action": "leave", "why": why}
+    return [{"store": runtime.name, "name": each, **about} for each in of_nobody(runtime.store, bindings, known)]
 
 
 def _why(holding: Holding) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 from airwarden.providers.azure.store import AzureStore
 from contract.azure import clients
 from contract.azure.bench import Bench, create
-from contract.azure.showing_cluster import BINDINGS, Cluster, bound
+from contract.azure.showing_cluster import BACKENDS, BINDINGS, Cluster, bound, shown_backend
+from contract.azure.test_existing import existing
 from integration.commands.running import Person, Said
 from stand_ins.azure.messages import Logged
 from stand_ins.azure.roles import OWNER, READER, SECRETS_USER
@@ -210,6 +211,44 @@ async def test_sweep_shows_and_removes_what_no_binding_accounts_for_and_nothing_
         names = {each.name for each in world.identities.values()}
     assert names == {bench.operator.name, kept.owner.short_name_in_store}
     assert somebody.runs("sweep").status == 0
+
+
+async def test_sweep_takes_a_lost_bindings_credential_off_an_identity_of_others_and_no_other_one(
+    bench: Bench, cluster: Cluster, person: MakePerson, azure: AzureStandIn, opening: Callable[[AzureStore], AzureStore]
+) -> None:
+    theirs, named = azure.add_identity("id-1"), existing(azure, "id-1")
+    store = opening(bench.open(identities=named))
+    cluster.objects[BACKENDS] = [shown_backend(bench, identities=named)]
+    await create(bench, store, bench.grant("airflow-a"))
+    (lost,) = theirs.credentials.values()
+    azure.federate(theirs, "https://ci.example", "repo:main")
+    nobodys = replace(lost, name=f"airwarden-{'a' * 26}", subject="system:serviceaccount:team:older")
+    other_cluster = replace(nobodys, name=f"airwarden-{'b' * 26}", issuer="https://other.example")
+    theirs.credentials |= {each.name: each for each in (nobodys, other_cluster)}
+    somebody = person(OWNER)
+    rows = json.loads(somebody.runs("sweep", "-o", "json").out)
+    assert {(each["kind"], each["name"].rpartition("/")[0], each["action"]) for each in rows} == {
+        ("AzureRoleAssignment", lost.name, "remove"),
+        ("AzureFederatedCredential", lost.name, "remove"),
+        ("AzureFederatedCredential", nobodys.name, "leave"),
+    }
+    said = somebody.runs("sweep", "--delete", "--yes")
+    assert said.status == 0, said.err
+    assert lost.name not in theirs.credentials
+    assert len(theirs.credentials) == 3
+    assert not [each for each in azure.assignments() if each.description]
+
+
+async def test_the_credential_of_a_binding_that_is_there_is_not_swept_from_an_identity_of_others(
+    bench: Bench, cluster: Cluster, person: MakePerson, azure: AzureStandIn, opening: Callable[[AzureStore], AzureStore]
+) -> None:
+    named = existing(azure, azure.add_identity("id-1").name)
+    store = opening(bench.open(identities=named))
+    cluster.objects[BACKENDS] = [shown_backend(bench, identities=named)]
+    wanted = bench.grant("airflow-a")
+    cluster.add(BINDINGS, bound(wanted, await create(bench, store, wanted)))
+    said = person(READER).runs("sweep", "-o", "json")
+    assert (said.status, json.loads(said.out)) == (0, []), said.err
 
 
 async def test_what_cannot_be_listed_is_not_taken_to_be_gone_nor_swept(

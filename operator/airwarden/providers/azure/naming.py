@@ -67,6 +67,11 @@ def read_credential(address: Address) -> tuple[str, str]:
     return found["short"], found["identity"]
 
 
+def is_credential(address: Address) -> bool:
+    """Tell whether an address could be that of some owner's credential."""
+    return address.kind == CREDENTIAL and _CREDENTIAL_NAME.fullmatch(address.name) is not None
+
+
 def assignment_address(place: Place, owner: Owner, key: str, whom: str = ACCOUNT) -> Address:
     """Return where the assignment for one secret is, or for the whole vault where the backend's scope is that."""
     secret = key if place.scope is Scope.SECRET else WHOLE
