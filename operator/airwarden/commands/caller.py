@@ -6,6 +6,7 @@ operator's login is never used. Beside `airwarden.settings` this module alone re
 """
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -111,7 +112,7 @@ class Caller:
         self._environment = environment
         self._home = home
         self._stores: list[Store] = []
-        self._key_vaults: list[tuple[AirflowSecretBackend, Store]] = []
+        self._key_vaults: list[tuple[AirflowSecretBackend, Store | AirwardenError]] = []
 
     async def bodies(self, path: str, selector: str = "") -> list[Json]:
         """Return all objects of a collection as the API server has them, read page by page."""
@@ -192,17 +193,27 @@ class Caller:
         return store
 
     async def _key_vault(self, backend: AirflowSecretBackend) -> Store:
-        """Return the one store of a backend, however often it is asked for: its lists serve all bindings."""
-        for known, store in self._key_vaults:
-            if (known.metadata.name, known.spec) == (backend.metadata.name, backend.spec):
-                return store
+        """Return the one store of a backend, however often it is asked for: its lists and login serve all bindings."""
+        known = (each for one, each in self._key_vaults if (one.metadata, one.spec) == (backend.metadata, backend.spec))
+        found = next(known, None)
+        if found is None:
+            found = await self._opened_key_vault(backend)
+            self._key_vaults.append((backend, found))
+        if isinstance(found, AirwardenError):
+            raise found
+        return found
+
+    async def _opened_key_vault(self, backend: AirflowSecretBackend) -> Store | AirwardenError:
+        """Return the store, or why there is none: who is not logged in is not asked for each binding anew."""
         # Azure's clients take a second to load, which commands for other stores need not spend.
         from airwarden.commands.key_vaults import borrowed_store  # noqa: PLC0415
 
         opening = Opening(self.api, self.ways.cluster, self.ways.operator_namespace, Path(os.devnull))
-        store = await borrowed_store(backend, opening, self._environment)
+        try:
+            store = await borrowed_store(backend, opening, self._environment)
+        except AirwardenError as error:
+            return error
         self._stores.append(store)
-        self._key_vaults.append((backend, store))
         return store
 
     async def close(self) -> None:
@@ -271,6 +282,8 @@ def run(ways: Ways, work: Callable[[Caller], Awaitable[int]]) -> None:
     Expected errors become one line on standard error.
     """
     set_up_logging(LogLevel.WARNING, LogFormat.CONSOLE)
+    # It warns of each way that gives no token, with the whole answer: what counts is raised, and told once.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     try:
         status = asyncio.run(_work(ways, work))
     except AirwardenError as error:

@@ -105,6 +105,23 @@ async def test_bindings_of_one_file_share_the_lists_and_the_login(
     assert len(azure.requests(service="entra", method="POST")) == 1
 
 
+async def test_who_is_not_logged_in_is_told_so_for_each_binding_and_asked_once(
+    bench: Bench, person: MakePerson, azure: AzureStandIn, tmp_path: Path
+) -> None:
+    texts = [
+        json.dumps({**bound(bench.grant("airflow-a", binding=each, account=each), {}), "kind": "AirflowSecretBinding"})
+        for each in ("b0", "b1", "b2")
+    ]
+    (tmp_path / "all.yaml").write_text("\n---\n".join(texts))
+    somebody = person(OWNER)
+    wrong = replace(somebody, variables={**somebody.variables, "AZURE_CLIENT_SECRET": "no-such-value"})
+    azure.forget_requests()
+    said = wrong.runs("plan", "-f", str(tmp_path / "all.yaml"))
+    assert said.out.count("write AzureManagedIdentity") == 3
+    assert said.out.count("AADSTS7000215") >= 3
+    assert len(azure.requests(service="entra", method="POST")) == 1
+
+
 async def test_without_a_login_plan_shows_what_would_be_written_and_says_so(
     bench: Bench, cluster: Cluster, person: MakePerson, azure: AzureStandIn
 ) -> None:
@@ -112,6 +129,7 @@ async def test_without_a_login_plan_shows_what_would_be_written_and_says_so(
     azure.forget_requests()
     said = person().runs("plan", "team/billing")
     assert (said.status, asked(azure), asked(azure, "entra")) == (0, [], [])
+    assert said.err == ""
     assert "write AzureRoleAssignment" in said.out
     assert (
         f"not compared with the store: nobody is logged in to Azure: run az login --tenant {azure.tenant}" in said.out
@@ -139,6 +157,7 @@ async def test_a_login_that_entra_refuses_and_that_of_the_operator_are_not_used(
     assert "AZURE_CLIENT_SECRET gives no token for tenant" in said.out
     assert "AADSTS7000215" in said.out
     assert "no-such-value" not in said.out + said.err
+    assert said.err == ""
     operators = {
         "AZURE_TENANT_ID": azure.tenant,
         "AZURE_CLIENT_ID": bench.operator.client_id,

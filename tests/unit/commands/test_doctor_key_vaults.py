@@ -210,6 +210,11 @@ def test_whoever_may_let_themselves_in_is_told_and_is_only_a_hint_above_the_vaul
     assert sentence.endswith(", under a condition that was not judged")
 
 
+def test_a_bindings_identity_that_may_more_than_its_binding_is_named() -> None:
+    ((_, sentence),) = beside(given(IDENTITY, VAULT))
+    assert sentence.startswith(f"ServicePrincipal {IDENTITY} (identity {SHORT}) may read secrets")
+
+
 def test_one_principal_and_role_is_one_finding_and_their_number_is_bounded() -> None:
     many = [given("somebody", f"{VAULT}/secrets/s{number}") for number in range(9)]
     ((_, sentence),) = beside(*many)

@@ -1,4 +1,4 @@
-"""What commands say of key vaults: rules and records as everywhere, and never that a vault was asked."""
+"""What commands say of key vaults that were not asked: rules and records as everywhere, and the operator's findings."""
 
 from __future__ import annotations
 
@@ -95,8 +95,12 @@ def test_doctor_says_what_the_operator_found_of_the_vault() -> None:
         {"type": "Ready", "status": "True", "reason": "Ready"},
         {"type": "QuotaNear", "status": "True", "reason": "QuotaNear", "message": "3300 of 4000"},
         {"type": "NetworkRestricted", "status": "False", "reason": "NetworkRestricted"},
+        {"type": "AccessBeside", "status": "True", "reason": "AccessBeside", "message": "credential ci lets it in"},
     ]
     known: Facts = facts(backends=Listing((backend(conditions=conditions),)))
     found = [each for each in backend_checks.backends(known) if isinstance(each, Finding)]
     assert [each.problem for each in found if "Quota" in each.problem] == ["QuotaNear, QuotaNear: 3300 of 4000"]
     assert not [each for each in found if "Network" in each.problem]
+    assert [each.problem for each in found if "Beside" in each.problem] == [
+        "AccessBeside, AccessBeside: credential ci lets it in"
+    ]

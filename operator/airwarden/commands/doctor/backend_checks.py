@@ -12,7 +12,7 @@ from airwarden.commands.doctor.facts import Facts, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
 from airwarden.domain.logins import shortened
 
-_OF_KEY_VAULTS: Final = {"NetworkRestricted", "QuotaNear", "SharedFailed"}
+_OF_KEY_VAULTS: Final = {"AccessBeside", "NetworkRestricted", "QuotaNear", "SharedFailed"}
 _LOOK: Final = "see what the condition says: kubectl describe asbk"
 _SETUP: Final = "apply what airwarden vault-setup prints"
 _JUDGED: Final = {"name", "namespaces", "key_prefixes", "dynamic", "operations", "service_accounts", "session"}

@@ -79,6 +79,8 @@ def _beside(
     given: Iterable[tuple[Given, Definition]], found: KeyVaultFacts, facts: Facts, bound: Mapping[Key, Bound]
 ) -> Said:
     """Report what is given to others, one finding for each principal and role."""
+    identities = () if isinstance(found.identities, Unknown) else found.identities
+    names = {each.principal: f" (identity {each.name})" for each in identities}
     others: dict[_Other, list[str]] = defaultdict(list)
     unsure: dict[str, int] = defaultdict(int)
     for each, definition in given:
@@ -86,7 +88,7 @@ def _beside(
         if is_whose is Whose.UNSURE:
             unsure[said] += 1
         elif is_whose in {Whose.FOREIGN, Whose.OTHER_CLUSTER} and (
-            other := _judged(each, definition, found.place, is_whose, said)
+            other := _judged(each, definition, found.place, is_whose, (names.get(each.row.principal, ""), said))
         ):
             others[other].append(_place(each.row.scope, found.place))
     for needs, count in unsure.items():
@@ -94,9 +96,13 @@ def _beside(
     yield from _told(_name(found), others, found.place)
 
 
-def _judged(each: Given, role: Definition, place: Place, is_whose: Whose, said: str) -> _Other | None:
-    """Return what a role assignment that is not ours lets its principal do; None where it is nothing that counts."""
-    who = f"{each.row.principal_type or 'principal'} {each.row.principal}"
+def _judged(each: Given, role: Definition, place: Place, is_whose: Whose, words: tuple[str, str]) -> _Other | None:
+    """Return what a role assignment that is not ours lets its principal do; None where it is nothing that counts.
+
+    ``words`` name the principal, where it is one of the identities, and tell of the mark.
+    """
+    name, said = words
+    who = f"{each.row.principal_type or 'principal'} {each.row.principal}{name}"
     named = shortened([role.name or each.row.role])
     ranks = list(Severity)
     if role.reads:
