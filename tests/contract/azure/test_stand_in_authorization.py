@@ -394,6 +394,12 @@ class TestACaller:
         assert [each.name for each in found] == [SECRETS_USER]
         assert client.role_definitions.get(vault.id, SECRETS_USER).role_type == "BuiltInRole"
 
+    def test_lists_roles_in_pages(self, azure: AzureStandIn, client: Any, vault: Vault) -> None:
+        everything = {each.name for each in client.role_definitions.list(vault.id)}
+        azure.behave(page_size=2)
+        assert {each.name for each in client.role_definitions.list(vault.id)} == everything
+        assert len(azure.requests(path="/roleDefinitions")) > len(everything) / 2
+
 
 class TestLimits:
     def test_say_how_much_is_left_and_refuse_with_the_time_to_wait(

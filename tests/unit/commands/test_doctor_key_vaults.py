@@ -305,6 +305,14 @@ def test_what_was_there_a_moment_ago_or_was_not_asked_for_is_not_left_over(parts
     assert said(vault(own(gone), identities=(Named("n", "p", "c", tags(gone, UID)),)), **parts) == Diagnosis()
 
 
+def test_a_mark_of_a_binding_that_cannot_be_read_is_never_fine() -> None:
+    gone = Owner("c1", "team", "broken", "kv")
+    known = around(vault(own(gone)), bound=frozenset({("team", "billing"), ("team", "broken")}))
+    listed = Listing(known.bindings.items, {"team/broken": "spec: missing"})
+    needs = only_unchecked(Diagnosis.of(stores(replace(known, bindings=listed))))
+    assert needs == ["whose 1 marked role assignment(s) are: binding team/broken cannot be read"]
+
+
 def test_another_clusters_leftovers_are_not_ours_to_tell() -> None:
     gone = Owner("c1", "team", "gone", "kv")
     theirs = Named(gone.short_name_in_store, "p", "c", tags(gone, "99999999-1111-2222-3333-444455556666"))

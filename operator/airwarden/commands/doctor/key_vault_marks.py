@@ -31,7 +31,7 @@ class Whose(Enum):
     UNSURE = auto()
     """Marked by us, and what would show that it is ours could not be looked at."""
     NOT_ASKED = auto()
-    """Of a namespace or a backend that is not looked at here, or of a binding that cannot be read."""
+    """Of a namespace or a backend that is not looked at here, or of a binding that was there a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,15 @@ def whose(row: Row, found: KeyVaultFacts, facts: Facts, bound: Mapping[Key, Boun
         return Whose.FOREIGN, f", under the mark of binding {mark.owner}, whose backend gives no such role there"
     accounted = accounts_for(bound, mark.owner, facts)
     if not accounted:
-        return (Whose.NOT_ASKED if accounted is None else Whose.ORPHANED), ""
+        return _unaccounted(mark.owner, facts, accounted)
     return _recorded(row, mark, bound[mark.owner.namespace, mark.owner.binding], address, found)
+
+
+def _unaccounted(owner: Owner, facts: Facts, accounted: bool | None) -> tuple[Whose, str]:
+    if accounted is False:
+        return Whose.ORPHANED, ""
+    unreadable = str(owner) in facts.bindings.unreadable
+    return (Whose.UNSURE, f"binding {owner} cannot be read") if unreadable else (Whose.NOT_ASKED, "")
 
 
 def is_orphan(row: Row, found: KeyVaultFacts, facts: Facts, bound: Mapping[Key, Bound]) -> bool:

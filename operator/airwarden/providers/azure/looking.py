@@ -88,7 +88,9 @@ class Look:
             )
         request = HttpRequest("GET", f"{graph}/v1.0/servicePrincipals(appId='{client}')?$select=id")
         body = await self._arm.send_to(graph, request, "looking for the operator's principal")
-        return str(body.get("id") or "").lower()
+        if not (found := str(body.get("id") or "")):
+            raise StoreFailed("which principal the operator is, the directory's answer does not say")
+        return found.lower()
 
     async def _given(self, side: str, scope: str, doing: str, **options: str) -> tuple[Given, ...]:
         client = self._arm.assignments(self._place.subscription)
