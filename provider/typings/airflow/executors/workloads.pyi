@@ -6,6 +6,7 @@ class BundleInfo:
 class TaskInstanceDTO:
     dag_id: str
     task_id: str
+    queue: str
 
 class ExecuteTask:
     ti: TaskInstanceDTO
