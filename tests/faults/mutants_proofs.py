@@ -81,7 +81,7 @@ PROVING: tuple[Mutant, ...] = (
     Mutant(
         "a pod hides behind an environment that is not there",
         "domain/environment/sight.py",
-        "or (each.key[0], named) not in others:",
+        "or (each.key[0], marked) not in others:",
         ":",
         (_SIGHT,),
     ),

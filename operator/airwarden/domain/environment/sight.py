@@ -88,12 +88,12 @@ def see(
     ``mapped`` says when each binding was made whose DAGs are in force: admission judges pods where there is one.
     ``others`` are worker namespace and name of all environments: marks of none of them are no marks.
     """
-    mine, unmarked = [], []
+    mine, unmarked = list[TaskPod](), list[str]()
     for each in pods:
-        named = each.labels.get(ENVIRONMENT, "")
-        if each.labels.get(IDENTITY) in _MARKS and named == environment:
+        marked = each.labels.get(ENVIRONMENT, "")
+        if each.labels.get(IDENTITY) in _MARKS and marked == environment:
             mine.append(each)
-        elif each.labels.get(IDENTITY) not in _MARKS or (each.key[0], named) not in others:
+        elif each.labels.get(IDENTITY) not in _MARKS or (each.key[0], marked) not in others:
             unmarked.append("/".join(each.key))
     since = _guarded_since(guards, mapped)
     guarded, loose = list[TaskPod](), list[TaskPod]()
