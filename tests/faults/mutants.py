@@ -13,6 +13,7 @@ from faults.mutants_azure import ON_AZURE
 from faults.mutants_azure_asked import ASKING_AZURE
 from faults.mutants_azure_ends import ENDING_ON_AZURE
 from faults.mutants_azure_kept import KEPT_ON_AZURE
+from faults.mutants_azure_own import WHOSE_ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_broken_off import BREAKING_OFF
 from faults.mutants_doors import DOORS
@@ -60,4 +61,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *LETTING_IN,
     *SHARED_BY_BINDINGS,
     *BREAKING_OFF,
+    *WHOSE_ON_AZURE,
 )

@@ -175,8 +175,8 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "what could not be read is absent",
         "reconcile/parts.py",
-        "Observed(address, {}, Claim.OURS)) for",
-        "Observed(address, None)) for",
+        "Observed(address, {}, Claim.OURS) for",
+        "Observed(address, None) for",
         (DOWN,),
     ),
     Mutant(

@@ -292,6 +292,12 @@ class FindsByMark(Protocol):
         One that is left out is unknown. Raises as `Store.observe` does.
         """
 
+    async def carrying(self, owner: Owner, *, known: bool) -> tuple[Address, ...]:
+        """Return each address at which something carries the owner's own mark, whatever a record says.
+
+        From the list by which `Store.observe` would tell with the same ``known``. Raises as that does.
+        """
+
     async def marked_holdings(self) -> frozenset[Holding]:
         """Return what `Store.holdings` does, of that alone."""
 

@@ -98,9 +98,10 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
         found = await by_mark.look(runtime, owner, addresses) if desired else {}  # else it was looked at so already
-        told = tuple(each for each in addresses if each in found)
+        told = tuple(each for each in runtime.store.addresses(owner, found) if each in found)
         progress = Progress(runtime.name, digests=digests, alone=frozenset(told))
         return _in_part(Part(progress, runtime, found or None, owner, terms=terms, addresses=told), here, error)
+    addresses = runtime.store.addresses(owner, observed)
     changes = diff(desired, observed, here, addresses, terms)
     part = Part(_progress(runtime, changes, desired), runtime, observed, owner, desired, None, terms, addresses)
     part = await _observe_former(part, here, granted)
@@ -200,6 +201,7 @@ async def observe_removal(
         return Part(
             Progress(runtime.name, fault=Fault.of(error, doing=f"reading from backend {runtime.name}")), runtime
         )
+    addresses = runtime.store.addresses(owner, observed)
     orphan = leaving is not None and leaving.orphan
     terms = _terms(runtime, owner, standing)
     changes = leave(permitted, observed, here, addresses, terms, orphan=orphan)
@@ -304,14 +306,15 @@ def confirmed(
 async def _ask(
     runtime: Runtime, owner: Owner, addresses: tuple[Address, ...], *, known: bool, removing: bool
 ) -> Mapping[Address, Observed]:
-    """Return what the store has at each address.
+    """Return what the store has at each address, and wherever else the owner's mark is.
 
     What lay on a mount that is gone is gone with it, in the very store that is on the backend's record: there is
     nothing to remove, and nothing to wait for (docs/decisions/0010). Where something goes and not all can be read,
     what its mark tells goes, and what could not be read stays an operation, which tells by its failure why.
     """
     try:
-        return await runtime.store.observe(owner, addresses, known=known)
+        asked = await by_mark.carrying(runtime, owner, addresses, known=known)
+        return await runtime.store.observe(owner, asked, known=known)
     except MountMissing:
         if not removing or not runtime.identified:
             raise
@@ -321,7 +324,7 @@ async def _ask(
         found = await by_mark.look(runtime, owner, addresses) if removing else {}
         if all(each.absent for each in found.values()):
             raise
-        return {address: found.get(address, Observed(address, {}, Claim.OURS)) for address in addresses}
+        return {**{address: Observed(address, {}, Claim.OURS) for address in addresses}, **found}
     found = {}
     for address in addresses:
         with contextlib.suppress(MountMissing):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from airwarden.domain.errors import AirwardenError, Forbidden, PartThrottled, St
 from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, StaticSecret
+from airwarden.providers.kubernetes.objects import binding_path
 from airwarden.providers.ports import FindsByMark
 from airwarden.reconcile.breaker import Breaker
 from airwarden.reconcile.sweep import sweep
@@ -52,6 +54,10 @@ class MarkedStore(ItemStore):
         asked = tuple(addresses)
         assert {each.kind for each in asked} <= self.alone
         return {each: self._seen(each, owner) for each in asked if self._key(each) not in self.silent}
+
+    async def carrying(self, owner: Owner, *, known: bool) -> tuple[Address, ...]:
+        assert known in (True, False)
+        return tuple(each for each in self.contents if each.name.startswith(f"{owner.short_name_in_store}/"))
 
     async def marked_holdings(self) -> frozenset[Holding]:
         items = tuple(each for each in self.contents if each.name.startswith(GONE.short_name_in_store))
@@ -220,3 +226,22 @@ async def test_a_sweep_of_a_store_that_tells_nothing_by_mark_removes_nothing(ben
     bench.restart()
     found = await sweep(await opened(bench), bench.sweeps(grace=0.0))
     assert (found.status, found.message) == ("Unknown", "no right")
+
+
+@pytest.mark.parametrize("blind", [None, StoreFailed("500")], ids=["seen", "out-of-sight"])
+@pytest.mark.parametrize("ending", ["edited", "suspended", "deleted"])
+async def test_what_no_record_tells_any_more_goes_by_its_mark(
+    bench: Bench, blind: AirwardenError | None, ending: str
+) -> None:
+    def lose(body: dict[str, Any]) -> None:
+        body["status"]["targets"] = [each for each in body["status"]["targets"] if not each["name"].endswith("/b")]
+
+    bench.api.change(binding_path("team", "billing"), lose)
+    store_of(bench).blind = blind
+    if ending == "deleted":
+        bench.delete()
+    else:
+        bench.declare("team/a", suspend=ending == "suspended")
+    bench.watch()
+    await bench.look()
+    assert keys(bench) == ([] if ending == "deleted" else ["a"])

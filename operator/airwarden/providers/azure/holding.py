@@ -14,6 +14,14 @@ from airwarden.providers.azure.marks import ACCOUNT, Mark, read_description, rea
 from airwarden.providers.azure.rows import Row
 
 
+def derived(place: Place, rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that Airwarden wrote: of the backend's role, under the name that nobody else derives.
+
+    Whoever may assign a role can copy a mark: that is access beside ours, which is told and left.
+    """
+    return [each for each in rows if each.role == place.role and each.is_named_by_us]
+
+
 def assigned(place: Place, uid: str, rows: Iterable[Row]) -> dict[Owner, set[Address]]:
     """Return the assignments of each owner of the cluster ``uid``."""
     found: dict[Owner, set[Address]] = {}

@@ -257,6 +257,13 @@ class AzureStore:
         rows = await self._assignments.rows(0.0)
         return self._held(rows, await self._identities.all(0.0))
 
+    async def carrying(self, owner: Owner, *, known: bool) -> tuple[Address, ...]:
+        """Return where an assignment of ours carries the owner's mark, from the list that `observe` tells by."""
+        rows = await self._assignments.rows(self.place.drift_age if known else FRESH)
+        own = [each for each in rows if each.description.startswith(owner.mark)]
+        found = holding.assigned(self.place, self._expected.cluster_uid, holding.derived(self.place, own))
+        return tuple(each for each in found.get(owner, ()) if naming.could_be_of(owner, each))
+
     async def marked_holdings(self) -> frozenset[Holding]:
         """Return what is assigned for every owner of our cluster, without a look at the identities."""
         return self._held(await self._assignments.rows(0.0))

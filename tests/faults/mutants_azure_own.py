@@ -1,0 +1,44 @@
+"""Breakages of whose what stands in a key vault is, where a record does not tell it.
+
+Part of `tests/faults/mutants.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from faults.mutant import Mutant
+
+BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
+RECORDS: Final = "tests/contract/azure/test_lost_records.py"
+
+WHOSE_ON_AZURE: tuple[Mutant, ...] = (
+    Mutant(
+        "what no record tells is not looked for by its mark",
+        "reconcile/by_mark.py",
+        "    if not isinstance(store, FindsByMark):",
+        "    if isinstance(store, FindsByMark):",
+        (BY_MARK, RECORDS),
+    ),
+    Mutant(
+        "what carries the mark is not removed where no record tells it",
+        "reconcile/parts.py",
+        "    addresses = runtime.store.addresses(owner, observed)\n    changes = diff(",
+        "    changes = diff(",
+        (BY_MARK, RECORDS),
+    ),
+    Mutant(
+        "what carries the mark stays when its binding goes",
+        "reconcile/parts.py",
+        "    addresses = runtime.store.addresses(owner, observed)\n    orphan = ",
+        "    orphan = ",
+        (BY_MARK, RECORDS),
+    ),
+    Mutant(
+        "what somebody else gave under a copy of the mark is removed",
+        "providers/azure/holding.py",
+        "    return [each for each in rows if each.role == place.role and each.is_named_by_us]",
+        "    return [each for each in rows if each.role == place.role]",
+        (RECORDS,),
+    ),
+)
