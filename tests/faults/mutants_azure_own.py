@@ -11,6 +11,7 @@ from faults.mutant import Mutant
 
 BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
 RECORDS: Final = "tests/contract/azure/test_lost_records.py"
+SHARED: Final = "tests/contract/azure/test_shared_groups.py"
 
 WHOSE_ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
@@ -40,5 +41,12 @@ WHOSE_ON_AZURE: tuple[Mutant, ...] = (
         "    return [each for each in rows if each.role == place.role and each.is_named_by_us]",
         "    return [each for each in rows if each.role == place.role]",
         (RECORDS,),
+    ),
+    Mutant(
+        "a hand-over that does not show yet is taken for one that was not done",
+        "providers/azure/sharing.py",
+        "                if self._assignments.in_doubt(live):",
+        "                if False:",
+        (SHARED,),
     ),
 )

@@ -245,6 +245,37 @@ async def test_what_is_handed_over_while_its_heir_lets_go_is_taken_away(
     assert office.given() == []
 
 
+@pytest.mark.parametrize("heir", ["without people", "deleted"])
+async def test_who_inherits_without_seeing_it_yet_takes_it_away_all_the_same(office: Office, heir: str) -> None:
+    await office.make(ONE, TWO)
+    office.azure.clock.advance(30)
+    office.azure.delay(reads=8.0)
+    office.delete(ONE)
+    office.watch()
+    assert (await office.cluster.reconciler.reconcile(ONE)).kind == "retry"
+    let_go(office, TWO, heir)
+    office.watch()
+    following = await office.cluster.reconciler.reconcile(TWO)
+    assert following.kind == "retry"
+    assert office.recorded(TWO) == 1, "whose it is now is not known"
+    office.azure.clock.advance(10)
+    await office.look(ONE)
+    await office.look(TWO)
+    assert office.given() == []
+
+
+async def test_what_was_handed_over_and_shows_it_keeps_nobody_waiting(office: Office) -> None:
+    await office.make(ONE, TWO)
+    office.delete(ONE)
+    await office.look(ONE)
+    await office.make(ONE)
+    assert office.holder == TWO
+    office.declare(ONE, people=False)
+    office.watch()
+    assert (await office.cluster.reconciler.reconcile(ONE)).kind == "check"
+    assert office.holder == TWO
+
+
 @pytest.mark.parametrize("lost", [True, False])
 async def test_a_hand_over_that_breaks_off_is_finished_after_a_restart(office: Office, lost: bool) -> None:
     await office.make(ONE, TWO)

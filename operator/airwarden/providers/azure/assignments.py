@@ -64,6 +64,14 @@ class Assignments:
         """Whether a process before this one may have written what the lists do not show yet."""
         return self._list.is_young
 
+    def in_doubt(self, live: Row) -> bool:
+        """Tell whether an assignment was given another description a short time ago than it shows now.
+
+        Which of the two it has then is not known: Azure may not show yet what was written, or never have had it.
+        """
+        tried = self._tried.get(live.name)
+        return tried is not None and self._list.doubts(live.name) and tried.description != live.description
+
     async def give(self, wanted: Row, seen: Row | None, counts: Callable[[Row], bool] = lambda _: False) -> Row:
         """Make an assignment, or give the one that was ``seen`` its description again, and read it back.
 

@@ -46,7 +46,8 @@ class SharedAssignments:
         """Remove an assignment that carries the mark of the target's owner, or give it to another who declares it.
 
         An account's is nobody else's. One that carries another binding's mark stays: that binding has it on its record.
-        Raises StoreFailed for what was changed since it was looked at.
+        Raises StoreFailed for what was changed since it was looked at, and while it may have this very binding's mark
+        by a hand-over that does not show yet.
         """
         if target.whom == ACCOUNT:
             await self._assignments.remove(row)
@@ -57,6 +58,11 @@ class SharedAssignments:
                 await self._assignments.remove(row)
                 return
             if is_lent(live, target, self._place, uid):
+                if self._assignments.in_doubt(live):
+                    raise StoreFailed(
+                        f"role assignment {row.name} was handed over a moment ago, and Azure does not show yet to whom",
+                        retry_after=3.0,
+                    )
                 return
             own = marked_for(target, [live], self._place.backend, uid)
             if live.triple != row.triple or not (own or live.description == row.description):
