@@ -74,6 +74,9 @@ class Claims(Protocol):
     def declaring(self, ending: str) -> tuple[Owner, ...]:
         """Return the bindings that have something on record whose address's name ends so, and that may keep it."""
 
+    def groups(self) -> frozenset[str]:
+        """Return the groups of people that the backend lists, as the store knows them."""
+
 
 class Store(Protocol):
     """One secret store, as one backend describes it."""

@@ -46,6 +46,10 @@ class Declared:
                 found.append(Owner(self.cluster, *key, self.runtime.name, account=entry.account))
         return tuple(found)
 
+    def groups(self) -> frozenset[str]:
+        """Return the groups of people that the backend lists, as the store knows them."""
+        return frozenset(self.runtime.backend.spec.known_groups.values())
+
     def _may_keep(self, entry: Entry) -> frozenset[Address]:
         """Return what a binding has on record here and declares; all of it where that cannot be judged now."""
         raw, owner = entry.load(), Owner(self.cluster, *entry.key, account=entry.account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from contract.azure.bench import Bench
 from contract.azure.test_shared_groups import ONE, Office
 from stand_ins.azure.roles import SECRETS_USER
 from stand_ins.azure.stand_in import AzureStandIn
+
+Opening = Callable[[AzureStore], AzureStore]
 
 
 @pytest.fixture
@@ -113,3 +116,62 @@ async def test_looking_for_it_costs_no_request(office: Office) -> None:
     await office.look(ONE)
     asked = [each.path.rsplit("/", 1)[-1].lower() for each in office.azure.requests(service="arm")]
     assert sorted(asked) == ["federatedidentitycredentials", "roleassignments", "userassignedidentities"]
+
+
+async def let_in_unseen(office: Office, begin: Callable[[], AzureStore]) -> None:
+    """Let the group in without an answer, and end the process while Azure's lists do not show it."""
+    await office.make(ONE, people=False)
+    office.azure.clock.advance(130)
+    office.azure.delay(lists=20.0)
+    office.azure.cut_next(method="PUT", path=office.name, times=2, lose_answer=True)
+    office.declare(ONE)
+    office.watch()
+    assert (await office.cluster.reconciler.reconcile(ONE)).kind == "retry"
+    assert len(office.given()) == office.recorded(ONE) == 1
+    office.store = begin()
+    office.cluster.stores = {"kv": office.store}  # type: ignore[dict-item] # any store will do
+    office.restart()
+
+
+async def test_what_the_process_before_gave_a_group_unseen_is_taken_away(
+    office: Office, bench: Bench, opening: Opening
+) -> None:
+    await let_in_unseen(office, lambda: opening(bench.open()))
+    office.declare(ONE, people=False)
+    await office.look(ONE)
+    assert office.ready(ONE) == "True"
+    assert office.recorded(ONE) == 0
+    assert office.given() == []
+
+
+async def test_what_a_group_got_unseen_is_not_forgotten_though_the_backend_does_not_list_it_any_more(
+    office: Office, bench: Bench, opening: Opening
+) -> None:
+    await let_in_unseen(office, lambda: opening(bench.open()))
+    body = office.cluster.backend_bodies["kv"]
+    body["spec"]["groups"] = []
+    body["metadata"]["resourceVersion"] = "2"
+    office.restart()
+    office.watch()
+    assert (await office.cluster.reconciler.reconcile(ONE)).kind == "retry"
+    assert office.recorded(ONE) == 1
+    office.azure.clock.advance(20)
+    await office.look(ONE)
+    assert office.recorded(ONE) == 0
+    assert office.given() == []
+
+
+async def test_a_new_process_lets_a_binding_go_at_once_whose_group_had_nothing_left(
+    office: Office, bench: Bench, opening: Opening
+) -> None:
+    await office.make(ONE)
+    with office.azure.world() as world:
+        del world.assignments[office.name]
+    office.store = opening(bench.open())
+    office.cluster.stores = {"kv": office.store}  # type: ignore[dict-item] # any store will do
+    office.restart()
+    office.delete(ONE)
+    began = office.azure.clock.now()
+    await office.look(ONE)
+    assert binding_path(*ONE) not in office.cluster.api.objects
+    assert office.azure.clock.now() - began < 20

@@ -334,6 +334,9 @@ async def test_nobody_inherits_from_itself(azure: AzureStandIn, bench: Bench, st
             assert any(each.name.endswith(ending) for each in recorded)
             return (wanted.owner,)
 
+        def groups(self) -> frozenset[str]:
+            return frozenset()
+
     store.share(Itself())
     await remove(bench, store, wanted.owner, recorded)
     assert azure.assignments(f"{store.place.vault_id}/secrets") == []

@@ -14,7 +14,7 @@ from airwarden.domain.errors import StoreFailed
 from airwarden.providers.azure.assignments import Assignments
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.marks import ACCOUNT, description
-from airwarden.providers.azure.naming import Target, ending_of
+from airwarden.providers.azure.naming import Target, ending_of, whom_of
 from airwarden.providers.azure.observing import is_lent, marked_for
 from airwarden.providers.azure.rows import Row
 from airwarden.providers.ports import Claims
@@ -32,6 +32,15 @@ class SharedAssignments:
     def share(self, claims: Claims) -> None:
         """Take note of who knows what bindings declare."""
         self._claims = claims
+
+    def group_of(self, target: Target) -> str | None:
+        """Return the group that a target's digits stand for; None for one that the backend does not list any more.
+
+        Empty in commands, which say what they see and keep no record.
+        """
+        if self._claims is None:
+            return ""
+        return next((each.lower() for each in self._claims.groups() if whom_of(each) == target.whom), None)
 
     async def give(self, wanted: Row, seen: Row | None, target: Target, uid: str) -> Row:
         """Make an assignment, unless another binding of the cluster ``uid`` has made it by now: it is given then."""

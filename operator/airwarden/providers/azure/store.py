@@ -343,16 +343,29 @@ class AzureStore:
             return found
         rows = await self._assignments.rows(FRESH, short)
         found = {each: self._observed_assignment(each, owner, identity, rows) for each in found}
-        if identity is None or not self._assignments.is_young:
+        if not self._assignments.is_young:
             return found
         for address in [each for each in found if found[each].absent]:
-            target = naming.read_target(address)
-            if target is not None and target.whom == ACCOUNT:
-                scope = naming.scope_of(self.place, target.secret)
-                live = await self._assignments.live(scope, name_of(scope, identity.principal, self.place.role))
-                if live is not None:
-                    found[address] = self._observed_assignment(address, owner, identity, [*rows, live])
+            found[address] = await self._unlisted(address, owner, identity, rows)
         return found
+
+    async def _unlisted(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
+        """Return what is at an address at which no list shows what the process before may have written."""
+        target = naming.read_target(address)
+        if target is None:
+            raise ValueError(f"{address} is not the address of an assignment")
+        if target.whom == ACCOUNT:
+            principal: str | None = identity.principal if identity is not None else ""
+        else:
+            principal = self._shared.group_of(target)
+        if principal is None:
+            return Observed(address, {}, Claim.OURS)  # under which name to look, nobody can tell: it is not absent
+        scope = naming.scope_of(self.place, target.secret)
+        name = name_of(scope, principal, self.place.role)
+        live = await self._assignments.live(scope, name) if principal else None
+        if live is None:
+            return Observed(address, None)
+        return self._observed_assignment(address, owner, identity, [*rows, live])
 
     def _observed_assignment(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
         target = naming.read_target(address)
