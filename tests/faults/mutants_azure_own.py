@@ -11,6 +11,7 @@ from faults.mutant import Mutant
 
 BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
 RECORDS: Final = "tests/contract/azure/test_lost_records.py"
+EXISTING: Final = "tests/contract/azure/test_existing.py"
 SHARED: Final = "tests/contract/azure/test_shared_groups.py"
 
 WHOSE_ON_AZURE: tuple[Mutant, ...] = (
@@ -62,5 +63,19 @@ WHOSE_ON_AZURE: tuple[Mutant, ...] = (
         "            return Observed(address, {}, Claim.OURS)  # under",
         "            return Observed(address, None)  # under",
         (RECORDS,),
+    ),
+    Mutant(
+        "the sweep forgets a credential whose assignments it has removed",
+        "providers/azure/store.py",
+        "        found |= {Holding(each) for each in self._federated - known}",
+        "",
+        (EXISTING,),
+    ),
+    Mutant(
+        "the sweep takes a credential for tokens of others",
+        "providers/azure/store.py",
+        "                if each.issuer == self.place.issuer and naming.is_credential(address):",
+        "                if naming.is_credential(address):",
+        (EXISTING,),
     ),
 )

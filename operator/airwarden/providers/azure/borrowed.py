@@ -10,8 +10,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +29,8 @@ from azure.identity.aio import (
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.domain.errors import InvalidSettings, Unauthorized
-from airwarden.domain.holdings import Holding
-from airwarden.domain.resources import Address, Operation
-from airwarden.providers.azure import answers, naming
+from airwarden.domain.resources import Operation
+from airwarden.providers.azure import answers
 from airwarden.providers.azure.connection import Connection
 from airwarden.providers.azure.identities import NotYet
 from airwarden.providers.azure.login import Login
@@ -153,29 +151,7 @@ def _clients(token: str) -> Iterator[str]:
 
 
 class BorrowedStore(AzureStore):
-    """A backend's store with the login of a person, who waits for the turn of a write: a pass would come back.
-
-    A person's sweep also lists the credentials of identities that others made: the operator, which sweeps all the time,
-    would need a list for each of them.
-    """
-
-    on_existing: frozenset[Address] = frozenset()
-    """Credentials of Airwarden's names for this cluster's tokens on such identities, as `holdings` saw them."""
-
-    async def holdings(self) -> frozenset[Holding]:
-        """Return what `AzureStore.holdings` does, with what its owners have on identities that others made."""
-        found = await super().holdings()
-        self.on_existing = frozenset([each async for each in self._on_existing()])
-        return frozenset(
-            replace(each, present=self.addresses(each.owner, (*each.present, *self.on_existing))) for each in found
-        )
-
-    async def _on_existing(self) -> AsyncIterator[Address]:
-        for identity in sorted(set(self.place.existing.values())):
-            for each in await self._identities.credentials(identity):
-                address = Address(self.place.backend, naming.CREDENTIAL, f"{each.name}/{identity}")
-                if each.issuer == self.place.issuer and naming.is_credential(address):
-                    yield address
+    """A backend's store with the login of a person, who waits for the turn of a write: a pass would come back."""
 
     async def apply(self, operation: Operation) -> Written:
         """Do one operation when it is its turn."""

@@ -5,7 +5,7 @@ scope. The identity is made first and referred to by name: what Entra calls it i
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
@@ -102,6 +102,10 @@ class AzureStore:
         self._ceilings = Ceilings(place)
         self._checks = Checks(self._arm, self._vault, self._ceilings, self._identities, clock)
         self._expected = Expected(frozenset(), "unknown", claims=False)
+        self.on_existing: frozenset[Address] = frozenset()
+        """Credentials of our names for this cluster's tokens on identities of others, as `holdings` saw them last."""
+        self._federated: frozenset[Owner] = frozenset()
+        """Whose those are, as far as marks told: once the assignments are removed, none does any more."""
         self._taken: tuple[Owner, tuple[Address, ...]] | None = None
         """Where the mark of another cluster of our name was seen last."""
 
@@ -253,9 +257,28 @@ class AzureStore:
         return task_access(self._connection, self.place, name, self._identities.last(name))
 
     async def holdings(self) -> frozenset[Holding]:
-        """Return what every owner of our cluster has, by the marks in lists that are read anew."""
+        """Return what every owner of our cluster has, by the marks in lists that are read anew.
+
+        A credential on an identity that others made carries none: it goes by its name with what else its owner has.
+        """
         rows = await self._assignments.rows(0.0)
-        return self._held(rows, await self._identities.all(0.0))
+        identities = await self._identities.all(0.0)
+        self.on_existing = frozenset([each async for each in self._on_existing()])
+        found = self._held(rows, identities)
+        known = {each.owner for each in found}
+        found |= {Holding(each) for each in self._federated - known}
+        found = frozenset(
+            replace(each, present=self.addresses(each.owner, (*each.present, *self.on_existing))) for each in found
+        )
+        self._federated = frozenset(each.owner for each in found if self.on_existing.intersection(each.present))
+        return frozenset(each for each in found if each.owner in known | self._federated)
+
+    async def _on_existing(self) -> AsyncIterator[Address]:
+        for identity in sorted(set(self.place.existing.values())):
+            for each in await self._identities.credentials(identity):
+                address = Address(self.place.backend, CREDENTIAL, f"{each.name}/{identity}")
+                if each.issuer == self.place.issuer and naming.is_credential(address):
+                    yield address
 
     async def carrying(self, owner: Owner, *, known: bool) -> tuple[Address, ...]:
         """Return where an assignment of ours carries the owner's mark, from the list that `observe` tells by."""
