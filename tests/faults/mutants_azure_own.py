@@ -12,6 +12,8 @@ from faults.mutant import Mutant
 BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
 RECORDS: Final = "tests/contract/azure/test_lost_records.py"
 EXISTING: Final = "tests/contract/azure/test_existing.py"
+GUARDRAILS: Final = "tests/unit/domain/test_guardrails.py"
+STORE: Final = "tests/contract/azure/test_store.py"
 SHARED: Final = "tests/contract/azure/test_shared_groups.py"
 
 WHOSE_ON_AZURE: tuple[Mutant, ...] = (
@@ -77,5 +79,12 @@ WHOSE_ON_AZURE: tuple[Mutant, ...] = (
         "                if each.issuer == self.place.issuer and naming.is_credential(address):",
         "                if naming.is_credential(address):",
         (EXISTING,),
+    ),
+    Mutant(
+        "access that its store cannot let go may stay when its binding goes",
+        "domain/guardrails.py",
+        "    return permitted and backend.releases and backend.fence is None",
+        "    return permitted and backend.fence is None",
+        (GUARDRAILS, STORE),
     ),
 )

@@ -209,7 +209,8 @@ class Reason(Enum):
     )
     ORPHAN_NOT_ALLOWED = Explanation(
         "OrphanNotAllowed",
-        "The binding asks for deletionPolicy Orphan, and no rule that would admit the secret permits that.",
+        "The binding asks for deletionPolicy Orphan, and no rule that would admit the secret permits that, or the "
+        "store cannot leave access behind: a key vault, and Vault in mode Fenced.",
         "Set deletionPolicy to Delete, or have the platform team set orphan on the rule that the message names.",
     )
     BACKEND_NOT_FOUND = Explanation(

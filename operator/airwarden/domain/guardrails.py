@@ -38,6 +38,8 @@ class BackendView:
     """What a binding can hold there at all; None where nothing but the rules limits it."""
     effect_lag: float = 0.0
     """Seconds that the store may take to act on what it has acknowledged."""
+    releases: bool = True
+    """Whether the store can leave access behind that is nobody's any more."""
     takes_people: bool = False
     """Whether the store can let groups of people in."""
     groups: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -357,11 +359,13 @@ def _shown(time: datetime) -> str:
 def _admits_orphan(rule: AllowRule, request: Request, backend: BackendView) -> bool:
     """Tell whether the access may stay when the binding goes.
 
-    Not where it has to end, since nobody would end it; and not in slots, which the account's next binding fills.
+    Not where it has to end, since nobody would end it; not in slots, which the account's next binding fills; and not in
+    a store that cannot let go.
     """
     if not request.orphan:
         return True
-    return rule.orphan and rule.max_lifetime is None and request.not_after is None and backend.fence is None
+    permitted = rule.orphan and rule.max_lifetime is None and request.not_after is None
+    return permitted and backend.releases and backend.fence is None
 
 
 def _orphan_message(timely: list[AllowRule], request: Request, backend: BackendView) -> str:
@@ -369,6 +373,8 @@ def _orphan_message(timely: list[AllowRule], request: Request, backend: BackendV
         return "deletionPolicy Orphan is not permitted to access that ends (access.notAfter): set it to Delete"
     if backend.fence is not None:
         return f"backend {backend.name} is in mode Fenced and cannot leave access behind: set deletionPolicy to Delete"
+    if not backend.releases:
+        return f"a store of the type of backend {backend.name} cannot leave access behind: set deletionPolicy to Delete"
     return cut(
         f"deletionPolicy Orphan is not permitted by backend {backend.name}: "
         + "; ".join(f"rule {rule.name} allows the secret with deletionPolicy Delete" for rule in timely)

@@ -91,6 +91,8 @@ class Store(Protocol):
     """How long the store itself lets a login last; None where it ends none in time."""
     alone: frozenset[str]
     """Kinds of which each object stands by itself: one that cannot be written keeps no other from being written."""
+    releases: bool
+    """Whether Action.RELEASE leaves access that is nobody's any more: where not, deletionPolicy Orphan is refused."""
     takes_people: bool
     """Whether groups of people can be let in."""
     effect_lag: float

@@ -78,6 +78,7 @@ class Runtime:
             grammar=self.store.grammar,
             sessions=self.store.sessions,
             effect_lag=self.store.effect_lag,
+            releases=self.store.releases,
             takes_people=self.store.takes_people,
             groups=self.backend.spec.known_groups,
             deleting=self.backend.metadata.deletion_timestamp is not None,

@@ -14,9 +14,11 @@ from airwarden.domain.resources import Action, Claim, StaticSecret
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.rows import name_of
 from airwarden.providers.azure.store import AzureStore
+from airwarden.providers.kubernetes.objects import binding_path
 from contract.azure import clients
 from contract.azure.bench import ISSUER, VAULT, Bench, addressed, changes, create, remove, write
 from contract.azure.issuer import Issuer
+from contract.azure.test_shared_groups import ONE, Office
 from stand_ins.azure.roles import SECRETS_OFFICER, SECRETS_USER
 from stand_ins.azure.stand_in import GROUP, AzureStandIn
 
@@ -250,4 +252,24 @@ async def test_what_no_binding_has_any_more_is_found_and_can_be_removed(bench: B
         (Action.DELETE, CREDENTIAL),
         (Action.DELETE, IDENTITY),
     ]
+    assert await store.holdings() == frozenset()
+
+
+@pytest.mark.parametrize("asked", ["from the first", "later"])
+async def test_a_key_vault_keeps_nothing_for_who_has_gone(
+    azure: AzureStandIn, bench: Bench, store: AzureStore, asked: str
+) -> None:
+    office = Office(azure, bench, store)
+    office.cluster.backend_bodies["kv"]["spec"]["allow"][0]["orphan"] = True
+    office.restart()
+    if asked == "later":
+        await office.make(ONE)
+    office.declare(ONE, deletionPolicy="Orphan")
+    await office.look(ONE)
+    (secret,) = office.status(ONE)["secrets"]
+    assert secret["reason"] == "OrphanNotAllowed"
+    assert azure.assignments(f"{store.place.vault_id}/secrets") == []
+    office.delete(ONE)
+    await office.look(ONE)
+    assert binding_path(*ONE) not in office.cluster.api.objects
     assert await store.holdings() == frozenset()

@@ -61,8 +61,9 @@ class Asking:
         """
         self.make_namespace(_PROBE)
         marker = f"probe-{next(self._numbers)}"
-        rule = objects.rule(marker, namespaces={"names": [_PROBE]}, keyPrefixes=["nowhere/"], dynamic=[])
         for each in backends:
+            ending = "-" if each["spec"]["type"] == "AzureKeyVault" else "/"
+            rule = objects.rule(marker, namespaces={"names": [_PROBE]}, keyPrefixes=[f"nowhere{ending}"], dynamic=[])
             marked = copy.deepcopy(each)
             marked["spec"]["allow"] = [*(each["spec"].get("allow") or []), rule]
             self.put(marked)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from integration.admission.asking import Asking, bindings_path
-from integration.admission.wanted import ahead, backend, fenced_backend, rule, wanting
+from integration.admission.wanted import ahead, backend, fenced_backend, key_vault_backend, rule, wanting
 from plane.waiting import wait_for
 
 Json = dict[str, Any]
@@ -163,6 +163,15 @@ def test_access_in_slots_may_not_stay(asking: Asking, team: str) -> None:
     unheld = rule(namespaces=_NAMES, orphan=True, session={"maxTTL": "1h", "required": False})
     asking.judge_by(fenced_backend("slots", unheld))
     wanted = wanting(team, "slots", "team-e/db")
+    assert asking.refusal(copy.deepcopy(wanted)) is None
+    wanted["spec"]["deletionPolicy"] = "Orphan"
+    assert (asking.refusal(wanted) or "").endswith("for sessions up to 1h, with deletionPolicy Delete only")
+
+
+def test_access_in_a_key_vault_may_not_stay(asking: Asking, team: str) -> None:
+    kept = rule(namespaces=_NAMES, orphan=True, keyPrefixes=["airflow-"], session={"maxTTL": "1h", "required": False})
+    asking.judge_by(key_vault_backend("kv", {key: each for key, each in kept.items() if key != "dynamic"}))
+    wanted = wanting(team, "kv", "airflow-db")
     assert asking.refusal(copy.deepcopy(wanted)) is None
     wanted["spec"]["deletionPolicy"] = "Orphan"
     assert (asking.refusal(wanted) or "").endswith("for sessions up to 1h, with deletionPolicy Delete only")

@@ -33,6 +33,22 @@ def fenced_backend(name: str, *rules: Json) -> Json:
     return backend(name, *rules, mode="Fenced", fenced={"role": "tasks"})
 
 
+def key_vault_backend(name: str, *rules: Json) -> Json:
+    """Return a backend that is a key vault."""
+    body = backend(name, *rules)
+    guid = "11111111-2222-3333-4444-555555555555"
+    place = {"subscriptionID": guid, "resourceGroup": "secrets"}
+    azure = {
+        "tenantID": guid,
+        "vault": {**place, "name": "kv-team"},
+        "identities": place,
+        "issuer": "https://oidc.example/cluster",
+        "login": {"method": "WorkloadIdentity", "clientID": guid, "file": "azure"},
+    }
+    spec = {key: each for key, each in body["spec"].items() if key not in ("vault", "rotation")}
+    return {**body, "spec": {**spec, "type": "AzureKeyVault", "azureKeyVault": azure}}
+
+
 def wanting(
     namespace: str,
     store: str,

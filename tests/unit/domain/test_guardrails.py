@@ -379,6 +379,15 @@ def test_orphan_needs_a_rule_that_permits_it_and_admits_all_else() -> None:
     assert reason(judge(item("other/db"), wants_orphan(), view(rule(orphan=True)))) is Reason.KEY_NOT_ALLOWED
 
 
+def test_orphan_is_refused_where_the_store_cannot_let_go() -> None:
+    keeping = replace(view(rule(orphan=True)), releases=False)
+    refused = judge(item(), wants_orphan(), keeping)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.ORPHAN_NOT_ALLOWED
+    assert "cannot leave access behind: set deletionPolicy to Delete" in refused.message
+    assert judge(item(), request(), keeping) == Admitted("own", 3600)
+
+
 def test_the_refusal_of_orphan_names_each_rule_and_what_it_allows() -> None:
     refused = judge(item(), wants_orphan(), view(rule(), rule("second")))
     assert isinstance(refused, Refused)

@@ -74,6 +74,7 @@ class FakeStore:
     sessions: SessionRange | None = PER_BINDING
     alone: frozenset[str] = frozenset()
     effect_lag = 0.0
+    releases = True
     takes_people = False
     fence: Fence | None = None
 

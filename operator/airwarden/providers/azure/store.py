@@ -77,6 +77,8 @@ class AzureStore:
     alone: frozenset[str] = frozenset({ASSIGNMENT})
     effect_lag: float = 600.0
     """Azure's own word for how long a role assignment may take."""
+    releases: bool = False
+    """A credential has no mark to take off, and a group's assignment may be another binding's by then."""
     takes_people: bool = True
     fence: Fence | None = None
     grammar: KeyGrammar = naming.GRAMMAR

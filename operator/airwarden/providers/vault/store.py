@@ -77,6 +77,7 @@ class VaultStore:
     sessions: SessionRange | None = PER_BINDING
     alone: frozenset[str] = frozenset({people.GROUP})
     effect_lag: float = 0.0
+    releases: bool = True
     takes_people: bool = True
     fence: Fence | None = None
 

@@ -49,6 +49,7 @@ class FencedStore:
     sessions: SessionRange | None = None
     alone: frozenset[str] = frozenset()
     effect_lag: float = 0.0
+    releases: bool = False
     takes_people: bool = False
 
     def __init__(
