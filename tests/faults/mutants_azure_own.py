@@ -14,6 +14,7 @@ RECORDS: Final = "tests/contract/azure/test_lost_records.py"
 EXISTING: Final = "tests/contract/azure/test_existing.py"
 GUARDRAILS: Final = "tests/unit/domain/test_guardrails.py"
 STORE: Final = "tests/contract/azure/test_store.py"
+CLAIMS: Final = "tests/unit/reconcile/test_claims.py"
 SHARED: Final = "tests/contract/azure/test_shared_groups.py"
 
 WHOSE_ON_AZURE: tuple[Mutant, ...] = (
@@ -86,5 +87,19 @@ WHOSE_ON_AZURE: tuple[Mutant, ...] = (
         "    return permitted and backend.releases and backend.fence is None",
         "    return permitted and backend.fence is None",
         (GUARDRAILS, STORE),
+    ),
+    Mutant(
+        "a suspended binding inherits what it was only about to have",
+        "reconcile/claims.py",
+        "        if binding.spec.suspend:",
+        "        if False:",
+        (CLAIMS, SHARED),
+    ),
+    Mutant(
+        "a suspended binding leans on what it was only about to have",
+        "reconcile/parts.py",
+        "here.items() if digest or not plan.suspended}",
+        "here.items()}",
+        (SHARED,),
     ),
 )

@@ -59,7 +59,9 @@ class Declared:
             binding = AirflowSecretBinding.model_validate(raw)
         except ValidationError:
             return here
-        if not self._has_account(binding, owner):
+        if binding.spec.suspend:
+            here = frozenset(each for each in here if recorded[each])  # what was never written, it never had
+        if not self._has_account(binding, owner, made=accounts.address(owner.account) in recorded):
             return frozenset()
         wanted = self._plan(binding, frozenset(each.backend for each in recorded))
         if self.runtime.name in wanted.held:
@@ -68,13 +70,19 @@ class Declared:
         resources = self.runtime.store.render(grant) if grant is not None else ()
         return here & {each.address for each in resources}
 
-    def _has_account(self, binding: AirflowSecretBinding, owner: Owner) -> bool:
-        """Tell whether the account is the binding's: without it a pass takes everything away."""
+    def _has_account(self, binding: AirflowSecretBinding, owner: Owner, *, made: bool) -> bool:
+        """Tell whether the account is the binding's: with another's a pass takes everything away.
+
+        One that was ``made`` for it and is out of sight (removed, or without its labels) a pass makes or sets right,
+        and takes nothing. Should it be somebody else's by now, that pass lets go of what was inherited meanwhile.
+        """
         known = self.cache.accounts.get((owner.namespace, owner.account))
         if binding.spec.service_account.mode is AccountMode.EXTERNAL:
             return accounts.is_allowed(known, owner, owner.account)
         uid = records.recorded_id(binding.status, accounts.address(owner.account))
-        return known is not None and accounts.is_ours(known, owner, uid)
+        if known is None:
+            return made and not binding.spec.suspend  # which makes none
+        return accounts.is_ours(known, owner, uid)
 
     def _plan(self, binding: AirflowSecretBinding, recorded: frozenset[str]) -> Plan:
         namespace = self.cache.namespaces.get(binding.metadata.namespace)

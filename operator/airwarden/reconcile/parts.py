@@ -92,8 +92,10 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     owner = plan.owner.at(runtime.name)
     addresses = _addresses(runtime, owner, desired, here)
     terms = _terms(runtime, owner, standing)
+    # What was only about to be made when a binding was suspended, it never had, whoever else made it.
+    had = {address: digest for address, digest in here.items() if digest or not plan.suspended}
     try:
-        observed = await _observed(runtime, owner, here, addresses, removing=not desired)
+        observed = await _observed(runtime, owner, had, addresses, removing=not desired)
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:

@@ -402,12 +402,46 @@ async def test_a_suspended_binding_gets_nothing_by_another(office: Office) -> No
     assert office.given() == []
 
 
-async def test_a_binding_that_lost_its_account_inherits_nothing(office: Office) -> None:
+async def test_a_binding_whose_account_is_anothers_by_now_lets_go_of_what_it_inherits(office: Office) -> None:
     await office.make(ONE, TWO)
     path = f"/api/v1/namespaces/{TWO[0]}/serviceaccounts/{TWO[1]}"
     office.cluster.api.change(path, lambda body: body["metadata"].update(labels={}, uid="another"))
     office.delete(ONE)
     await office.look(ONE)
+    office.watch()
+    await office.cluster.reconciler.reconcile(TWO)
+    assert office.given() == []
+
+
+async def test_a_binding_whose_account_is_away_for_a_moment_inherits(office: Office) -> None:
+    await office.make(ONE, TWO)
+    del office.cluster.api.objects[f"/api/v1/namespaces/{TWO[0]}/serviceaccounts/{TWO[1]}"]
+    office.cluster.cache.forget_account(TWO[0], TWO[1], "")
+    office.delete(ONE)
+    await office.look(ONE)
+    assert office.holder == TWO
+    await office.look(TWO)
+    assert (office.ready(TWO), office.holder) == ("True", TWO)
+
+
+@pytest.mark.parametrize("looked", [False, True], ids=["before its own look", "after its own look"])
+async def test_a_suspended_binding_gets_nothing_by_what_it_was_only_about_to_have(
+    office: Office, *, looked: bool
+) -> None:
+    await office.make(TWO, people=False)
+    await office.make(ONE)
+    office.declare(TWO, suspend=True)
+    await office.look(TWO)
+    (name,) = [each["name"] for each in office.status(ONE)["targets"] if "#" in each["name"]]
+    short = Owner("c1", *TWO, "kv").short_name_in_store
+    ending = name[name.index("/") :]
+    pending = {"backend": "kv", "kind": ASSIGNMENT, "name": f"{short}{ending}", "state": "Pending"}
+    office.cluster.api.change(binding_path(*TWO), lambda body: body["status"]["targets"].append(pending))
+    if looked:
+        await office.look(TWO)
+    office.delete(ONE)
+    await office.look(ONE)
+    await office.look(TWO)
     assert office.given() == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -65,15 +66,39 @@ def take_account(bench: Bench) -> None:
         Bench.delete,
         Bench.tighten,
         expire,
-        lose_account,
         take_account,
         lambda bench: bench.declare("elsewhere/a"),
     ],
-    ids=["deleted", "no rule", "expired", "no account", "account of another", "nothing admitted"],
+    ids=["deleted", "no rule", "expired", "account of another", "nothing admitted"],
 )
 async def test_what_the_next_pass_would_take_away_does_not_count(change: Callable[[Bench], None]) -> None:
     bench = await settled()
     change(bench)
+    assert await declaring(bench) == []
+
+
+async def test_an_account_out_of_sight_is_made_again_and_takes_nothing_along() -> None:
+    bench = await settled()
+    lose_account(bench)
+    assert await declaring(bench) == ["team/billing"]
+
+
+async def test_without_its_account_a_suspended_binding_keeps_nothing() -> None:
+    bench = await settled()
+    bench.declare("team/a", suspend=True)
+    lose_account(bench)
+    assert await declaring(bench) == []
+
+
+async def test_a_suspended_binding_counts_with_what_was_written_for_it() -> None:
+    bench = await settled()
+    bench.declare("team/a", suspend=True)
+    assert await declaring(bench) == ["team/billing"]
+
+    def forget(body: dict[str, Any]) -> None:
+        body["status"]["targets"] = [{**each, "digest": ""} for each in body["status"]["targets"]]
+
+    bench.api.change(binding_path(*KEY), forget)
     assert await declaring(bench) == []
 
 
