@@ -8,6 +8,7 @@ AirflowSecretsBackendAccessDenied, since Airflow takes any other exception for "
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,7 @@ from airflow_airwarden.processes import THIS_PROCESS
 from airflow_airwarden.settings import settings_of
 
 if TYPE_CHECKING:
-    from airflow_airwarden.sessions import Found
+    from airflow_airwarden.sessions import Found, Session
 
 T = TypeVar("T")
 
@@ -36,46 +37,50 @@ class AirwardenBackend(BaseSecretsBackend):
 
     def get_connection(self, conn_id: str, team_name: str | None = None) -> Any:  # noqa: ARG002 - a map has no teams
         """Return a bound connection, or None for an id that is not bound."""
-        read = self._guarded("Connection", conn_id, self._connection)
-        if read is None:
-            return None
-        from airflow_airwarden.masking import mask  # noqa: PLC0415 - only where something was found
-
-        mask(read[1])
-        return read[0]
+        return self._guarded("Connection", conn_id, self._connection)
 
     async def aget_connection(self, conn_id: str) -> Any:
         """Do the same for a trigger, whose event loop goes on meanwhile."""
-        read = await asyncio.to_thread(self._guarded, "Connection", conn_id, self._connection)
-        if read is None:
-            return None
-        from airflow_airwarden.masking import amask  # noqa: PLC0415 - only where something was found
+        session = None
+        try:
+            session = THIS_PROCESS.session(self._settings)
+            found = await asyncio.to_thread(session.look_up, "Connection", conn_id)
+            return None if found is None else await self._aconnection(found)
+        except Exception as error:  # noqa: BLE001 - see _guarded
+            why = _why(error)
+        raise _denial("Connection", conn_id, session, why)
 
-        await amask(read[1])
-        return read[0]
-
-    def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
+    def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:  # noqa: ARG002 - no teams
         """Return a bound connection as a URI, for callers of this older method."""
-        connection = self.get_connection(conn_id, team_name)
-        return None if connection is None else str(connection.get_uri())
+        return self._guarded("Connection", conn_id, lambda found: str(self._connection(found).get_uri()))
 
     def get_variable(self, key: str, team_name: str | None = None) -> str | None:  # noqa: ARG002 - a map has no teams
         """Return a bound variable, or None for a key that is not bound."""
-        return self._text("Variable", key)
+        return self._guarded("Variable", key, _text)
 
     def get_config(self, key: str) -> str | None:
         """Return a bound option, or None for a key that is not bound."""
-        return self._text("Config", key)
+        return self._guarded("Config", key, _text)
 
-    def _text(self, kind: str, key: str) -> str | None:
-        text = self._guarded(kind, key, _text_of)
-        if text is not None:
-            from airflow_airwarden.masking import mask  # noqa: PLC0415 - only where something was found
+    def _connection(self, found: Found) -> Any:
+        from airflow_airwarden.masking import mask  # noqa: PLC0415 - only where something was found
+        from airflow_airwarden.rehearsal import rehearse  # noqa: PLC0415 - only where something was found
 
-            mask([text])
-        return text
+        made, secret = self._made(found)
+        mask(secret)
+        rehearse(made, found)
+        return made
 
-    def _connection(self, found: Found) -> tuple[Any, list[str]]:
+    async def _aconnection(self, found: Found) -> Any:
+        from airflow_airwarden.masking import amask  # noqa: PLC0415 - only where something was found
+        from airflow_airwarden.rehearsal import arehearse  # noqa: PLC0415 - only where something was found
+
+        made, secret = self._made(found)
+        await amask(secret)
+        await arehearse(made, found)
+        return made
+
+    def _made(self, found: Found) -> tuple[Any, list[str]]:
         """Return the connection in the class that Airflow wants here, and what is secret about it."""
         from airflow_airwarden import connections  # noqa: PLC0415 - only where something was found
 
@@ -88,24 +93,32 @@ class AirwardenBackend(BaseSecretsBackend):
         return made, connections.masked(payload, found.reading.values)
 
     def _guarded(self, kind: str, wanted: str, take: Callable[[Found], T]) -> T | None:
-        """Return what was found, taken apart, or None for an id that is not bound; all else is a denial."""
-        from airflow_airwarden.errors import LookupRefused, Reason  # noqa: PLC0415 - see the module's docstring
-
-        session = THIS_PROCESS.session(self._settings)
+        """Return what was found, taken apart and masked, or None for an id that is not bound; all else is a denial."""
+        session = None
         try:
+            session = THIS_PROCESS.session(self._settings)
             found = session.look_up(kind, wanted)
             return None if found is None else take(found)
-        except LookupRefused as refusal:
-            why = str(refusal)
         except Exception as error:  # noqa: BLE001 - anything else than a denial would open the next source
-            why = f"{Reason.INTERNAL_ERROR}: {_where(error)}. Report it; the secret is not looked for anywhere else"
-        raise _denial(f"Airwarden gives no {kind} {str(wanted)[:250]!r} to binding {session.binding}: {why}")
+            why = _why(error)
+        raise _denial(kind, wanted, session, why)
 
 
-def _text_of(found: Found) -> str:
+def _text(found: Found) -> str:
     from airflow_airwarden.connections import text_payload  # noqa: PLC0415 - only where something was found
+    from airflow_airwarden.masking import mask  # noqa: PLC0415 - only where something was found
 
-    return text_payload(found.secret, found.reading.values)
+    text = text_payload(found.secret, found.reading.values)
+    mask([text])
+    return text
+
+
+def _why(error: Exception) -> str:
+    """Say why nothing is given out, with nothing imported: a process may have no file left to open."""
+    errors = sys.modules.get("airflow_airwarden.errors")
+    if errors is not None and isinstance(error, errors.LookupRefused):
+        return str(error)
+    return f"InternalError: {_where(error)}. Report it; the secret is not looked for anywhere else"
 
 
 def _where(error: Exception) -> str:
@@ -117,8 +130,11 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _denial(words: str) -> PermissionError:
+def _denial(kind: str, wanted: object, session: Session | None, why: str) -> PermissionError:
     """Return the one exception that ends Airflow's search."""
     from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied  # noqa: PLC0415 - not before it is needed
 
-    return AirflowSecretsBackendAccessDenied(words)
+    binding = "unknown" if session is None else session.binding
+    return AirflowSecretsBackendAccessDenied(
+        f"Airwarden gives no {kind} {str(wanted)[:250]!r} to binding {binding}: {why}"
+    )

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_airwarden.binding_map import Dynamic, Secret
 from airflow_airwarden.errors import LookupRefused, Reason
@@ -19,6 +19,10 @@ TEXTS = ("conn_type", "description", "host", "login", "password", "schema")
 KNOWN = frozenset({*TEXTS, "port", "extra"})
 CREDENTIALS = {"login": "username", "password": "password"}
 """Where an engine's credentials go, unless the map says otherwise."""
+DEEPEST = 32
+"""Levels within extra. Airflow goes through them by recursion, with whatever stack the task has left it."""
+_WHOLE_EXTRA = "__extra__"
+"""The part of a URI's query that Airflow takes for the whole of extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,11 @@ def _checked_uri(secret: Secret, name: str, text: str) -> str:
         _wrong(secret, name, "is neither a URI such as postgres://… nor a JSON object")
     if found[1] == 0:
         _wrong(secret, name, "has port 0")
+    if not _writable(text):
+        _wrong(secret, name, "holds characters that cannot be written as UTF-8")
+    extra = dict(parse_qsl(urlsplit(text).query, keep_blank_values=True)).get(_WHOLE_EXTRA)
+    if extra:
+        _checked_extra(secret, extra, f"{name}, {_WHOLE_EXTRA}")
     return text
 
 
@@ -131,8 +140,10 @@ def _parts(secret: Secret, fields: Mapping[str, object]) -> Mapping[str, str | i
     parts: dict[str, str | int] = {}
     for name in TEXTS:
         value = fields.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and _writable(value):
             parts[name] = value
+        elif isinstance(value, str):
+            _wrong(secret, name, "holds characters that cannot be written as UTF-8")
         elif value is not None:
             _wrong(secret, name, "is no text")
     port = fields.get("port")
@@ -140,9 +151,10 @@ def _parts(secret: Secret, fields: Mapping[str, object]) -> Mapping[str, str | i
         parts["port"] = _port(secret, port)
     extra = fields.get("extra")
     if isinstance(extra, dict):
+        _check_writable(secret, extra, "extra")
         parts["extra"] = json.dumps(extra)
     elif isinstance(extra, str) and extra:
-        parts["extra"] = _checked_extra(secret, extra)
+        parts["extra"] = _checked_extra(secret, extra, "extra")
     elif extra is not None and extra != "":
         _wrong(secret, "extra", "is neither a JSON object nor its text")
     return parts
@@ -155,10 +167,37 @@ def _port(secret: Secret, given: object) -> int:
     return int(text)
 
 
-def _checked_extra(secret: Secret, text: str) -> str:
-    if _json_object(text) is None:
-        _wrong(secret, "extra", "is neither a JSON object nor its text")
+def _checked_extra(secret: Secret, text: str, name: str) -> str:
+    found = _json_object(text)
+    if found is None:
+        _wrong(secret, name, "is neither a JSON object nor its text")
+    _check_writable(secret, found, name)
     return text
+
+
+def _check_writable(secret: Secret, extra: Mapping[str, object], name: str) -> None:
+    if not _writable(extra):
+        _wrong(secret, name, f"is nested beyond {DEEPEST} levels, or cannot be written as UTF-8")
+
+
+def _writable(value: object) -> bool:
+    """Tell whether Airflow can write a value into a URI and mask it, which it does before a task gets it."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _within(each)]
+    if level:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except ValueError:  # of the encoding, or of a number with thousands of digits
+        return False
+    return True
+
+
+def _within(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _text(secret: Secret, name: str, values: Mapping[str, object]) -> str:

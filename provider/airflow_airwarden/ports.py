@@ -31,6 +31,8 @@ class Reading:
     address: str = ""
     good_until: Callable[[], float] = no_end
     """When the values stop to work, on the monotonic clock. A renewed lease moves it."""
+    rehearsed: set[type] = field(default_factory=set, compare=False, repr=False)
+    """Airflow's classes in which a connection of these values went through all that Airflow does with one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from faults.mutant import Mutant
 from faults.mutants_admission import ADMITTING
+from faults.mutants_answered import ANSWERED
 from faults.mutants_azure import ON_AZURE
 from faults.mutants_azure_asked import ASKING_AZURE
 from faults.mutants_azure_ends import ENDING_ON_AZURE
@@ -62,4 +63,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *SHARED_BY_BINDINGS,
     *BREAKING_OFF,
     *WHOSE_ON_AZURE,
+    *ANSWERED,
 )

@@ -180,8 +180,8 @@ READING: tuple[Mutant, ...] = (
     _Mutant(
         "whatever goes wrong opens the next source",
         "backend.py",
-        "        except LookupRefused as refusal:\n            why = str(refusal)",
-        "        except LookupRefused:\n            return None",
+        "            why = _why(error)\n        raise _denial(kind",
+        "            return None\n        raise _denial(kind",
         (IN_AIRFLOW,),
         servers=True,
     ),

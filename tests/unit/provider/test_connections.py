@@ -28,6 +28,13 @@ def refusal(secret: Secret, values: Mapping[str, object]) -> str:
     return str(refused.value)
 
 
+def nested(levels: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for _ in range(levels - 1):
+        found = {"k": found}
+    return found
+
+
 def test_fields_become_parts() -> None:
     found = connection_payload(static(), {**FIELDS, "port": "5432", "extra": {"sslmode": "require"}})
     assert found.parts == {**FIELDS, "port": 5432, "extra": '{"sslmode": "require"}'}
@@ -40,6 +47,16 @@ def test_absent_and_empty_fields_are_left_out() -> None:
 def test_a_uri_wins_over_fields() -> None:
     uri = f"postgres://svc:{CANARY}@db:5432/app"
     assert connection_payload(static(), {"conn_uri": uri, "host": "other"}) == Payload(uri=uri)
+
+
+@pytest.mark.parametrize("extra", ["", "a=b", "__extra__=", '__extra__={"a": {"b": "ü"}}'])
+def test_a_uri_may_hold_extra(extra: str) -> None:
+    uri = f"http://h/?{extra}"
+    assert connection_payload(static(), {"conn_uri": uri}) == Payload(uri=uri)
+
+
+def test_extra_may_be_nested_within_bounds() -> None:
+    assert connection_payload(static(), {"extra": nested(32)}).parts == {"extra": json.dumps(nested(32))}
 
 
 def test_a_uri_field_may_hold_json() -> None:
@@ -103,6 +120,16 @@ def test_an_engine_that_makes_no_credentials_is_said() -> None:
         ({"conn_uri": '{"password": "' + CANARY}, "field conn_uri at a/b of store vault is no whole JSON object"),
         ({"conn_uri": '{"pass": "' + CANARY + '"}'}, "field pass at a/b of store vault is no part of a connection"),
         ({"conn_uri": 5}, "field conn_uri at a/b of store vault is empty or no text"),
+        ({"password": f"{CANARY}\ud800"}, "field password at a/b of store vault holds characters that cannot be"),
+        ({"extra": {"k": [f"{CANARY}\ud800"]}}, "field extra at a/b of store vault is nested beyond 32 levels, or"),
+        ({"extra": {f"{CANARY}\ud800": 1}}, "field extra at a/b of store vault is nested beyond 32 levels, or cannot"),
+        ({"extra": json.dumps({"k": f"{CANARY}\ud800"})}, "field extra at a/b of store vault is nested beyond"),
+        ({"extra": nested(33)}, "field extra at a/b of store vault is nested beyond"),
+        ({"extra": {"k": 10**5000}}, "field extra at a/b of store vault is nested beyond"),
+        ({"conn_uri": f"http://:{CANARY}\ud800@h"}, "field conn_uri at a/b of store vault holds characters"),
+        ({"conn_uri": f"http://:{CANARY}@h/?__extra__=[1]"}, "field conn_uri, __extra__ at a/b of store vault is nei"),
+        ({"conn_uri": f"http://:{CANARY}@h/?__extra__={'[' * 3000}"}, "field conn_uri, __extra__ at a/b of store"),
+        ({"conn_uri": f"http://h/?__extra__={json.dumps(nested(33))}"}, "field conn_uri, __extra__ at a/b of store"),
     ],
 )
 def test_a_malformed_connection_is_told_by_id_and_field(values: Mapping[str, object], said: str) -> None:

@@ -1,0 +1,68 @@
+"""Breakages of what the provider does against stores, processes and signals that go wrong under way.
+
+Part of `tests/faults/mutants.py`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from faults.mutant import Mutant
+
+UNIT, CONTRACT = "tests/unit/provider", "tests/contract/provider"
+CONNECTIONS, REHEARSAL = (f"{UNIT}/test_{name}.py" for name in ("connections", "rehearsal"))
+FAIL_CLOSED = f"{CONTRACT}/test_fail_closed.py"
+_Mutant = partial(Mutant, source=Path("provider/airflow_airwarden"))
+
+ANSWERED: tuple[Mutant, ...] = (
+    _Mutant(
+        "texts that Airflow cannot write down are given out",
+        "connections.py",
+        "        json.dumps(value, ensure_ascii=False).encode()",
+        "        pass",
+        (CONNECTIONS,),
+    ),
+    _Mutant("extra may be as deep as it likes", "connections.py", "    if level:\n", "    if False:\n", (CONNECTIONS,)),
+    _Mutant(
+        "a URI's whole extra is not looked at", "connections.py", "    if extra:\n", "    if False:\n", (CONNECTIONS,)
+    ),
+    _Mutant(
+        "each lookup is rehearsed",
+        "rehearsal.py",
+        "        mask(_parts(made))\n        found.reading.rehearsed.add(type(made))",
+        "        mask(_parts(made))",
+        (REHEARSAL,),
+    ),
+    _Mutant(
+        "what failed is taken for rehearsed",
+        "rehearsal.py",
+        "        made.get_uri()\n    except",
+        "        found.reading.rehearsed.add(type(made))\n        made.get_uri()\n    except",
+        (REHEARSAL,),
+    ),
+    _Mutant(
+        "what Airflow stumbles over opens the next source",
+        "backend.py",
+        "        rehearse(made, found)",
+        "        pass",
+        (FAIL_CLOSED,),
+        servers=True,
+    ),
+    _Mutant(
+        "what an event loop stumbles over opens the next source",
+        "backend.py",
+        "        await arehearse(made, found)",
+        "        pass",
+        (FAIL_CLOSED,),
+        servers=True,
+    ),
+    _Mutant(
+        "a refusal needs a file to open",
+        "backend.py",
+        '    errors = sys.modules.get("airflow_airwarden.errors")',
+        "    from airflow_airwarden import errors",
+        (FAIL_CLOSED,),
+        servers=True,
+    ),
+)
