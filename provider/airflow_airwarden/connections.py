@@ -58,6 +58,15 @@ def text_payload(secret: Secret, values: Mapping[str, object]) -> str:
     return json.dumps(dict(values), sort_keys=True)
 
 
+def json_texts(text: str) -> list[str] | None:
+    """Return all texts within a JSON value; None for what is no JSON, or nested deeper than Airflow may follow."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return None if _too_deep(found) else _texts(found)
+
+
 def masked(payload: Payload | str, values: Mapping[str, object]) -> list[str]:
     """Return what must not appear in a log: each secret part, and the whole where it is one text."""
     if isinstance(payload, str):
@@ -182,16 +191,20 @@ def _check_writable(secret: Secret, extra: Mapping[str, object], name: str) -> N
 
 def _writable(value: object) -> bool:
     """Tell whether Airflow can write a value into a URI and mask it, which it does before a task gets it."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for each in level for inner in _within(each)]
-    if level:
+    if _too_deep(value):
         return False
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except ValueError:  # of the encoding, or of a number with thousands of digits
         return False
     return True
+
+
+def _too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _within(each)]
+    return bool(level)
 
 
 def _within(value: object) -> list[object]:

@@ -32,7 +32,7 @@ class Reading:
     good_until: Callable[[], float] = no_end
     """When the values stop to work, on the monotonic clock. A renewed lease moves it."""
     rehearsed: set[type] = field(default_factory=set, compare=False, repr=False)
-    """Airflow's classes in which a connection of these values went through all that Airflow does with one."""
+    """As what these values went through all that Airflow does with them: its class for connections, dict for JSON."""
 
 
 @dataclass(frozen=True, slots=True)

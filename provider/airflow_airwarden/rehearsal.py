@@ -1,8 +1,8 @@
-"""Does with a connection what Airflow does with each that it is given, so that what fails there is a denial here.
+"""Does with what was found what Airflow does with it before the task gets it, so that what fails is a denial here.
 
-Airflow writes a connection down as a URI, and masks its parts, within its search itself: an error there it takes for
-"ask the next source", and the task would get something else under a bound id. Called by `backend.py` once for each
-answer of a store, since the second time would end as the first did.
+Airflow writes a connection down as a URI and masks its parts, and takes a variable apart that is wanted as JSON, within
+its search itself: an error there it takes for "ask the next source", and the task would get something else. Called by
+`backend.py` once for each answer of a store, since the second time would end as the first did.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from airflow_airwarden.connections import json_texts
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.masking import amask, mask
 from airflow_airwarden.sessions import Found
@@ -43,6 +44,22 @@ async def arehearse(made: Any, found: Found) -> None:
         found.reading.rehearsed.add(type(made))
         return
     raise refusal
+
+
+def rehearse_json(text: str, found: Found) -> None:
+    """Read a variable as JSON and mask it, as Airflow would; LookupRefused if it could not."""
+    if dict in found.reading.rehearsed:
+        return
+    secret = found.secret
+    texts = json_texts(text)
+    if texts is None:
+        raise LookupRefused(
+            Reason.PAYLOAD_INVALID,
+            f"the task asks for JSON, and what lies at {secret.place} of store {secret.store} is none, or too deep",
+            f"Ask without deserialize_json, or correct what the store holds for {secret.type} {secret.id}",
+        )
+    mask(texts)
+    found.reading.rehearsed.add(dict)
 
 
 def _parts(made: Any) -> list[str]:

@@ -23,7 +23,13 @@ ANSWERED: tuple[Mutant, ...] = (
         "        pass",
         (CONNECTIONS,),
     ),
-    _Mutant("extra may be as deep as it likes", "connections.py", "    if level:\n", "    if False:\n", (CONNECTIONS,)),
+    _Mutant(
+        "extra may be as deep as it likes",
+        "connections.py",
+        "    return bool(level)",
+        "    return False",
+        (CONNECTIONS,),
+    ),
     _Mutant(
         "a URI's whole extra is not looked at", "connections.py", "    if extra:\n", "    if False:\n", (CONNECTIONS,)
     ),
@@ -54,6 +60,14 @@ ANSWERED: tuple[Mutant, ...] = (
         "backend.py",
         "        await arehearse(made, found)",
         "        pass",
+        (FAIL_CLOSED,),
+        servers=True,
+    ),
+    _Mutant(
+        "a variable that is no JSON opens the next source",
+        "backend.py",
+        "_json if as_json else _text",
+        "_text",
         (FAIL_CLOSED,),
         servers=True,
     ),

@@ -79,6 +79,7 @@ def asked(
     (home / "map.json").write_text(json.dumps(body))
     kwargs = {"map_path": str(home / "map.json"), "development": True}
     elsewhere = {f"AIRFLOW_CONN_{each.upper()}": "http://next-source" for each in payloads}
+    elsewhere |= {f"AIRFLOW_VAR_{each.upper()}": '"next-source"' for each in payloads}
     done = airflow.run(
         home,
         "-c",
@@ -179,3 +180,30 @@ def test_a_process_that_may_open_no_file_is_denied(airflow: AirflowEnvironment, 
     seen = asked(airflow, tmp_path, {"plain": WRITABLE["plain"]}, FILES)
     assert "to binding unknown: " in seen["sync"]
     assert seen["sync"].startswith(DENIED)
+
+
+VARIABLES = """
+from airflow.sdk import Variable
+def read(wanted, **how):
+    try:
+        return str(Variable.get(wanted, **how))
+    except AirflowSecretsBackendAccessDenied as denial:
+        return "denied: " + str(denial)
+seen = {each: read(each, deserialize_json=True) for each in sys.argv[1:]}
+print(json.dumps({**seen, "as text": read("text")}))
+"""
+
+
+def test_a_variable_that_is_no_json_is_denied_to_a_task_that_asks_for_json(
+    airflow: AirflowEnvironment, tmp_path: Path
+) -> None:
+    payloads = {
+        "good": {"value": '{"a": ["b"]}'},
+        "text": {"value": "words of ours"},
+        "deep": {"value": DEEP},
+        "number": {"value": LONG_NUMBER},
+    }
+    seen = asked(airflow, tmp_path, payloads, VARIABLES, kind="Variable")
+    assert (seen["good"], seen["as text"]) == ("{'a': ['b']}", "words of ours")
+    for each in ("text", "deep", "number"):
+        assert f"PayloadInvalid: the task asks for JSON, and what lies at {each} of store file is none" in seen[each]

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.ports import Reading
-from airflow_airwarden.rehearsal import arehearse, rehearse
+from airflow_airwarden.rehearsal import arehearse, rehearse, rehearse_json
 from airflow_airwarden.sessions import Found
 from unit.provider.making import static
 
@@ -68,3 +68,16 @@ def test_an_answer_is_written_down_once_in_each_class_of_airflow() -> None:
         in_a_loop(other, what)
     rehearse(made, found())
     assert (made.written, other.written) == (["get_uri"] * 2, ["aget_uri"])
+
+
+@pytest.mark.parametrize("text", [CANARY, f'{{"a": "{CANARY}"', "[" * 33 + "]" * 33 + " ", "[" * 100_000, "1" * 5000])
+def test_what_airflow_cannot_read_as_json_is_refused_without_its_value(text: str) -> None:
+    with pytest.raises(LookupRefused, match="the task asks for JSON, and what lies at a/b of store vault is none"):
+        rehearse_json(text, found())
+
+
+@pytest.mark.parametrize("text", ['"a"', "5", "null", '{"a": [1, "b", {"c": "\\ud800"}]}', "[" * 32 + "]" * 32])
+def test_what_airflow_can_read_as_json_is_given(text: str) -> None:
+    what = found()
+    rehearse_json(text, what)
+    assert what.reading.rehearsed == {dict}
