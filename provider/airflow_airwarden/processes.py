@@ -25,7 +25,7 @@ class Process:
 
     def start_afresh(self) -> None:
         """Forget everything, the lock too: another thread of the parent may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may look up in the midst of its thread's own lookup
         self._sessions: dict[Settings, Session] = {}
 
     def session(self, settings: Settings) -> Session:
@@ -37,7 +37,7 @@ class Process:
 
                 if not self._sessions:
                     atexit.register(self.end)
-                found = self._sessions[settings] = Session(settings)
+                found = self._sessions.setdefault(settings, Session(settings))
             return found
 
     def end(self) -> None:

@@ -27,6 +27,9 @@ _UNKNOWN = "unknown"
 _FORGET_EVERY = 1.0
 """Seconds between two looks for values in memory that no longer work. None of them is given out meanwhile."""
 
+LONGEST_TRY = 30.0
+"""Seconds that the last try of a lookup may take: it is begun within the lookup's time, with a login and its read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -55,9 +58,10 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._map = MapFile(settings.map_path)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may look up in the midst of its thread's own lookup
         self._readers: dict[Store, Reader] = {}
         self._under_way: dict[Secret, Future[Reading]] = {}
+        self._at_it: set[int] = set()  # the threads that read
         self._kept: dict[Secret, tuple[float, Reading]] = {}
         self._keeper = Keeper()
         self._binding = (_UNKNOWN, "")
@@ -113,47 +117,77 @@ class Session:
     def _reading(self, binding_map: BindingMap, access: _Access, secret: Secret) -> Reading:
         """Return what is kept, what another thread is about to get, or what the store answers."""
         access.reader = reader = self._reader(binding_map.stores[secret.store])
+        kept = self._in_memory(secret)
+        if kept is not None:
+            access.cached = True
+            return kept
+        return self._asked(access, reader, secret, binding_map.cache_ttl)
+
+    def _in_memory(self, secret: Secret) -> Reading | None:
         with self._lock:
             kept = self._kept.get(secret)
-            if kept is not None and _works(*kept):
-                access.cached = True
-                return kept[1]
-            waiting = self._under_way.get(secret)
-            mine: Future[Reading] = Future()
-            if waiting is None:
-                self._under_way[secret] = mine
-        if waiting is not None:
-            access.cached = True
-            return waiting.result()
+            return kept[1] if kept is not None and _works(*kept) else None
+
+    def _asked(self, access: _Access, reader: Reader, secret: Secret, cache_ttl: float) -> Reading:
+        """Have one thread read.
+
+        Airflow calls on_kill in a signal's handler: in its thread another lookup may be under way, which cannot go on
+        before the handler ends. So a lookup within another of its thread waits for nobody, and reads by itself.
+        """
+        me, mine = threading.get_ident(), Future[Reading]()
+        within = me in self._at_it
+        self._at_it.add(me)
         try:
-            reading = self._read(reader, secret)
+            with self._lock:
+                kept = self._in_memory(secret)  # another thread may have been quicker
+                waiting = mine if within else self._under_way.setdefault(secret, mine)
+            if kept is not None or waiting is not mine:
+                access.cached = True
+                return kept or self._shared(waiting)
+            reading = self._read(reader, secret, cache_ttl)
         except LookupRefused as refusal:
             mine.set_exception(refusal)
             raise
         else:
-            self._keep(secret, reading, binding_map.cache_ttl)
             mine.set_result(reading)
             return reading
         finally:
+            if not within:
+                self._at_it.discard(me)
             with self._lock:
-                self._under_way.pop(secret, None)
+                if self._under_way.get(secret) is mine:
+                    del self._under_way[secret]
             if not mine.done():  # this thread was interrupted: the others fail as well, closed
                 mine.set_exception(LookupRefused(Reason.INTERNAL_ERROR, "the read was interrupted", "Ask again"))
+
+    def _shared(self, waiting: Future[Reading]) -> Reading:
+        """Return what another thread reads, which may be held up by more than the store."""
+        seconds = self._settings.lookup_seconds + LONGEST_TRY
+        try:
+            return waiting.result(seconds)
+        except TimeoutError:
+            raise LookupRefused(
+                Reason.STORE_FAILED,
+                f"another thread of this process has been reading it for more than {seconds:g} seconds",
+                "Run the task again; the secret is not looked for anywhere else",
+            ) from None
 
     def _reader(self, store: Store) -> Reader:
         with self._lock:
             reader = self._readers.get(store)
             if reader is None:
-                reader = self._readers[store] = open_reader(store, self._settings)
+                reader = self._readers.setdefault(store, open_reader(store, self._settings))
             return reader
 
-    def _read(self, reader: Reader, secret: Secret) -> Reading:
+    def _read(self, reader: Reader, secret: Secret, cache_ttl: float) -> Reading:
         deadline = time.monotonic() + self._settings.lookup_seconds
         try:
-            return reader.read(secret.place, asking.correlation(asking.asker()), deadline)
+            reading = reader.read(secret.place, asking.correlation(asking.asker()), deadline)
         finally:
             metrics.requests(secret.store, reader.counts())
             self._keeper.tend(reader)
+        self._keep(secret, reading, cache_ttl)
+        return reading
 
     def _keep(self, secret: Secret, reading: Reading, cache_ttl: float) -> None:
         """Keep a static value for the map's time, and leased credentials for as long as they work: each is a user."""
@@ -161,7 +195,7 @@ class Session:
         with self._lock:
             now = time.monotonic()
             if now >= self._forget_at:  # at each read it would grow with the square of the secrets
-                self._kept = {key: kept for key, kept in self._kept.items() if _works(*kept)}
+                self._kept = {key: kept for key, kept in list(self._kept.items()) if _works(*kept)}
                 self._forget_at = now + _FORGET_EVERY
             if not self._closed:
                 self._kept[secret] = (now + seconds, reading)

@@ -11,7 +11,9 @@ from pathlib import Path
 from faults.mutant import Mutant
 
 UNIT, CONTRACT = "tests/unit/provider", "tests/contract/provider"
-CONNECTIONS, REHEARSAL = (f"{UNIT}/test_{name}.py" for name in ("connections", "rehearsal"))
+CONNECTIONS, REHEARSAL, SESSIONS, LOGINS, KEY_VAULT = (
+    f"{UNIT}/test_{name}.py" for name in ("connections", "rehearsal", "sessions", "logins", "key_vault_http")
+)
 FAIL_CLOSED = f"{CONTRACT}/test_fail_closed.py"
 _Mutant = partial(Mutant, source=Path("provider/airflow_airwarden"))
 
@@ -78,5 +80,54 @@ ANSWERED: tuple[Mutant, ...] = (
         "    from airflow_airwarden import errors",
         (FAIL_CLOSED,),
         servers=True,
+    ),
+    _Mutant(
+        "a thread waits for what it reads itself",
+        "sessions.py",
+        "within = me in self._at_it",
+        "within = False",
+        (SESSIONS,),
+    ),
+    _Mutant(
+        "what another thread reads is waited for without end",
+        "sessions.py",
+        "waiting.result(seconds)",
+        "waiting.result()",
+        (SESSIONS,),
+    ),
+    _Mutant(
+        "a thread waits for its own login",
+        "readers/common.py",
+        "threading.RLock()\n\n    @",
+        "threading.Lock()\n\n    @",
+        (LOGINS, KEY_VAULT),
+    ),
+    _Mutant(
+        "a login of another thread is waited for without end",
+        "readers/common.py",
+        "self._lock.acquire(timeout=LOGIN_SECONDS)",
+        "self._lock.acquire()",
+        (LOGINS,),
+    ),
+    _Mutant(
+        "a login within a login is lost",
+        "readers/vault_logins.py",
+        "            self._sessions.append(made)  #",
+        "            self._sessions = [made]  #",
+        (LOGINS,),
+    ),
+    _Mutant(
+        "a thread waits for its own connections to Vault",
+        "readers/vault_http.py",
+        "        if me in self._busy:",
+        "        if False:",
+        (LOGINS,),
+    ),
+    _Mutant(
+        "a thread waits for its own connections to a key vault",
+        "readers/key_vault_http.py",
+        "        if me in self._busy:",
+        "        if False:",
+        (KEY_VAULT,),
     ),
 )

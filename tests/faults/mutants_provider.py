@@ -51,8 +51,8 @@ READING: tuple[Mutant, ...] = (
     _Mutant(
         "threads do not share a request",
         "sessions.py",
-        "        if waiting is not None:\n            access.cached = True",
-        "        if False:\n            access.cached = True",
+        "self._under_way.setdefault(secret, mine)",
+        "mine",
         (SESSIONS,),
     ),
     _Mutant(

@@ -8,20 +8,46 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
+
+LOGIN_SECONDS = 30.0
+"""How long a thread waits while another one logs in."""
+
+
+class OneLogin:
+    """Held while logging in: one login, however many threads want it.
+
+    A signal's handler may want one in the midst of its own thread's login, which cannot go on before the handler ends:
+    it is let through. A thread that another one keeps waiting gives up in the end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def held(self, store: str) -> Iterator[None]:
+        """Hold it; Unavailable if another thread does so for too long."""
+        if not self._lock.acquire(timeout=LOGIN_SECONDS):
+            wrong = f"another thread of this process has been logging in to store {store} for {LOGIN_SECONDS:g} seconds"
+            raise Unavailable(Reason.STORE_FAILED, wrong)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 class Counts:
     """How many requests and logins a reader made, counted by many threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may count in the midst of its thread's own counting
         self._requests = 0
         self._logins = 0
 

@@ -8,8 +8,10 @@ token goes to no other host; it does not ask the vault where to log in, since th
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,12 +105,9 @@ class KeyVaultConnection:
         self._credential = credential
         self._scope = f"{audience(store.vault_url)}/.default"
         self._closed = False
-        self._client = SecretClient(
-            store.vault_url,
-            credential,
-            policies=[CustomHookPolicy(), proxies(store.vault_url), _Whole()],
-            transport=transport(store),
-        )
+        self._store = store
+        self._client = self._new_client()
+        self._busy: set[int] = set()  # the threads that ask
 
     def get(self, name: str, correlation: str) -> Answer:
         """Ask for a secret's newest version; Unavailable for an answer that is about the server, or none."""
@@ -126,7 +125,8 @@ class KeyVaultConnection:
             "User-Agent": f"airflow-provider-airwarden/{__version__} {correlation}".strip(),
         }
         try:
-            secret = self._client.get_secret(name, headers=headers, raw_response_hook=note)
+            with self._at_hand() as client:
+                secret = client.get_secret(name, headers=headers, raw_response_hook=note)
         except HttpResponseError as error:
             if error.response is not None:
                 return self._sorted(error.response)
@@ -139,6 +139,25 @@ class KeyVaultConnection:
         """Close the connections."""
         self._closed = True
         self._client.close()
+
+    def _new_client(self) -> SecretClient:
+        store = self._store
+        policies = [CustomHookPolicy(), proxies(store.vault_url), _Whole()]
+        return SecretClient(store.vault_url, self._credential, policies=policies, transport=transport(store))
+
+    @contextmanager
+    def _at_hand(self) -> Iterator[SecretClient]:
+        """Give the client; another one to a signal's handler that comes while its own thread is at work in it."""
+        me = threading.get_ident()
+        if me in self._busy:
+            with self._new_client() as another:
+                yield another
+            return
+        self._busy.add(me)
+        try:
+            yield self._client
+        finally:
+            self._busy.discard(me)
 
     def _unreachable(self, error: AzureError) -> Unavailable:
         return Unavailable(Reason.STORE_UNREACHABLE, f"the vault of store {self._name} {unreachable(error)}")

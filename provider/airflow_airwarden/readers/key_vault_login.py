@@ -8,8 +8,8 @@ was refused. What has just been made in Azure is not known everywhere at once, s
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from azure.identity import ClientAssertionCredential
 from airflow_airwarden.binding_map import KeyVaultStore
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended
-from airflow_airwarden.readers.common import json_object, retry_after
+from airflow_airwarden.readers.common import OneLogin, json_object, retry_after
 from airflow_airwarden.readers.key_vault_http import Clock, audience, proxies, transport, unreachable
 from airflow_airwarden.readers.task_token import file_text, pod_of
 
@@ -89,7 +89,7 @@ class Logins:
         self._store = store
         self._clock = clock
         self._scope = f"{audience(store.vault_url)}/.default"
-        self._lock = threading.Lock()  # held while logging in: one login, however many threads want it
+        self._one = OneLogin()
         self._current: KeyVaultLogin | None = None
         self._began: float | None = None
         self.identity: Mapping[str, str] = {}
@@ -105,7 +105,7 @@ class Logins:
 
         ``instead_of`` is one that the vault no longer takes; if another thread has replaced it, that one is returned.
         """
-        with self._lock:
+        with self._one.held(self._store.name):
             if self._current is instead_of:
                 self._current = None
             if self._current is None or self._clock.monotonic() >= self._current.ends:
@@ -115,7 +115,8 @@ class Logins:
 
     def close(self) -> list[Ended]:
         """Forget the token. Entra has no way to take it back, so it lives on to its end."""
-        with self._lock:
+        had = None
+        with suppress(Unavailable), self._one.held(self._store.name):  # nothing is raised at the end
             had, self._current = self._current, None
         return [Ended(self._store.name, 0, "LeftToItsTTL")] if had is not None else []
 

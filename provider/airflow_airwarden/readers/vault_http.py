@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 
@@ -62,7 +65,8 @@ class VaultConnection:
             headers["X-Vault-Namespace"] = store.namespace
         tls = address.startswith("https://")
         trusted = authorities(store.name, store.ca_file) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._client = httpx.Client(
+        self._new_client = partial(
+            httpx.Client,
             base_url=f"{address}/v1/",
             headers=headers,
             verify=trusted,
@@ -70,6 +74,8 @@ class VaultConnection:
             trust_env=False,
             follow_redirects=False,
         )
+        self._client = self._new_client()
+        self._busy: set[int] = set()  # the threads that send
 
     def send(
         self,
@@ -102,15 +108,30 @@ class VaultConnection:
     ) -> tuple[int, float, bytes]:
         """Return status, Retry-After and content; READ_SECONDS hold for the whole answer, not for each piece."""
         ends = time.monotonic() + CONNECT_SECONDS + READ_SECONDS
-        with self._client.stream(
-            method, path, headers=dict(headers), json=body, extensions=self._extensions
-        ) as response:
+        with (
+            self._at_hand() as client,
+            client.stream(method, path, headers=dict(headers), json=body, extensions=self._extensions) as response,
+        ):
             content = b""
             for piece in response.iter_bytes():
                 content += piece
                 if len(content) > LARGEST_ANSWER or time.monotonic() > ends:
                     raise httpx.ReadTimeout("the answer has no end")
             return response.status_code, retry_after(response.headers), content
+
+    @contextmanager
+    def _at_hand(self) -> Iterator[httpx.Client]:
+        """Give the client; another one to a signal's handler that comes while its own thread is at work in it."""
+        me = threading.get_ident()
+        if me in self._busy:
+            with self._new_client() as another:
+                yield another
+            return
+        self._busy.add(me)
+        try:
+            yield self._client
+        finally:
+            self._busy.discard(me)
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airflow_airwarden.binding_map import AppRoleLogin, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended
+from airflow_airwarden.readers.common import OneLogin
 from airflow_airwarden.readers.task_token import file_text, pod_of
 from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 
@@ -90,7 +91,7 @@ class Logins:
 
     def __init__(self, store: VaultStore) -> None:
         self._store = store
-        self._lock = threading.Lock()  # held while logging in: one login, however many threads want it
+        self._one = OneLogin()
         self._sessions: list[VaultLogin] = []
         self.identity: Mapping[str, str] = {}
         self.made = 0
@@ -100,7 +101,7 @@ class Logins:
 
         ``instead_of`` is one that Vault no longer knows; if another thread has replaced it, that one is returned.
         """
-        with self._lock:
+        with self._one.held(self._store.name):
             if instead_of in self._sessions:
                 self._sessions.remove(instead_of)
             now = time.monotonic()
@@ -108,7 +109,9 @@ class Logins:
                 if each.connection is connection and each.life.alive(now):
                     return each
             made = self._log_in(connection)
-            self._sessions = [each for each in self._sessions if each.life.ends > now] + [made]
+            self._sessions.append(made)  # in place: a signal's handler may have added one meanwhile
+            for each in [each for each in self._sessions if each.life.ends <= now]:
+                self._sessions.remove(each)
             return made
 
     def maintain(self) -> float:
@@ -129,7 +132,8 @@ class Logins:
 
     def close(self) -> list[Ended]:
         """Revoke every token that still lives, and so its leases: one try each, since the process is about to end."""
-        with self._lock:
+        sessions: list[VaultLogin] = []
+        with suppress(Unavailable), self._one.held(self._store.name):  # nothing is raised at the end
             sessions, self._sessions = self._sessions, []
         now = time.monotonic()
         return [_end(self._store.name, each) for each in sessions if each.life.ends > now]

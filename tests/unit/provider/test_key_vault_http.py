@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -236,3 +237,28 @@ def test_a_secret_is_one_text_and_its_members_when_it_is_an_object() -> None:
     text = '{"a": "b", "value": "c"}'
     assert fields_of(text) == {"a": "b", "conn_uri": text, "value": text}
     assert fields_of("[" * 100_000)["value"] == "[" * 100_000
+
+
+def test_a_request_within_a_request_of_its_thread_has_connections_of_its_own(connection: KeyVaultConnection) -> None:
+    with connection._at_hand() as first, connection._at_hand() as second:
+        assert first is not second
+    with connection._at_hand() as again:
+        assert again is first
+
+
+def test_a_login_within_a_login_of_its_thread_is_let_through(
+    server: Server, logins: Logins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.content = b'{"access_token": "the-token", "expires_in": 3600, "token_type": "Bearer"}'
+    within: list[str] = []
+    reads = logins._token
+
+    def interrupted(assertion: str) -> AccessToken:
+        monkeypatch.setattr(logins, "_token", reads)
+        within.append(logins.current().token)
+        return reads(assertion)
+
+    monkeypatch.setattr(logins, "_token", interrupted)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(logins.current).result(30).token == "the-token"
+    assert within == ["the-token"]

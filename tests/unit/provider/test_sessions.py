@@ -15,7 +15,9 @@ import pytest
 
 from airflow_airwarden import sessions
 from airflow_airwarden.audit import AUDIT
+from airflow_airwarden.binding_map import Place
 from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.ports import Reading
 from airflow_airwarden.sessions import Session
 from airflow_airwarden.settings import Settings
 from unit.provider.making import KEY_VAULT, WAREHOUSE, PlainReader, write_map
@@ -204,6 +206,73 @@ def test_threads_that_want_one_id_share_its_failure_and_the_next_lookup_asks_aga
     with pytest.raises(LookupRefused):
         session.look_up("Connection", "warehouse")
     assert len(reader.reads) == asked + 1
+
+
+class Nested(PlainReader):
+    """A reader in whose read, once, the thread's signal handler looks something up: what Airflow's on_kill may do."""
+
+    look_up: Callable[[], object] | None = None
+
+    def read(self, place: Place, correlation: str, deadline: float) -> Reading:
+        handler, self.look_up = self.look_up, None
+        if handler is not None:
+            handler()
+        return super().read(place, correlation, deadline)
+
+
+@pytest.mark.parametrize("wanted", ["warehouse", "other"])
+def test_a_lookup_within_a_lookup_of_its_thread_reads_by_itself(opening: Opening, wanted: str) -> None:
+    items = [WAREHOUSE, {**WAREHOUSE, "id": "other", "key": "other"}]
+    reader = Nested({PLACE: {"value": "v"}, "other": {"value": "o"}})
+    session, _ = opening(reader, secrets=items)
+    within: list[object] = []
+    reader.look_up = lambda: within.append(session.look_up("Connection", wanted))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(session.look_up, "Connection", "warehouse").result(30) is not None
+    assert len(within) == 1
+    assert within[0] is not None
+    reads = len(reader.reads)
+    for each in ("warehouse", wanted):
+        session.look_up("Connection", each)
+    assert len(reader.reads) == reads, "both are kept, and threads share as before"
+    assert (session._at_it, session._under_way) == (set(), {})
+
+
+def test_a_lookup_within_a_lookup_does_not_wait_for_another_thread(opening: Opening) -> None:
+    """That thread may wait for what this one holds."""
+    items = [WAREHOUSE, {**WAREHOUSE, "id": "other", "key": "other"}]
+    hold, held = threading.Event(), threading.Event()
+
+    class Held(Nested):
+        def read(self, place: Place, correlation: str, deadline: float) -> Reading:
+            if str(place) == "other" and not held.is_set():
+                held.set()
+                assert hold.wait(60)
+            return super().read(place, correlation, deadline)
+
+    reader = Held({PLACE: {"value": "v"}, "other": {"value": "o"}})
+    session, _ = opening(reader, secrets=items)
+    with ThreadPoolExecutor(2) as pool:
+        other = pool.submit(session.look_up, "Connection", "other")
+        assert held.wait(30)
+        reader.look_up = lambda: session.look_up("Connection", "other")
+        assert pool.submit(session.look_up, "Connection", "warehouse").result(30) is not None
+        hold.set()
+        assert other.result(30) is not None
+
+
+def test_a_lookup_that_another_thread_holds_up_ends(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = threading.Event()
+    session, reader = opening(PlainReader({PLACE: {"value": "v"}}, hold=hold))
+    monkeypatch.setattr(session, "_settings", Settings(lookup_seconds=0))
+    monkeypatch.setattr(sessions, "LONGEST_TRY", 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(session.look_up, "Connection", "warehouse")
+        assert reader.reached.wait(30)
+        with pytest.raises(LookupRefused, match="StoreFailed: another thread of this process has been reading it"):
+            session.look_up("Connection", "warehouse")
+        hold.set()
+        assert first.result(30) is not None
 
 
 def test_an_interrupted_read_fails_the_others_closed(opening: Opening) -> None:

@@ -12,7 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airflow.sdk import BaseHook, Connection, Variable, dag, task
+from airflow.sdk import BaseHook, BaseOperator, Connection, Variable, dag, task
 
 LOG = logging.getLogger(__name__)
 
@@ -22,6 +22,18 @@ if "READ_AT_PARSE" in os.environ:
 
 def tell(**seen: object) -> None:
     Path(os.environ["TASK_RESULT"]).write_text(json.dumps({"pid": os.getpid(), **seen}))
+
+
+class IsKilled(BaseOperator):
+    """Reads while it is killed, and reads to end what it began elsewhere, as operators of databases do."""
+
+    def execute(self, context: object) -> None:
+        tell()
+        self.found = Connection.get("warehouse").password
+        tell(on_kill=self.in_on_kill, execute=self.found)
+
+    def on_kill(self) -> None:
+        self.in_on_kill = Connection.get("warehouse").password
 
 
 @dag(schedule=None)
@@ -72,6 +84,7 @@ def bound() -> None:
     asks_for_denied()
     waits()
     fails()
+    IsKilled(task_id="is_killed")
 
 
 bound()

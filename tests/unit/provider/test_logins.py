@@ -1,0 +1,115 @@
+"""Logins to a Vault: one for all threads, none that waits for itself, and none that nobody gives up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_airwarden.binding_map import Login, VaultStore
+from airflow_airwarden.errors import Unavailable
+from airflow_airwarden.readers import common
+from airflow_airwarden.readers.vault import VaultReader
+from airflow_airwarden.readers.vault_http import Answer, VaultConnection
+from airflow_airwarden.settings import Settings
+
+Before = Callable[[str], object]
+
+
+class SmallVault:
+    """A Vault in memory, behind a connection's one method; a test may act before each of its answers."""
+
+    address = "http://vault"
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.tokens: set[str] = set()
+        self.before: Before = lambda _: None
+
+    def send(self, method: str, path: str, *, token: str = "", body: Any = None, correlation: str = "") -> Answer:
+        self.before(path)
+        if path == "auth/kubernetes/login":
+            self.made += 1
+            self.tokens.add(f"t{self.made}")
+            return Answer(200, {"auth": {"client_token": f"t{self.made}", "lease_duration": 900, "renewable": True}})
+        if token not in self.tokens:
+            return Answer(403, {"errors": ["permission denied", "invalid token"]})
+        if path == "auth/token/revoke-self":
+            self.tokens.discard(token)
+            return Answer(204, {})
+        if "/creds/" in path:
+            lease = {"lease_id": f"lease-of-{token}", "lease_duration": 3600, "renewable": True}
+            return Answer(200, {**lease, "data": {"username": token}})
+        return Answer(200, {"data": {"data": {"value": "v"}, "metadata": {"version": 1}}})
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+@pytest.fixture
+def vault() -> SmallVault:
+    return SmallVault()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, vault: SmallVault) -> VaultReader:
+    (tmp_path / "token").write_text("jwt")
+    store = VaultStore("vault", ("http://vault",), Login("kubernetes", "r", str(tmp_path / "token")))
+    made = VaultReader(store, Settings())
+    made._connections = [vault]  # type: ignore[list-item]
+    return made
+
+
+def logged_in(reader: VaultReader, vault: SmallVault) -> str:
+    return reader._logins.at(vault).token  # type: ignore[arg-type]
+
+
+def test_a_login_within_a_login_of_its_thread_is_let_through_and_both_are_given_up(
+    reader: VaultReader, vault: SmallVault
+) -> None:
+    within: list[str] = []
+
+    def handler(path: str) -> None:
+        vault.before = lambda _: None
+        within.append(logged_in(reader, vault))
+
+    vault.before = handler
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(logged_in, reader, vault).result(30) == "t2"
+    assert within == ["t1"]
+    reader.close()
+    assert vault.tokens == set()
+
+
+def test_a_thread_gives_up_where_another_one_logs_in_for_too_long(
+    reader: VaultReader, vault: SmallVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, reached = threading.Event(), threading.Event()
+
+    def held(path: str) -> None:
+        reached.set()
+        assert hold.wait(60)
+
+    vault.before = held
+    monkeypatch.setattr(common, "LOGIN_SECONDS", 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(logged_in, reader, vault)
+        assert reached.wait(30)
+        with pytest.raises(Unavailable, match="another thread of this process has been logging in to store vault"):
+            logged_in(reader, vault)
+        hold.set()
+        assert first.result(30) == "t1"
+
+
+def test_a_request_within_a_request_of_its_thread_has_connections_of_its_own() -> None:
+    made = VaultConnection(VaultStore("vault", ("http://vault",), Login("k", "r", "/t")), "http://vault")
+    with made._at_hand() as first, made._at_hand() as second:
+        assert first is not second
+    assert second.is_closed
+    with made._at_hand() as again:
+        assert again is first
+    made.close()
