@@ -54,27 +54,29 @@ class MapFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._seen: tuple[int, int, int] | None = None
-        self._map: BindingMap | None = None
+        self._known: tuple[tuple[int, int, int], BindingMap] | None = None
 
     def current(self) -> BindingMap:
-        """Return the map as it is now; LookupRefused when there is none that can be used."""
+        """Return the map as it is now; LookupRefused when there is none that can be used.
+
+        Threads come at once, and none goes by what another one has only begun to read.
+        """
         try:
             with Path(self.path).open("rb") as file:
                 status = os.fstat(file.fileno())
                 seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-                if self._map is None or seen != self._seen:
-                    self._map = None
-                    self._map = parse_map(file.read(LARGEST + 1), self.path)
-                    self._seen = seen
+                known = self._known
+                if known is None or known[0] != seen:
+                    self._known = None
+                    self._known = known = (seen, parse_map(file.read(LARGEST + 1), self.path))
         except OSError as error:
-            self._map = None
+            self._known = None
             raise LookupRefused(
                 Reason.MAP_MISSING,
                 f"the binding's map {self.path} cannot be read ({error.strerror})",
                 "Run the task in a pod that Airwarden's executor made, or mount the map and set map_path",
             ) from None
-        return self._map
+        return known[1]
 
 
 def parse_map(content: bytes, path: str) -> BindingMap:

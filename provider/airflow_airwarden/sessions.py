@@ -97,6 +97,9 @@ class Session:
             outcome = refusal.reason
             self._written(access, outcome, refusal.wrong)
             raise
+        except BaseException as error:  # its words could hold a value
+            self._written(access, Reason.INTERNAL_ERROR, type(error).__name__)
+            raise
         finally:
             if outcome == "Read":
                 self._written(access, outcome, "")

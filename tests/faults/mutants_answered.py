@@ -11,8 +11,8 @@ from pathlib import Path
 from faults.mutant import Mutant
 
 UNIT, CONTRACT = "tests/unit/provider", "tests/contract/provider"
-CONNECTIONS, REHEARSAL, SESSIONS, LOGINS, KEY_VAULT = (
-    f"{UNIT}/test_{name}.py" for name in ("connections", "rehearsal", "sessions", "logins", "key_vault_http")
+CONNECTIONS, REHEARSAL, SESSIONS, LOGINS, KEY_VAULT, MAP = (
+    f"{UNIT}/test_{name}.py" for name in ("connections", "rehearsal", "sessions", "logins", "key_vault_http", "map")
 )
 FAIL_CLOSED = f"{CONTRACT}/test_fail_closed.py"
 _Mutant = partial(Mutant, source=Path("provider/airflow_airwarden"))
@@ -129,5 +129,19 @@ ANSWERED: tuple[Mutant, ...] = (
         "        if me in self._busy:",
         "        if False:",
         (KEY_VAULT,),
+    ),
+    _Mutant(
+        "a thread goes by the map that another one reads",
+        "map_file.py",
+        "        return known[1]\n",
+        "        return self._known[1]\n",
+        (MAP,),
+    ),
+    _Mutant(
+        "an unforeseen error leaves no line",
+        "sessions.py",
+        "            self._written(access, Reason.INTERNAL_ERROR, type(error).__name__)",
+        "            pass",
+        (SESSIONS,),
     ),
 )

@@ -86,8 +86,8 @@ READING: tuple[Mutant, ...] = (
     _Mutant(
         "a lost map is lived down",
         "map_file.py",
-        "        except OSError as error:\n            self._map = None\n",
-        "        except OSError as error:\n            if self._map is not None:\n                return self._map\n",
+        "        except OSError as error:\n            self._known = None\n",
+        "        except OSError as error:\n            if self._known:\n                return self._known[1]\n",
         (MAP,),
     ),
     _Mutant(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_airwarden import map_file
 from airflow_airwarden.binding_map import AppRoleLogin, Key, Login, UnboundIDs, VaultStore
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.map_file import LARGEST, MapFile, parse_map
@@ -138,4 +141,41 @@ def test_a_new_map_is_seen_and_a_lost_one_is_not_lived_down(tmp_path: Path) -> N
     assert ("Connection", "warehouse") in file.current().secrets
     path.unlink()
     with pytest.raises(LookupRefused):
+        file.current()
+
+
+class Closing:
+    """Opens a file, and at its closing does something: what another thread does just then."""
+
+    def __init__(self, path: Path, then: Callable[[], object]) -> None:
+        self._file = path.open("rb")
+        self._then = then
+
+    def open(self, _: str) -> Closing:
+        return self
+
+    def __enter__(self) -> IO[bytes]:
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._then()
+
+
+def test_a_map_that_another_thread_loses_meanwhile_is_still_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_map(tmp_path)
+    file = MapFile(str(path))
+    first = file.current()
+
+    def lose() -> None:
+        monkeypatch.undo()
+        path.unlink()
+        with ThreadPoolExecutor(1) as pool, pytest.raises(LookupRefused, match="MapMissing"):
+            pool.submit(file.current).result(30)
+
+    monkeypatch.setattr(map_file, "Path", lambda _: Closing(path, lose))
+    assert file.current() == first
+    with pytest.raises(LookupRefused, match="MapMissing"):
         file.current()

@@ -351,6 +351,23 @@ def test_a_refused_access_is_one_line_with_the_reason(opening: Opening, caplog: 
     assert (line["outcome"], line["reason"], line["place"]) == (Reason.SECRET_ABSENT, f"nothing at {PLACE}", PLACE)
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_access_that_ends_unforeseen_is_one_line_without_the_errors_words(
+    opening: Opening, caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    class Broken(PlainReader):
+        def read(self, place: Place, correlation: str, deadline: float) -> Reading:
+            raise error(CANARY)
+
+    caplog.set_level(logging.INFO)
+    session, _ = opening(Broken({}))
+    with pytest.raises(error):
+        session.look_up("Connection", "warehouse")
+    [line] = audit_lines(caplog)
+    assert (line["outcome"], line["reason"], line["id"]) == ("InternalError", error.__name__, "warehouse")
+    assert CANARY not in json.dumps(line)
+
+
 def test_the_end_gives_up_logins_once_and_forgets_values(opening: Opening, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     session, reader = opening()
