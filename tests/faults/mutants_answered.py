@@ -144,4 +144,11 @@ ANSWERED: tuple[Mutant, ...] = (
         "            pass",
         (SESSIONS,),
     ),
+    _Mutant(
+        "what a dead token gave lives on",
+        "readers/vault_logins.py",
+        "                instead_of.life.refused(now, gone=True)",
+        "                pass",
+        (LOGINS,),
+    ),
 )

@@ -102,9 +102,11 @@ class Logins:
         ``instead_of`` is one that Vault no longer knows; if another thread has replaced it, that one is returned.
         """
         with self._one.held(self._store.name):
+            now = time.monotonic()
+            if instead_of is not None:
+                instead_of.life.refused(now, gone=True)  # with it went its leases, and what was read under them
             if instead_of in self._sessions:
                 self._sessions.remove(instead_of)
-            now = time.monotonic()
             for each in self._sessions:
                 if each.connection is connection and each.life.alive(now):
                     return each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_airwarden.binding_map import Login, VaultStore
+from airflow_airwarden.binding_map import Dynamic, DynamicKind, Key, Login, VaultStore
 from airflow_airwarden.errors import Unavailable
 from airflow_airwarden.readers import common
 from airflow_airwarden.readers.vault import VaultReader
@@ -113,3 +114,18 @@ def test_a_request_within_a_request_of_its_thread_has_connections_of_its_own() -
     with made._at_hand() as again:
         assert again is first
     made.close()
+
+
+def test_what_was_read_under_a_token_that_vault_no_longer_knows_is_not_given_out(
+    reader: VaultReader, vault: SmallVault
+) -> None:
+    soon = time.monotonic() + 60
+    leased = reader.read(Dynamic("database", "r", DynamicKind.DYNAMIC), "", soon)
+    assert leased.good_until() > time.monotonic() + 600
+    vault.tokens.clear()  # somebody revoked it, and its leases with it
+    reader.read(Key("a"), "", soon)
+    assert vault.made == 2
+    assert leased.good_until() <= time.monotonic()
+    again = reader.read(Dynamic("database", "r", DynamicKind.DYNAMIC), "", soon)
+    assert (again.values, vault.made) == ({"username": "t2"}, 2)
+    assert again.good_until() > time.monotonic() + 600
