@@ -44,6 +44,15 @@ class LookupRefused(Exception):
         self.wrong = wrong
 
 
+def task_ended() -> LookupRefused:
+    """Refuse a thread that lives on after its task: nobody would give up a login that it makes."""
+    return LookupRefused(
+        Reason.STORE_UNREACHABLE,
+        "the task has ended, and its logins were given up",
+        "Look it up before the task ends",
+    )
+
+
 class Unavailable(Exception):
     """A store does not serve now: another address, or the same one later, may. Readers try again within bounds."""
 

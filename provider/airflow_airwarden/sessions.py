@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from airflow_airwarden import asking, audit, metrics
 from airflow_airwarden.binding_map import BindingMap, Secret, Store, UnboundIDs
-from airflow_airwarden.errors import LookupRefused, Reason
+from airflow_airwarden.errors import LookupRefused, Reason, task_ended
 from airflow_airwarden.keeper import Keeper
 from airflow_airwarden.map_file import MapFile
 from airflow_airwarden.ports import Reader, Reading
@@ -177,6 +177,8 @@ class Session:
 
     def _reader(self, store: Store) -> Reader:
         with self._lock:
+            if self._closed:
+                raise task_ended()
             reader = self._readers.get(store)
             if reader is None:
                 reader = self._readers.setdefault(store, open_reader(store, self._settings))

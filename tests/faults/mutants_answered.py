@@ -151,4 +151,32 @@ ANSWERED: tuple[Mutant, ...] = (
         "                pass",
         (LOGINS,),
     ),
+    _Mutant(
+        "a thread that lives on opens stores anew",
+        "sessions.py",
+        "            if self._closed:\n                raise task_ended()",
+        "            if False:\n                raise task_ended()",
+        (SESSIONS,),
+    ),
+    _Mutant(
+        "a thread that lives on logs in to Vault",
+        "readers/vault_logins.py",
+        "            if self._closed:",
+        "            if False:",
+        (LOGINS,),
+    ),
+    _Mutant(
+        "a thread that waits logs in behind the end",
+        "readers/vault_logins.py",
+        "        self._closed = True  # first",
+        "        pass  # first",
+        (LOGINS,),
+    ),
+    _Mutant(
+        "a thread that lives on logs in to Entra",
+        "readers/key_vault_login.py",
+        "            if self._closed:",
+        "            if False:",
+        (KEY_VAULT,),
+    ),
 )

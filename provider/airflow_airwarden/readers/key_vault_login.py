@@ -20,7 +20,7 @@ from azure.core.pipeline.policies import RetryPolicy, SansIOHTTPPolicy
 from azure.identity import ClientAssertionCredential
 
 from airflow_airwarden.binding_map import KeyVaultStore
-from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
+from airflow_airwarden.errors import LookupRefused, Reason, Unavailable, task_ended
 from airflow_airwarden.ports import Ended
 from airflow_airwarden.readers.common import OneLogin, json_object, retry_after
 from airflow_airwarden.readers.key_vault_http import Clock, audience, proxies, transport, unreachable
@@ -90,6 +90,7 @@ class Logins:
         self._clock = clock
         self._scope = f"{audience(store.vault_url)}/.default"
         self._one = OneLogin()
+        self._closed = False
         self._current: KeyVaultLogin | None = None
         self._began: float | None = None
         self.identity: Mapping[str, str] = {}
@@ -106,6 +107,8 @@ class Logins:
         ``instead_of`` is one that the vault no longer takes; if another thread has replaced it, that one is returned.
         """
         with self._one.held(self._store.name):
+            if self._closed:
+                raise task_ended()
             if self._current is instead_of:
                 self._current = None
             if self._current is None or self._clock.monotonic() >= self._current.ends:
@@ -115,6 +118,7 @@ class Logins:
 
     def close(self) -> list[Ended]:
         """Forget the token. Entra has no way to take it back, so it lives on to its end."""
+        self._closed = True  # first, so that of the threads that wait none logs in
         had = None
         with suppress(Unavailable), self._one.held(self._store.name):  # nothing is raised at the end
             had, self._current = self._current, None

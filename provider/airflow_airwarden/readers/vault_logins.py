@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airflow_airwarden.binding_map import AppRoleLogin, VaultStore
-from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
+from airflow_airwarden.errors import LookupRefused, Reason, Unavailable, task_ended
 from airflow_airwarden.ports import Ended
 from airflow_airwarden.readers.common import OneLogin
 from airflow_airwarden.readers.task_token import file_text, pod_of
@@ -92,6 +92,7 @@ class Logins:
     def __init__(self, store: VaultStore) -> None:
         self._store = store
         self._one = OneLogin()
+        self._closed = False
         self._sessions: list[VaultLogin] = []
         self.identity: Mapping[str, str] = {}
         self.made = 0
@@ -102,6 +103,8 @@ class Logins:
         ``instead_of`` is one that Vault no longer knows; if another thread has replaced it, that one is returned.
         """
         with self._one.held(self._store.name):
+            if self._closed:
+                raise task_ended()
             now = time.monotonic()
             if instead_of is not None:
                 instead_of.life.refused(now, gone=True)  # with it went its leases, and what was read under them
@@ -134,6 +137,7 @@ class Logins:
 
     def close(self) -> list[Ended]:
         """Revoke every token that still lives, and so its leases: one try each, since the process is about to end."""
+        self._closed = True  # first, so that of the threads that wait none logs in
         sessions: list[VaultLogin] = []
         with suppress(Unavailable), self._one.held(self._store.name):  # nothing is raised at the end
             sessions, self._sessions = self._sessions, []

@@ -262,3 +262,10 @@ def test_a_login_within_a_login_of_its_thread_is_let_through(
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(logins.current).result(30).token == "the-token"
     assert within == ["the-token"]
+
+
+def test_nobody_logs_in_after_the_end(server: Server, logins: Logins) -> None:
+    logins.close()
+    with pytest.raises(LookupRefused, match="the task has ended"):
+        logins.current()
+    assert server.seen == []

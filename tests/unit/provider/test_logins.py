@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from airflow_airwarden.binding_map import Dynamic, DynamicKind, Key, Login, VaultStore
-from airflow_airwarden.errors import Unavailable
+from airflow_airwarden.errors import LookupRefused, Unavailable
 from airflow_airwarden.readers import common
 from airflow_airwarden.readers.vault import VaultReader
 from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 from airflow_airwarden.settings import Settings
+from plane.waiting import wait_for
 
 Before = Callable[[str], object]
 
@@ -129,3 +130,30 @@ def test_what_was_read_under_a_token_that_vault_no_longer_knows_is_not_given_out
     again = reader.read(Dynamic("database", "r", DynamicKind.DYNAMIC), "", soon)
     assert (again.values, vault.made) == ({"username": "t2"}, 2)
     assert again.good_until() > time.monotonic() + 600
+
+
+def test_of_threads_that_wait_for_a_login_at_the_end_none_makes_one_that_nobody_gives_up(
+    reader: VaultReader, vault: SmallVault
+) -> None:
+    hold, reached = threading.Event(), threading.Event()
+
+    def held(path: str) -> None:
+        reached.set()
+        assert hold.wait(60)
+
+    vault.before = held
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(logged_in, reader, vault)
+        assert reached.wait(30)
+        others = [pool.submit(logged_in, reader, vault) for _ in range(6)]
+        closing = pool.submit(reader.close)
+        wait_for("the end has begun", lambda: reader._logins._closed, 30)
+        vault.before = lambda _: None
+        hold.set()
+        assert first.result(30) == "t1"
+        closing.result(30)
+        refused = [each.exception(30) for each in others]
+    assert {type(each) for each in refused} == {LookupRefused}
+    assert (vault.made, vault.tokens) == (1, set())
+    with pytest.raises(LookupRefused, match="the task has ended"):
+        logged_in(reader, vault)

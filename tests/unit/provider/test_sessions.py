@@ -380,6 +380,16 @@ def test_the_end_gives_up_logins_once_and_forgets_values(opening: Opening, caplo
     assert CANARY not in repr(vars(session))
 
 
+def test_a_thread_that_lives_on_after_the_end_opens_no_store(opening: Opening) -> None:
+    session, reader = opening()
+    session.look_up("Connection", "warehouse")
+    session.close()
+    with pytest.raises(LookupRefused, match="StoreUnreachable: the task has ended, and its logins were given up"):
+        session.look_up("Connection", "warehouse")
+    assert (reader.reads, session._readers) == ([PLACE], {})
+    assert session.look_up("Connection", "unbound") is None
+
+
 def test_no_value_is_in_a_representation(opening: Opening) -> None:
     session, _ = opening()
     found = session.look_up("Connection", "warehouse")
