@@ -11,8 +11,9 @@ from pathlib import Path
 from faults.mutant import Mutant
 
 UNIT, CONTRACT = "tests/unit/provider", "tests/contract/provider"
-CONNECTIONS, REHEARSAL, SESSIONS, LOGINS, KEY_VAULT, MAP = (
-    f"{UNIT}/test_{name}.py" for name in ("connections", "rehearsal", "sessions", "logins", "key_vault_http", "map")
+CONNECTIONS, REHEARSAL, SESSIONS, LOGINS, KEY_VAULT, MAP, KEEPER, LIVES = (
+    f"{UNIT}/test_{name}.py"
+    for name in ("connections", "rehearsal", "sessions", "logins", "key_vault_http", "map", "keeper", "lives")
 )
 FAIL_CLOSED = f"{CONTRACT}/test_fail_closed.py"
 _Mutant = partial(Mutant, source=Path("provider/airflow_airwarden"))
@@ -178,5 +179,26 @@ ANSWERED: tuple[Mutant, ...] = (
         "            if self._closed:",
         "            if False:",
         (KEY_VAULT,),
+    ),
+    _Mutant(
+        "a renewal that fails unforeseen is the end of all",
+        "keeper.py",
+        "    except Exception as error:",
+        "    except ZeroDivisionError as error:",
+        (KEEPER,),
+    ),
+    _Mutant(
+        "a thread that was not started is taken for running",
+        "keeper.py",
+        "                else:\n                    self._thread = thread",
+        "                self._thread = thread",
+        (KEEPER,),
+    ),
+    _Mutant(
+        "a time that no clock can hold is believed",
+        "readers/vault_logins.py",
+        "        return float(min(value, LONGEST))",
+        "        return float(value)",
+        (LIVES, LOGINS),
     ),
 )

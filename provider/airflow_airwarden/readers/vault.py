@@ -17,7 +17,7 @@ from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 from airflow_airwarden.ports import Ended, Reading, no_end
 from airflow_airwarden.readers.common import Counts
 from airflow_airwarden.readers.vault_http import Answer, VaultConnection
-from airflow_airwarden.readers.vault_logins import Life, Logins, VaultLogin
+from airflow_airwarden.readers.vault_logins import Life, Logins, VaultLogin, seconds_of
 from airflow_airwarden.settings import Settings
 
 ROUNDS = 4
@@ -194,12 +194,11 @@ def _credentials(place: Dynamic, answer: Answer, login: VaultLogin) -> Reading:
     lease = answer.text("lease_id")
     good_until = no_end
     if lease:
-        seconds = answer.body.get("lease_duration")
-        length = float(seconds) if isinstance(seconds, (int, float)) else 0.0
+        length = seconds_of(answer.body.get("lease_duration"))
         login.leases[lease] = Life.of(length, renewable=answer.body.get("renewable") is True, now=now)
         good_until = partial(login.lease_ends, lease)
-    elif place.kind == DynamicKind.STATIC and isinstance(left := data.get("ttl"), (int, float)):
-        good_until = partial(_until, now + left)
+    elif place.kind == DynamicKind.STATIC and "ttl" in data:
+        good_until = partial(_until, now + seconds_of(data["ttl"]))
     return Reading(data, "", lease, answer.text("request_id"), login.connection.address, good_until)
 
 

@@ -24,6 +24,8 @@ from airflow_airwarden.readers.vault_http import Answer, VaultConnection
 _LOG = logging.getLogger(__name__)
 MARGIN = 2.0
 """Seconds before its end in which something is no longer handed out: it would end under way."""
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds; whatever claims to live longer is not believed, and clocks go wrong with it."""
 _RENEW_AT = 2 / 3
 _STILL_GROWS = 1.0
 """Seconds by which a renewal that is worth another one moves the end."""
@@ -154,7 +156,7 @@ class Logins:
             raise LoginRefused(self._store, answer)
         self.identity = _identity(body.get("jwt", ""), auth)
         now = time.monotonic()
-        life = Life.of(_number(auth.get("lease_duration")), renewable=auth.get("renewable") is True, now=now)
+        life = Life.of(seconds_of(auth.get("lease_duration")), renewable=auth.get("renewable") is True, now=now)
         return VaultLogin(connection, token, life, batch=auth.get("token_type") == "batch", made=now)
 
 
@@ -196,7 +198,7 @@ def _renew(session: VaultLogin, life: Life, path: str, body: Mapping[str, object
         life.refused(now, gone=answer.status == 400 or "invalid token" in answer.errors)
         return
     given = answer.part("auth") or answer.body
-    life.renewed(_number(given.get("lease_duration")), renewable=given.get("renewable") is True, now=now)
+    life.renewed(seconds_of(given.get("lease_duration")), renewable=given.get("renewable") is True, now=now)
 
 
 def _end(store: str, session: VaultLogin) -> Ended:
@@ -237,5 +239,8 @@ def _identity(jwt: str, auth: Mapping[str, object]) -> Mapping[str, str]:
     return {**pod_of(jwt), **{key: value for key, value in found.items() if isinstance(value, str) and value}}
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
+def seconds_of(value: object) -> float:
+    """Return a time span that Vault says; 0 for what is none, and no more than LONGEST."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return float(min(value, LONGEST))
+    return 0.0

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from airflow_airwarden.readers.vault_logins import Life
+from airflow_airwarden.readers.vault_logins import LONGEST, Life, seconds_of
 
 
 def test_a_life_is_renewed_at_two_thirds() -> None:
@@ -59,3 +59,22 @@ def test_nothing_is_begun_right_before_the_end(seconds: float, last: float) -> N
     life = Life.of(seconds, renewable=True, now=0)
     assert life.alive(last - 0.01)
     assert not life.alive(last)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (900, 900),
+        (0.5, 0.5),
+        (10**400, LONGEST),
+        (math.inf, LONGEST),
+        (math.nan, 0),
+        (-1, 0),
+        (True, 0),
+        ("900", 0),
+        (None, 0),
+    ],
+    ids=lambda each: str(each)[:20],
+)
+def test_a_time_that_vault_says_is_a_time_that_clocks_can_hold(said: object, seconds: float) -> None:
+    assert seconds_of(said) == seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -157,3 +158,29 @@ def test_of_threads_that_wait_for_a_login_at_the_end_none_makes_one_that_nobody_
     assert (vault.made, vault.tokens) == (1, set())
     with pytest.raises(LookupRefused, match="the task has ended"):
         logged_in(reader, vault)
+
+
+@pytest.mark.parametrize("said", [10**400, math.nan, math.inf, -1], ids=["huge", "nan", "inf", "negative"])
+def test_a_vault_that_lies_about_times_ends_no_renewals_and_no_read(
+    reader: VaultReader, vault: SmallVault, monkeypatch: pytest.MonkeyPatch, said: float
+) -> None:
+    soon = time.monotonic() + 60
+    answered = vault.send
+
+    def lying(method: str, path: str, **more: Any) -> Answer:
+        if path in {"auth/token/renew-self", "sys/leases/renew"}:
+            return Answer(200, {"auth": {"lease_duration": said, "renewable": True}})
+        answer = answered(method, path, **more)
+        if "/creds/" in path:
+            return Answer(200, {**answer.body, "lease_duration": said})
+        if "/static-creds/" in path:
+            return Answer(200, {"data": {"username": "u", "ttl": said}})
+        return answer
+
+    monkeypatch.setattr(vault, "send", lying)
+    for kind in (DynamicKind.DYNAMIC, DynamicKind.STATIC):
+        assert not math.isnan(reader.read(Dynamic("database", "r", kind), "", soon).good_until())
+    [session] = reader._logins._sessions
+    for life in (session.life, *session.leases.values()):
+        life.renew_at = 0.0 if math.isfinite(life.renew_at) else math.inf
+    assert reader.maintain() >= time.monotonic()
