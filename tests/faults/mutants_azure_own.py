@@ -13,7 +13,6 @@ BY_MARK: Final = "tests/unit/reconcile/test_by_mark.py"
 RECORDS: Final = "tests/contract/azure/test_lost_records.py"
 EXISTING: Final = "tests/contract/azure/test_existing.py"
 GUARDRAILS: Final = "tests/unit/domain/test_guardrails.py"
-STORE: Final = "tests/contract/azure/test_store.py"
 CLAIMS: Final = "tests/unit/reconcile/test_claims.py"
 SHARED: Final = "tests/contract/azure/test_shared_groups.py"
 
@@ -86,7 +85,7 @@ WHOSE_ON_AZURE: tuple[Mutant, ...] = (
         "domain/guardrails.py",
         "    return permitted and backend.releases and backend.fence is None",
         "    return permitted and backend.fence is None",
-        (GUARDRAILS, STORE),
+        (GUARDRAILS,),
     ),
     Mutant(
         "a suspended binding inherits what it was only about to have",
