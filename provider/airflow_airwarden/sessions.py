@@ -143,7 +143,8 @@ class Session:
         try:
             with self._lock:
                 kept = self._in_memory(secret)  # another thread may have been quicker
-                waiting = mine if within else self._under_way.setdefault(secret, mine)
+                alone = within or kept is not None
+                waiting = mine if alone else self._under_way.setdefault(secret, mine)
             if kept is not None or waiting is not mine:
                 access.cached = True
                 return kept or self._shared(waiting)

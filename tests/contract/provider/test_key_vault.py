@@ -400,7 +400,7 @@ def test_a_session_that_is_closed_reads_no_more(vault: KeyVaultBench, billing: B
     reader.read(Key("airflow-billing"), "", 20.0)
     assert [each.outcome for each in reader.close()] == ["LeftToItsTTL"]
     assert reader.close() == []
-    assert "ended with the task" in denied(reader).wrong
+    assert "the task has ended" in denied(reader).wrong
 
 
 def test_the_audit_line_of_a_refusal_names_binding_and_reason(
