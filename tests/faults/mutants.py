@@ -15,6 +15,7 @@ from faults.mutants_azure_asked import ASKING_AZURE
 from faults.mutants_azure_ends import ENDING_ON_AZURE
 from faults.mutants_azure_kept import KEPT_ON_AZURE
 from faults.mutants_azure_own import WHOSE_ON_AZURE
+from faults.mutants_azure_pace import PACING_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_broken_off import BREAKING_OFF
 from faults.mutants_doors import DOORS
@@ -64,4 +65,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *BREAKING_OFF,
     *WHOSE_ON_AZURE,
     *ANSWERED,
+    *PACING_AZURE,
 )

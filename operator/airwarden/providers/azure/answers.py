@@ -36,8 +36,12 @@ _LONGEST_PAUSE: Final = 3600.0
 """Azure refills all limits within the hour: who says more is wrong, and nothing but a restart would end it."""
 
 
-class ResourceMissing(StoreFailed):
-    """There is no such resource, or none in the scope that was named. Only who asked knows what that means."""
+class NotSeen(StoreFailed):
+    """Azure shows no such thing to this login. That alone proves nothing."""
+
+
+class ResourceMissing(NotSeen):
+    """There is no such resource, for certain. Only who asked knows what that means."""
 
 
 class GroupMissing(ResourceMissing):
@@ -76,6 +80,8 @@ class AssignmentExists(NotOwned):
         """Its GUID; empty where Azure did not say."""
 
 
+_ABSENT: Final = frozenset({"ResourceNotFound", "RoleAssignmentNotFound", "ParentResourceNotFound"})
+"""Codes of a 404 that prove a thing absent. Others may be of a proxy, a route, or a subscription out of sight."""
 REFUSED: Final = (Forbidden, Rejected, PrincipalNotFound, PrincipalInvalid, QuotaReached)
 """Answers that say for certain that a write was not done, also where an earlier try of it got no answer."""
 
@@ -124,6 +130,13 @@ def _by_code(code: str, message: str, doing: str) -> AirwardenError | None:
     return make(told) if make is not None else None
 
 
+def _no_subscription(told: str) -> NotSeen:
+    return NotSeen(
+        f"{told} A login that lost its roles sees no subscription either, so nothing is taken to be gone: correct the "
+        "subscription in the backend, or grant the roles again"
+    )
+
+
 _CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
     "PrincipalNotFound": lambda told: PrincipalNotFound(
         f"{told} If the id is right, it is only new to Entra, and this is tried again", retry_after=_SHORT_PAUSE
@@ -147,8 +160,8 @@ _CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
         f"{told} Register the resource provider in the subscription: az provider register"
     ),
     "ResourceGroupNotFound": GroupMissing,
-    "SubscriptionNotFound": ResourceMissing,
-    "InvalidSubscriptionId": ResourceMissing,
+    "SubscriptionNotFound": _no_subscription,
+    "InvalidSubscriptionId": _no_subscription,
 }
 
 
@@ -158,7 +171,8 @@ def _by_status(error: HttpResponseError, status: int, told: str, lacking: str) -
     if status == 403:
         return Forbidden(f"{told} {lacking}")
     if status == 404:
-        return ResourceMissing(told)
+        known = code_of(error) in _ABSENT
+        return ResourceMissing(told) if known else NotSeen(f"{told} That does not prove that it is gone")
     if status == 429:
         return PartThrottled(told, retry_after=retry_after(error))
     return StoreFailed(told, retry_after=retry_after(error)) if status >= 500 or status == 409 else Rejected(told)

@@ -11,7 +11,7 @@ from azure.core.rest import HttpRequest
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
 from airwarden.domain.errors import Forbidden, PartThrottled, Rejected, StoreFailed
-from airwarden.providers.azure.answers import ResourceMissing
+from airwarden.providers.azure.answers import NotSeen
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.ceilings import Ceilings, coarse
 from airwarden.providers.azure.identities import MOST_CREDENTIALS, Identities
@@ -92,7 +92,7 @@ class Checks:
         path = f"{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
         try:
             body = await self._arm.send(side, HttpRequest("GET", path), "asking for the login's rights")
-        except (Forbidden, ResourceMissing, Rejected):
+        except (Forbidden, NotSeen, Rejected):
             return None
         return list(body.get("value") or ())
 
@@ -103,7 +103,7 @@ class Checks:
         )
         try:
             body = await self._arm.send(self._place.side, HttpRequest("GET", path), "counting role assignments")
-        except (Forbidden, ResourceMissing, Rejected):
+        except (Forbidden, NotSeen, Rejected):
             return None
         return int(body.get("roleAssignmentsCurrentCount") or 0), int(body.get("roleAssignmentsLimit") or 4000)
 
