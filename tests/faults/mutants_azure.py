@@ -210,8 +210,8 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "writes follow as they come",
         "providers/azure/pacing.py",
-        "        return max(0.0, turn - now, self._free - now)",
-        "        return 0.0",
+        "        if wait <= 0:\n            return 0.0",
+        "        if True:\n            return 0.0",
         (PACE,),
     ),
     Mutant(

@@ -9,6 +9,9 @@ from typing import Final
 
 from faults.mutant import Mutant
 
+PACE: Final = "tests/unit/azure/test_pacing.py"
+CEILINGS: Final = "tests/contract/azure/test_ceilings.py"
+ENGINE: Final = "tests/unit/reconcile/test_engine.py"
 ABSENCE: Final = "tests/contract/azure/test_absence.py"
 
 PACING_AZURE: tuple[Mutant, ...] = (
@@ -25,5 +28,61 @@ PACING_AZURE: tuple[Mutant, ...] = (
         "        known = code_of(error) in _ABSENT",
         "        known = True",
         (ABSENCE,),
+    ),
+    Mutant(
+        "whoever was to come and does not is waited for",
+        "providers/azure/pacing.py",
+        "    return not place.missed and place.due <= until",
+        "    return place.due <= until",
+        (PACE,),
+    ),
+    Mutant(
+        "a namespace whose writes do not come keeps its turn",
+        "providers/azure/pacing.py",
+        "                    self._served[place.namespace] = now",
+        "                    pass",
+        (PACE,),
+    ),
+    Mutant(
+        "writes come in the order in which they were asked for, whosever they are",
+        "providers/azure/pacing.py",
+        "        turns = sorted(counts, key=lambda namespace: self._served.get(namespace, -math.inf))",
+        "        return count + sum(counts.values())",
+        (PACE,),
+    ),
+    Mutant(
+        "who waits in two lines misses its turn in one",
+        "providers/azure/pacing.py",
+        "            each.expect(who, wait)",
+        "            pass",
+        (PACE,),
+    ),
+    Mutant(
+        "an identity is of no namespace in the line",
+        "providers/azure/identities.py",
+        "        self._take_turn(name, namespace=_namespace_of(tags))",
+        "        self._take_turn(name)",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "identities are made for what the namespace may not have",
+        "providers/azure/store.py",
+        "        if (mark := read_tags(wanted)) is not None:",
+        "        if (mark := read_tags({})) is not None:",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "identities without an assignment do not count",
+        "providers/azure/ceilings.py",
+        "        if len(made) >= self.place.per_namespace:",
+        "        if False:",
+        (CEILINGS,),
+    ),
+    Mutant(
+        "who waits for its turn counts as one that failed",
+        "reconcile/engine.py",
+        "        in_turn = following.after if following.in_turn else None",
+        "        in_turn = None",
+        (ENGINE,),
     ),
 )

@@ -87,6 +87,8 @@ class Next:
     """When what is wanted changes by itself: a pass is due at that very moment."""
     ending: bool = False
     """Access has ended by time and is not taken away yet: tried again as a removal is."""
+    in_turn: bool = False
+    """Nothing failed: a write waits for its turn, and is lost to others if it is not there then."""
 
 
 NEVER = Next("never")
@@ -392,7 +394,8 @@ class BindingReconciler:
         faults = [each for each in found if each is not None and each.retryable]
         if faults:
             asked = max((each.retry_after or 0.0 for each in faults), default=0.0)
-            return Next("retry", asked or None, down)
+            in_turn = all(each.reason is Reason.PENDING and each.retry_after for each in faults)
+            return Next("retry", asked or None, down, in_turn=in_turn)
         removed = any(done.operation.resource is None for each in progress.values() for done in each.done)
         if removed and any(each.changes is not None and each.changes.conflicts for each in progress.values()):
             # What stood in the way may just have gone: two backends of one place hold the same thing by turns.

@@ -347,7 +347,8 @@ class Engine:
             self._timers.set(key, (following.after or 600.0) * spread, Urgency.DRIFT)
             return
         longest = _LONGEST_REMOVAL_RETRY if removal and not following.waiting else LONGEST_RETRY
-        delay = self._retries.delay(key, following.after, longest)
+        in_turn = following.after if following.in_turn else None
+        delay = in_turn or self._retries.delay(key, following.after, longest)
         self._timers.set(
             key, delay, Urgency.REMOVAL if removal else min(urgency, Urgency.CHANGE, key=lambda each: -each)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -93,14 +94,43 @@ async def test_writes_at_the_same_moment_do_not_add_up_to_more(
     azure: AzureStandIn, bench: Bench, store: AzureStore
 ) -> None:
     plans = []
-    for number in range(6):
-        wanted = bench.grant(f"airflow-{number}", binding=f"b-{number}", account=f"b-{number}")
-        found = await changes(store, wanted, known=False)
+    for number in range(3):
+        keys = (f"airflow-{2 * number}", f"airflow-{2 * number + 1}")
+        found = await changes(store, bench.grant(*keys, binding=f"b-{number}", account=f"b-{number}"), known=False)
         plans += [each for each in found.operations if each.address.kind == ASSIGNMENT]
-        await write(bench, store, replace(found, operations=found.operations[:-1]))
+        await write(bench, store, replace(found, operations=found.operations[:-2]))
     outcomes = await asyncio.gather(*(store.apply(each) for each in plans), return_exceptions=True)
     assert sum(isinstance(each, CeilingReached) for each in outcomes) == 3
     assert len(assigned(azure, store)) == 3
+
+
+async def test_a_namespace_that_has_its_share_gets_no_identity_either(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    store = opening(bench.open(assignmentsPerNamespace=2))
+    wanted = bench.grant("airflow-a", "airflow-b")
+    recorded = await create(bench, store, wanted)
+    azure.forget_requests()
+    for number in range(3):
+        with pytest.raises(CeilingReached, match="permits 2"):
+            await create(bench, store, bench.grant("airflow-a", binding=f"b{number}", account=f"b{number}"))
+    assert azure.requests(method="PUT") == []
+    await create(bench, store, of_namespace(bench.grant("airflow-a"), "other"))
+    await remove(bench, store, wanted.owner, recorded)
+    await create(bench, store, bench.grant("airflow-a", binding="b0", account="b0"))
+
+
+async def test_nor_more_identities_than_it_may_have_assignments(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    store = opening(bench.open(assignmentsPerNamespace=2))
+    for number in range(4):
+        wanted = bench.grant("airflow-a", binding=f"b{number}", account=f"b{number}")
+        (making, *_) = (await changes(store, wanted, known=False)).operations
+        with contextlib.nullcontext() if number < 2 else pytest.raises(CeilingReached, match="has 2 identities"):
+            await store.apply(making)
+        azure.clock.advance(5)
+    assert len(azure.requests(method="PUT", path="/userAssignedIdentities/")) == 2
 
 
 async def test_what_another_write_finished_since_the_list_was_asked_for_counts(
@@ -204,3 +234,21 @@ async def test_who_asks_for_much_that_is_new_holds_up_no_removal(bench: Bench, o
     with pytest.raises(NotYet) as caught:
         await store.apply(making)
     assert (caught.value.retry_after or 0) > 5
+
+
+async def test_a_namespace_whose_bindings_come_and_go_holds_up_no_other(bench: Bench, opening: Opening) -> None:
+    now = bench.azure.clock.now()
+    store = opening(bench.open(clock=lambda: now))
+    for number in range(60):
+        gone = bench.grant("airflow-a", binding=f"b{number}", account=f"b{number}")
+        making = (await changes(store, gone, known=False)).operations[0]
+        with contextlib.suppress(NotYet):
+            await store.apply(making)
+    honest = of_namespace(bench.grant("airflow-a"), "other")
+    making = (await changes(store, honest, known=False)).operations[0]
+    with pytest.raises(NotYet) as caught:
+        await store.apply(making)
+    assert (caught.value.retry_after or 0) <= 1.0
+    now += 1.0
+    bench.azure.clock.advance(5)
+    assert (await store.apply(making)).id

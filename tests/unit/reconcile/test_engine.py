@@ -299,6 +299,22 @@ async def test_failures_are_tried_again_later_and_later_but_within_a_minute(seat
     assert delays[-1] >= 29.0
 
 
+async def test_who_waits_for_its_turn_comes_back_just_then_however_often(seat: Seat) -> None:
+    delays = []
+
+    async def wait(key: Key) -> Next:
+        assert key == KEY
+        return Next("retry", 3.0, in_turn=True)
+
+    seat.bench.reconciler.reconcile = wait  # type: ignore[method-assign]
+    for _ in range(9):
+        seat.engine._due(KEY, Urgency.CHANGE)
+        await seat.rest()
+        delays.append(seat.delay())
+    assert max(delays) <= 3.0
+    assert min(delays) > 2.0
+
+
 async def test_a_write_that_met_a_newer_object_is_tried_again_soon_but_not_for_ever_so(seat: Seat) -> None:
     delays = []
     for _ in range(12):

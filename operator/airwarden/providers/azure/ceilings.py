@@ -13,7 +13,8 @@ from airwarden.domain.errors import AirwardenError
 from airwarden.domain.owner import Owner
 from airwarden.providers.azure.answers import QuotaReached
 from airwarden.providers.azure.connection import Place
-from airwarden.providers.azure.marks import read_description
+from airwarden.providers.azure.identities import Known
+from airwarden.providers.azure.marks import Mark, read_description, read_tags
 from airwarden.providers.azure.rows import Row
 
 _KEPT_FREE: Final = 0.05
@@ -42,6 +43,25 @@ class Ceilings:
         self.used = used
         self._made_since.clear()
 
+    def refuse_identity(self, owner: Owner, owner_uid: str, rows: Iterable[Row], identities: Iterable[Known]) -> None:
+        """Raise CeilingReached or QuotaReached where there is no room for what a new identity is made for.
+
+        One for an owner that has an assignment already is made anew. Each has at least one, so a namespace needs no
+        more identities than assignments: that many made, and no assignment yet, are as many as it may have.
+        """
+        present = {each.name: read_description(each.description) for each in rows}
+        present = {name: mark for name, mark in present.items() if self._is_of(owner, owner_uid, mark)}
+        if any(mark is not None and mark.owner == owner for mark in present.values()):
+            return
+        self._refuse(owner, set(present))
+        made = [each for each in identities if self._is_of(owner, owner_uid, read_tags(each.tags))]
+        if len(made) >= self.place.per_namespace:
+            raise CeilingReached(
+                f"namespace {owner.namespace} has {len(made)} identities through backend {self.place.backend}, and its "
+                f"azureKeyVault.assignmentsPerNamespace permits {self.place.per_namespace}: remove bindings that "
+                "nobody uses, or have the platform team raise it. What is there stays"
+            )
+
     @contextmanager
     def room(self, wanted: Row, owner_uid: str, rows: Iterable[Row]) -> Iterator[None]:
         """Keep a place for a new assignment while it is made.
@@ -51,7 +71,10 @@ class Ceilings:
         mark = read_description(wanted.description)
         if mark is None:
             raise ValueError(f"assignment {wanted.name} carries no mark")
-        self._refuse(mark.owner, {each.name for each in rows if self._is_of(mark.owner, owner_uid, each)})
+        self._refuse(
+            mark.owner,
+            {each.name for each in rows if self._is_of(mark.owner, owner_uid, read_description(each.description))},
+        )
         self._making[wanted.name] = mark.owner.namespace
         try:
             yield
@@ -78,8 +101,7 @@ class Ceilings:
                 "none of the last twentieth: remove what nobody uses, or use another subscription. What is there stays"
             )
 
-    def _is_of(self, owner: Owner, uid: str, row: Row) -> bool:
-        mark = read_description(row.description)
+    def _is_of(self, owner: Owner, uid: str, mark: Mark | None) -> bool:
         if mark is None or mark.uid != uid:
             return False
         theirs = mark.owner

@@ -17,6 +17,7 @@ from airwarden.domain.owner import PREFIX
 from airwarden.providers.azure.answers import REFUSED, GroupMissing, QuotaReached, ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.marks import read_tags
 from airwarden.providers.azure.pacing import Line, take_turn
 from airwarden.providers.azure.shared_list import LAG, SharedList
 
@@ -64,6 +65,12 @@ class Credential:
     issuer: str
     subject: str
     audiences: tuple[str, ...]
+
+    @property
+    def namespace(self) -> str:
+        """Whose account the tokens are of; empty where the subject is none of Kubernetes."""
+        parts = self.subject.split(":")
+        return parts[2] if len(parts) == 4 and parts[:2] == ["system", "serviceaccount"] else ""
 
     @classmethod
     def of(cls, found: Any) -> "Credential":
@@ -173,7 +180,7 @@ class Identities:
 
     async def make(self, name: str, tags: dict[str, str]) -> Known:
         """Make an identity."""
-        self._take_turn(name)
+        self._take_turn(name, namespace=_namespace_of(tags))
         body = Identity(location=self._place.location, tags=tags)
         self._list.trying(name.lower())
         try:
@@ -189,7 +196,7 @@ class Identities:
 
     async def tag(self, known: Known, tags: dict[str, str]) -> Known:
         """Give an identity its tags again, beside those of others."""
-        self._take_turn(known.name)
+        self._take_turn(known.name, namespace=_namespace_of(tags))
         body = IdentityUpdate(tags={**known.tags, **tags})
         changed = await self._send(
             known.name,
@@ -200,7 +207,8 @@ class Identities:
 
     async def remove(self, name: str) -> None:
         """Remove an identity; nothing happens where there is none."""
-        self._take_turn(name, ahead=True)
+        last = self._last.get(name.lower())
+        self._take_turn(name, namespace=_namespace_of(last.tags) if last is not None else "", ahead=True)
         await self._send(
             name,
             f"removing identity {name}",
@@ -247,7 +255,7 @@ class Identities:
                 )
             if (other := of_another(wanted, present)) is not None:
                 raise NotOwned(two_accounts(other))
-            self._take_turn(wanted.name, identity)
+            self._take_turn(wanted.name, identity, wanted.namespace)
             body = FederatedIdentityCredential(
                 issuer=wanted.issuer, subject=wanted.subject, audiences=list(wanted.audiences)
             )
@@ -279,9 +287,10 @@ class Identities:
     async def unfederate(self, identity: str, name: str) -> None:
         """Remove a credential; nothing happens where there is none, or no identity."""
         async with self._alone(identity):
-            if all(each.name != name for each in await self.credentials(identity)):
+            going = next((each for each in await self.credentials(identity) if each.name == name), None)
+            if going is None:
                 return
-            self._take_turn(name, identity, ahead=True)
+            self._take_turn(name, identity, going.namespace, ahead=True)
             await self._send(
                 name,
                 f"removing credential {name} of identity {identity}",
@@ -313,9 +322,9 @@ class Identities:
     def _alone(self, identity: str) -> asyncio.Lock:
         return self._locks.setdefault(identity, asyncio.Lock())
 
-    def _take_turn(self, who: str, identity: str = "", *, ahead: bool = False) -> None:
+    def _take_turn(self, who: str, identity: str = "", namespace: str = "", *, ahead: bool = False) -> None:
         """Raise NotYet unless it is this write's turn: in the subscription, and at its identity."""
-        if (wait := take_turn(who, self._lines_of(identity), ahead=ahead)) > 0:
+        if (wait := take_turn(who, self._lines_of(identity), namespace, ahead=ahead)) > 0:
             raise NotYet(f"the write of {who} waits for its turn: Azure wants such writes apart", retry_after=wait)
 
     def _note(self, known: Known) -> Known:
@@ -334,3 +343,8 @@ class Identities:
         except GroupMissing:
             return {}
         return {str(each.name).lower(): Known.of(each) for each in found}
+
+
+def _namespace_of(tags: dict[str, str]) -> str:
+    mark = read_tags(tags)
+    return mark.owner.namespace if mark is not None else ""

@@ -420,6 +420,9 @@ class AzureStore:
                 f"backend {self.place.backend} names no identity for this account, and has no region to make one in: "
                 "add the account to azureKeyVault.identities.existing, or set identities.location"
             )
+        if (mark := read_tags(wanted)) is not None:
+            known_now = self._assignments.seen(), self._identities.seen()
+            self._ceilings.refuse_identity(mark.owner, mark.uid, *known_now)
         return Written((await self._identities.make(name, wanted)).id)
 
     async def _require_own(self, name: str, claim: Claim) -> None:
