@@ -12,6 +12,7 @@ from faults.mutant import Mutant
 PACE: Final = "tests/unit/azure/test_pacing.py"
 CEILINGS: Final = "tests/contract/azure/test_ceilings.py"
 ENGINE: Final = "tests/unit/reconcile/test_engine.py"
+FAILURES: Final = "tests/contract/azure/test_failures.py"
 ABSENCE: Final = "tests/contract/azure/test_absence.py"
 
 PACING_AZURE: tuple[Mutant, ...] = (
@@ -84,5 +85,12 @@ PACING_AZURE: tuple[Mutant, ...] = (
         "        in_turn = following.after if following.in_turn else None",
         "        in_turn = None",
         (ENGINE,),
+    ),
+    Mutant(
+        "what waits is sent though a pause was asked for meanwhile",
+        "providers/azure/arm.py",
+        "            self._leave_alone(side, doing)  # it may",
+        "            # it may",
+        (FAILURES,),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -228,6 +229,19 @@ async def test_a_subscription_that_asks_for_a_pause_gets_it_and_no_other_is_slow
     azure.clock.advance(31)
     assert (await changes(store, wanted, recorded)).operations == ()
     assert bench.limits["kv", "subscription-reads"] > 0
+
+
+async def test_what_waits_when_a_subscription_asks_for_a_pause_is_not_sent(
+    azure: AzureStandIn, store: AzureStore
+) -> None:
+    await store.check()
+    azure.forget_requests()
+    azure.throttle(azure.subscription, 60)
+    scope, most = f"{store.place.vault_id}/secrets/airflow-a", store._connection.max_concurrent
+    looks = (store._assignments.live(scope, f"00000000-0000-4000-8000-{each:012d}") for each in range(5 * most))
+    outcomes = await asyncio.gather(*looks, return_exceptions=True)
+    assert all(isinstance(each, Throttled) and (each.retry_after or 0) > 0 for each in outcomes)
+    assert len(azure.requests(service="arm")) <= most, "those that were under way already"
 
 
 async def test_a_retry_after_of_a_failing_azure_is_passed_on_and_not_slept(

@@ -92,12 +92,11 @@ class Arm:
         A token that is refused is replaced once; what Entra refuses is not tried again here. Raises PartThrottled at
         once while the side asked to be left alone.
         """
-        left = self._left_alone.get(side, 0.0) - self._clock()
-        if left > 0:
-            raise PartThrottled(f"{doing}: {side} asked to be left alone", retry_after=left)
+        self._leave_alone(side, doing)
         turns = self._turns.setdefault(side, asyncio.Semaphore(max(1, self.connection.max_concurrent - 1)))
         async with turns, self._free:
             await self._pace.wait()
+            self._leave_alone(side, doing)  # it may have asked for that while this one waited
             login = self._login.number
             try:
                 try:
@@ -161,6 +160,11 @@ class Arm:
         await self._login.close()
         if self._session is not None:
             await self._session.close()
+
+    def _leave_alone(self, side: str, doing: str) -> None:
+        left = self._left_alone.get(side, 0.0) - self._clock()
+        if left > 0:
+            raise PartThrottled(f"{doing}: {side} asked to be left alone", retry_after=left)
 
     def _failed(self, error: AzureError, side: str, doing: str) -> AirwardenError:
         found = answers.failure(error, doing, self._login.lacking)
