@@ -13,6 +13,7 @@ PACE: Final = "tests/unit/azure/test_pacing.py"
 CEILINGS: Final = "tests/contract/azure/test_ceilings.py"
 ENGINE: Final = "tests/unit/reconcile/test_engine.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
+DOWN: Final = "tests/contract/azure/test_identities_down.py"
 ABSENCE: Final = "tests/contract/azure/test_absence.py"
 
 PACING_AZURE: tuple[Mutant, ...] = (
@@ -92,5 +93,26 @@ PACING_AZURE: tuple[Mutant, ...] = (
         "            self._leave_alone(side, doing)  # it may",
         "            # it may",
         (FAILURES,),
+    ),
+    Mutant(
+        "identities that do not answer are an outage of the vault",
+        "providers/azure/store.py",
+        "frozenset({place.identity_side})",
+        "frozenset()",
+        (DOWN,),
+    ),
+    Mutant(
+        "identities that do not answer are asked by every pass",
+        "providers/azure/arm.py",
+        "            found = PartUnreachable(found.message, retry_after=pause)",
+        "            return PartUnreachable(found.message, retry_after=pause)",
+        (DOWN,),
+    ),
+    Mutant(
+        "identities that answered once are left alone as if they had not",
+        "providers/azure/arm.py",
+        "        self._unanswered.pop(side, None)\n        return found\n",
+        "        return found\n",
+        (DOWN,),
     ),
 )

@@ -44,6 +44,10 @@ class PartThrottled(Throttled):
     """One of the parts that a store's requests go to asked us to slow down: that says nothing of the others."""
 
 
+class PartUnreachable(Unreachable):
+    """One of the parts that a store's requests go to does not answer: that says nothing of the others."""
+
+
 class StoreFailed(AirwardenError):
     """The store answered with a fault of its own (5xx, or an answer that cannot be understood)."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Final
 
 import pytest
+from azure.core.exceptions import AzureError
 
 from airwarden.domain.desired import Plan
-from airwarden.domain.errors import AirwardenError, StoreFailed
+from airwarden.domain.errors import AirwardenError, PartUnreachable, StoreFailed
 from airwarden.domain.resources import Action, Claim, Grant, Observed, Operation
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.store import AzureStore
@@ -142,6 +144,74 @@ async def test_a_pause_for_one_of_two_subscriptions_stops_nothing_in_the_other(
     rest = tuple(each for each in store.addresses(wanted.owner, recorded) if each.kind != ASSIGNMENT)
     seen = await store.observe(wanted.owner, rest, known=True)
     assert not any(each.absent for each in seen.values())
+
+
+async def test_identities_that_do_not_answer_are_asked_less_and_less_and_keep_no_removal_waiting(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bindings = [bench.grant("airflow-a", "airflow-b", binding=f"b{each}", account=f"b{each}") for each in range(2)]
+    recorded = [await create(bench, apart, each) for each in bindings]
+    runtime = Runtime(bench.backend(), apart, lambda _: None)
+    azure.clock.advance(601)
+    as_it_is, asked = apart._arm._failed, list[float]()
+
+    def counted(error: AzureError, side: str, doing: str) -> AirwardenError:
+        asked.append(azure.clock.now())
+        return as_it_is(error, side, doing)
+
+    monkeypatch.setattr(apart._arm, "_failed", counted)
+    azure.cut_next(path="/userassignedidentities", times=1000)
+    for _ in range(30):
+        for wanted, record in zip(bindings, recorded, strict=True):
+            await parts.observe(runtime, planned(wanted), record, parts.Standing())
+        assert not runtime.breaker.open
+        azure.clock.advance(3)
+    assert 3 <= len(asked) <= 5
+    assert all(later - earlier >= 5 for earlier, later in itertools.pairwise(asked))
+    assert (await apart.check()).missing_permissions == (), "the vault's side answers, and is no outage"
+    part = await parts.observe_removal(runtime, bindings[0].owner, recorded[0])
+    progress = await parts.write(part, creating=False)
+    assert [each.operation.address.kind for each in progress.done] == [ASSIGNMENT, ASSIGNMENT]
+
+
+async def test_identities_that_answer_again_are_asked_again_and_a_short_silence_is_a_short_pause(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore
+) -> None:
+    wanted = bench.grant("airflow-a")
+    recorded = await create(bench, apart, wanted)
+    for _ in range(3):
+        azure.clock.advance(601)
+        azure.cut_next(path="/userassignedidentities", times=1000)
+        for _ in range(3):
+            with pytest.raises(PartUnreachable):
+                await apart.observe(wanted.owner, list(recorded), known=True)
+            azure.clock.advance(25)
+        azure.heal()
+        assert await apart.observe(wanted.owner, list(recorded), known=True)
+        azure.clock.advance(601)
+        azure.cut_next(path="/userassignedidentities", times=1000)
+        with pytest.raises(PartUnreachable):
+            await apart.observe(wanted.owner, list(recorded), known=True)
+        azure.heal()
+        azure.clock.advance(5.1)
+        assert await apart.observe(wanted.owner, list(recorded), known=True)
+
+
+async def test_passes_that_meet_the_silence_of_the_identities_at_once_open_no_breaker(
+    azure: AzureStandIn, bench: Bench, apart: AzureStore
+) -> None:
+    bindings = [bench.grant("airflow-a", binding=f"b{each}", account=f"b{each}") for each in range(6)]
+    recorded = [await create(bench, apart, each) for each in bindings]
+    runtime = Runtime(bench.backend(), apart, lambda _: None)
+    azure.clock.advance(601)
+    azure.cut_next(path="/userassignedidentities", times=1000)
+    removals = [
+        parts.observe_removal(runtime, each.owner, record) for each, record in zip(bindings, recorded, strict=True)
+    ]
+    for part in await asyncio.gather(*removals):
+        await parts.write(part, creating=False)
+    assert azure.assignments(f"{apart.place.vault_id}/secrets") == []
+    assert not runtime.breaker.open
 
 
 async def test_one_side_that_does_not_answer_takes_not_all_the_connections(

@@ -355,6 +355,11 @@ class AzureStandIn:
         with self._lock:
             self._faults.add(Fault(LOST if lose_answer else CUT, "", "", method, path.lower(), times, 0))
 
+    def heal(self) -> None:
+        """Answer again as if no fault had been asked for."""
+        with self._lock:
+            self._faults = Faults()
+
     def behave(
         self,
         *,

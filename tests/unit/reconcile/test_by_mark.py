@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airwarden.domain.errors import AirwardenError, Forbidden, PartThrottled, StoreFailed, Throttled
+from airwarden.domain.errors import AirwardenError, Forbidden, PartThrottled, PartUnreachable, StoreFailed, Throttled
 from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, StaticSecret
@@ -184,10 +184,13 @@ async def test_while_nothing_has_to_go_a_binding_is_as_ready_as_it_was(bench: Be
     assert targets(bench) == {"a": "Present", "b": "Present", "Principal": "Present"}
 
 
-async def test_one_part_that_is_throttled_does_not_close_the_store(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [PartThrottled, PartUnreachable])
+async def test_one_part_that_is_throttled_or_down_does_not_close_the_store(
+    bench: Bench, error: type[PartThrottled | PartUnreachable]
+) -> None:
     runtime = await opened(bench)
     for _ in range(10):
-        runtime.note_failure(PartThrottled("slow down", retry_after=30.0))
+        runtime.note_failure(error("slow down", retry_after=30.0))
     assert not runtime.breaker.open
     assert bench.failing == []
     breaker = Breaker()
@@ -196,8 +199,11 @@ async def test_one_part_that_is_throttled_does_not_close_the_store(bench: Bench)
     assert breaker.open
 
 
-async def test_a_part_that_is_throttled_stops_no_write_to_another(bench: Bench) -> None:
-    store_of(bench).refused, store_of(bench).error = {"c"}, PartThrottled
+@pytest.mark.parametrize("error", [PartThrottled, PartUnreachable])
+async def test_a_part_that_is_throttled_or_down_stops_no_write_to_another(
+    bench: Bench, error: type[PartThrottled | PartUnreachable]
+) -> None:
+    store_of(bench).refused, store_of(bench).error = {"c"}, error
     bench.declare("team/a", "team/b", "team/c", "team/d")
     await bench.look()
     assert keys(bench) == ["a", "b", "d"]

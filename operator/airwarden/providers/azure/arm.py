@@ -29,7 +29,14 @@ from azure.mgmt.authorization.aio import AuthorizationManagementClient
 from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.msi.aio import ManagedServiceIdentityClient
 
-from airwarden.domain.errors import AirwardenError, InvalidSettings, PartThrottled, StoreFailed, Unreachable
+from airwarden.domain.errors import (
+    AirwardenError,
+    InvalidSettings,
+    PartThrottled,
+    PartUnreachable,
+    StoreFailed,
+    Unreachable,
+)
 from airwarden.providers.azure import answers
 from airwarden.providers.azure.connection import Connection
 from airwarden.providers.azure.login import Login
@@ -43,6 +50,9 @@ MakeLogin = Callable[[Connection, Callable[[], AioHttpTransport]], Login]
 _LIMITS: Final = "x-ms-ratelimit-remaining-"
 _PAUSE: Final = 30.0
 """Seconds for which a side is left alone that asked for it without saying how long."""
+_SILENT: Final = 5.0
+_LONGEST_SILENCE: Final = 60.0
+"""Seconds for which a part is left alone that did not answer: first, and after many times in a row."""
 
 
 class Arm:
@@ -54,6 +64,7 @@ class Arm:
         told: LimitSink,
         clock: Callable[[], float] = time.monotonic,
         login: MakeLogin = Login,
+        parts: frozenset[str] = frozenset(),
     ) -> None:
         self.connection = connection
         self._clock = clock
@@ -70,8 +81,12 @@ class Arm:
         self._shared: AioHttpTransport | None = None
         self._free = asyncio.Semaphore(connection.max_concurrent)
         self._pace = Pace(connection.per_second, clock)
-        self._left_alone: dict[str, float] = {}
-        """Until when, by side."""
+        self._parts = parts
+        """Sides without which the store is still of use: that one does not answer says nothing of the whole."""
+        self._left_alone: dict[str, tuple[float, type[PartThrottled | PartUnreachable]]] = {}
+        """Until when, by side, and after what."""
+        self._unanswered: dict[str, int] = {}
+        """How often in a row, by part."""
         self._turns: dict[str, asyncio.Semaphore] = {}
         """By side: one alone, however long it takes to answer, leaves a request at a time to the others."""
 
@@ -90,7 +105,7 @@ class Arm:
         """Do one request, or a list of several pages, and raise the operator's own errors.
 
         A token that is refused is replaced once; what Entra refuses is not tried again here. Raises PartThrottled at
-        once while the side asked to be left alone.
+        once while the side asked to be left alone, PartUnreachable while it is a part that did not answer before.
         """
         self._leave_alone(side, doing)
         turns = self._turns.setdefault(side, asyncio.Semaphore(max(1, self.connection.max_concurrent - 1)))
@@ -100,19 +115,21 @@ class Arm:
             login = self._login.number
             try:
                 try:
-                    return await work()
+                    found = await work()
                 except HttpResponseError as error:
                     if error.status_code != 401 or answers.from_entra(error):
                         raise
                     self._login.renew(login)
-                    return await work()
+                    found = await work()
             except AzureError as error:
                 raise self._failed(error, side, doing) from None
             except TimeoutError:
-                raise Unreachable(f"{doing}: no answer in time") from None
+                raise self._noted(Unreachable(f"{doing}: no answer in time"), side) from None
             except (TypeError, ValueError) as error:
                 # Azure's clients read an answer without looking whether it is what it should be.
                 raise StoreFailed(f"{doing}: the answer cannot be read ({type(error).__name__})") from None
+        self._unanswered.pop(side, None)
+        return found
 
     async def listed(self, side: str, doing: str, pages: Callable[[], AsyncIterable[T]]) -> list[T]:
         """Return all items of a paged list."""
@@ -162,14 +179,24 @@ class Arm:
             await self._session.close()
 
     def _leave_alone(self, side: str, doing: str) -> None:
-        left = self._left_alone.get(side, 0.0) - self._clock()
+        until, met = self._left_alone.get(side, (0.0, PartThrottled))
+        left = until - self._clock()
         if left > 0:
-            raise PartThrottled(f"{doing}: {side} asked to be left alone", retry_after=left)
+            why = "asked to be left alone" if met is PartThrottled else "did not answer a moment ago"
+            raise met(f"{doing}: {side} {why}", retry_after=left)
 
     def _failed(self, error: AzureError, side: str, doing: str) -> AirwardenError:
-        found = answers.failure(error, doing, self._login.lacking)
-        if isinstance(found, PartThrottled):
-            self._left_alone[side] = self._clock() + (found.retry_after or _PAUSE)
+        return self._noted(answers.failure(error, doing, self._login.lacking), side)
+
+    def _noted(self, found: AirwardenError, side: str) -> AirwardenError:
+        if isinstance(found, Unreachable) and side in self._parts:
+            before = self._unanswered[side] = self._unanswered.get(side, 0) + 1
+            pause = min(_LONGEST_SILENCE, _SILENT * 2.0 ** (min(before, 8) - 1))
+            found = PartUnreachable(found.message, retry_after=pause)
+        else:
+            self._unanswered.pop(side, None)
+        if isinstance(found, PartThrottled | PartUnreachable):
+            self._left_alone[side] = self._clock() + (found.retry_after or _PAUSE), type(found)
         return found
 
     def _options(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class AzureStore:
         self.place = place
         self.settings: object = (connection, place)
         self._connection = connection
-        self._arm = Arm(connection, told, clock, login)
+        self._arm = Arm(connection, told, clock, login, frozenset({place.identity_side}))
         self._vault = KeyVault(self._arm, place, clock)
         self._identities = Identities(self._arm, place, clock)
         self._assignments = Assignments(self._arm, place, self._vault, clock)
