@@ -14,6 +14,7 @@ CEILINGS: Final = "tests/contract/azure/test_ceilings.py"
 ENGINE: Final = "tests/unit/reconcile/test_engine.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
 DOWN: Final = "tests/contract/azure/test_identities_down.py"
+REPORT: Final = "tests/unit/domain/test_report.py"
 ABSENCE: Final = "tests/contract/azure/test_absence.py"
 
 PACING_AZURE: tuple[Mutant, ...] = (
@@ -114,5 +115,12 @@ PACING_AZURE: tuple[Mutant, ...] = (
         "        self._unanswered.pop(side, None)\n        return found\n",
         "        return found\n",
         (DOWN,),
+    ),
+    Mutant(
+        "who waits for its turn is told to let go by hand",
+        "domain/outage.py",
+        " if fault.reason is Reason.PENDING else _EXIT",
+        " if False else _EXIT",
+        (REPORT,),
     ),
 )

@@ -4,6 +4,7 @@ The same outage shows as refused, timed out, sealed or throttled by turns; each 
 binding. Pure; called by `airwarden.domain.report`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -58,14 +59,29 @@ _EXIT: Final = (
 )
 
 
+_BY_ITSELF: Final = (
+    "; nothing has failed: Airwarden comes back to it by itself{}, so leave the finalizer airwarden.dev/revoke-access "
+    "where it is"
+)
+
+
 def deletion_message(fault: Fault, previous: Status) -> str:
-    """Return why the deletion waits; the same outage keeps the words in which it was first said."""
+    """Return why the deletion waits; the same outage keeps the words in which it was first said.
+
+    What only waits for its turn is not told how to be let go of: the access would stay.
+    """
     said = previous.condition("Ready")
     if said is not None and said.reason == Reason.DELETION_BLOCKED.word:
         cause = said.message.partition(": ")[0]
         if same_outage(fault.reason, cause):
             return said.message
-    return f"{fault.reason.word}: {fault.message}{_EXIT}"
+    ending = _BY_ITSELF.format(_within(fault.retry_after)) if fault.reason is Reason.PENDING else _EXIT
+    return f"{fault.reason.word}: {fault.message}{ending}"
+
+
+def _within(seconds: float | None) -> str:
+    minutes = math.ceil((seconds or 0.0) / 60)
+    return f" within {minutes} minute{'s' if minutes > 1 else ''}" if minutes else ""
 
 
 def reworded_deletion(part: Progress, previous: Status) -> Progress:

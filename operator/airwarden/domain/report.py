@@ -193,7 +193,7 @@ def deleting(binding_status: Status | None, generation: int, parts: Mapping[str,
     faults = [part.fault for _, part in sorted(parts.items()) if part.fault is not None]
     if faults:
         parts = {name: reworded_deletion(part, previous) for name, part in parts.items()}
-        message = deletion_message(faults[0], previous)
+        message = deletion_message(min(faults, key=lambda each: each.reason is Reason.PENDING), previous)
         verdict = Verdict(False, Reason.DELETION_BLOCKED, message, working=True)
     else:
         verdict = Verdict(False, Reason.DELETING, "access is being taken away", working=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -250,6 +251,31 @@ def test_a_removal_that_failed_stays_on_the_record_with_its_reason() -> None:
     states = {each.kind: each.state for each in status.targets}
     assert states == {"ServiceAccount": TargetState.PRESENT, "Policy": TargetState.REMOVING}
     assert "Vault gave no answer" in status.conditions[0].message
+
+
+@pytest.mark.parametrize(
+    ("after", "within"), [(0.5, "within 1 minute,"), (90.0, "within 2 minutes,"), (None, "by itself,")]
+)
+def test_a_removal_that_waits_for_its_turn_asks_nobody_to_let_go_of_it(after: float | None, within: str) -> None:
+    before = ready().status
+    turn = Fault(Reason.PENDING, "the write of x waits for its turn", retry_after=after)
+    operation = Operation(Action.DELETE, POLICY.address, None, Observed(POLICY.address, {"text": "p"}))
+    waits = Progress("vault", Changes((operation,)), failed={POLICY.address: turn}, fault=turn)
+    status = reports.deleting(before, 2, {"vault": waits}, LATE)
+    message = status.conditions[0].message
+    assert "the write of x waits for its turn" in message
+    assert "nothing has failed" in message
+    assert within in message
+    assert "by hand" not in message
+    assert "leave the finalizer" in message
+    again = replace(waits, fault=replace(turn, retry_after=300.0))
+    assert reports.deleting(status, 2, {"vault": again}, LATE).conditions[0].message == message, (
+        "no write for each pass"
+    )
+    down = replace(waits, failed={POLICY.address: DOWN}, fault=DOWN)
+    both = reports.deleting(status, 2, {"a-store": waits, "vault": down}, LATE).conditions[0].message
+    assert "Vault gave no answer" in both
+    assert "by hand" in both
 
 
 def test_an_unreadable_spec_stalls_and_keeps_the_record() -> None:
