@@ -15,6 +15,7 @@ ENGINE: Final = "tests/unit/reconcile/test_engine.py"
 FAILURES: Final = "tests/contract/azure/test_failures.py"
 DOWN: Final = "tests/contract/azure/test_identities_down.py"
 REPORT: Final = "tests/unit/domain/test_report.py"
+SHARED: Final = "tests/contract/azure/test_shared_groups.py"
 ABSENCE: Final = "tests/contract/azure/test_absence.py"
 
 PACING_AZURE: tuple[Mutant, ...] = (
@@ -122,5 +123,19 @@ PACING_AZURE: tuple[Mutant, ...] = (
         " if fault.reason is Reason.PENDING else _EXIT",
         " if False else _EXIT",
         (REPORT,),
+    ),
+    Mutant(
+        "what was removed a moment ago counts as given",
+        "providers/azure/assignments.py",
+        "counts(live) and self._list.was_removed(live.name):",
+        "counts(live) and False:",
+        (SHARED,),
+    ),
+    Mutant(
+        "what was removed a moment ago is there again when it is looked at by its name",
+        "providers/azure/assignments.py",
+        "        if found is None or self._list.was_removed(found.name):",
+        "        if found is None:",
+        (SHARED,),
     ),
 )

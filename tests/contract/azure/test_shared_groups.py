@@ -506,3 +506,21 @@ async def test_another_backend_on_the_same_vault_is_named(
     (held,) = [each for address, each in found.items() if "#" in address.name]
     assert "binding team/billing has it by backend kv" in held.held_by
     assert "let both bindings name one backend" in held.held_by
+
+
+async def test_what_was_removed_a_moment_ago_is_given_by_no_read_that_lags_behind(office: Office) -> None:
+    await office.make(ONE)
+    await office.make(TWO, people=False)
+    office.azure.clock.advance(30)
+    office.azure.delay(reads=8.0)
+    office.declare(ONE, people=False)
+    office.watch()
+    await office.cluster.reconciler.reconcile(ONE)
+    assert office.given() == []
+    office.declare(TWO)
+    office.watch()
+    await office.cluster.reconciler.reconcile(TWO)
+    assert office.given(), "it is made, whatever the read before shows"
+    office.azure.clock.advance(30)
+    await office.look(TWO)
+    assert (office.ready(TWO), office.holder) == ("True", TWO)

@@ -53,10 +53,11 @@ class Assignments:
         return list(self._list.seen().values())
 
     async def live(self, scope: str, name: str) -> Row | None:
-        """Return one assignment as it is now, whatever the lists show."""
+        """Return one assignment as it is now, whatever the lists show, or a read of what was removed a moment ago."""
         found = await self._get(Row(name, scope, "", "", "", ""))
-        if found is not None:
-            self._list.note(found.name, found)
+        if found is None or self._list.was_removed(found.name):
+            return None
+        self._list.note(found.name, found)
         return found
 
     @property
@@ -75,11 +76,14 @@ class Assignments:
     async def give(self, wanted: Row, seen: Row | None, counts: Callable[[Row], bool] = lambda _: False) -> Row:
         """Make an assignment, or give the one that was ``seen`` its description again, and read it back.
 
-        What is there and ``counts`` is given already, and keeps its description.
+        What is there and ``counts`` is given already, and keeps its description; what was removed a moment ago is made
+        again, whatever a read that lags behind shows.
         Raises NotOwned where somebody else's gives the same, also under the very name: another cluster's binding on
         the same identity derives it too, and a write would take its mark off.
         """
         live = await self._get(wanted)
+        if live is not None and counts(live) and self._list.was_removed(live.name):
+            live = None
         if live is not None and counts(live):
             if live.principal_type == wanted.principal_type:
                 self._list.note(live.name, live)

@@ -53,6 +53,11 @@ class SharedList(Generic[T]):
         """Remember what was written or looked at, or None for what was removed."""
         self._written[name] = (self._clock(), item)
 
+    def was_removed(self, name: str) -> bool:
+        """Tell whether this process removed it so short a time ago that Azure may still show it."""
+        at, item = self._written.get(name, (0.0, None))
+        return name in self._written and item is None and self._clock() - at < LAG
+
     def trying(self, name: str) -> None:
         """Remember, before the request, that something is about to be written: its answer may get lost."""
         now = self._clock()
