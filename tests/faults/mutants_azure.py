@@ -161,8 +161,8 @@ ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "what the process before wrote is not looked at",
         "providers/azure/store.py",
-        "        if identity is None or not self._assignments.is_young:",
-        "        if True:",
+        "        if not self._assignments.is_young:\n            return found",
+        "        if True:\n            return found",
         (LOST,),
     ),
     Mutant(

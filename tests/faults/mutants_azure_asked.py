@@ -31,13 +31,6 @@ ASKING_AZURE: tuple[Mutant, ...] = (
         LOGIN,
     ),
     Mutant(
-        "another cluster's credential on an identity of others is shown as a leftover",
-        "providers/azure/borrowed.py",
-        "                if each.issuer == self.place.issuer and naming.is_credential(address):",
-        "                if naming.is_credential(address):",
-        ("tests/contract/azure/test_commands.py",),
-    ),
-    Mutant(
         "a page of a list may be anywhere",
         "providers/azure/looking.py",
         "            if url and not url.startswith(f",

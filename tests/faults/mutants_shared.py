@@ -101,7 +101,7 @@ SHARED_BY_BINDINGS: tuple[Mutant, ...] = (
     Mutant(
         "who lost its account inherits",
         "reconcile/claims.py",
-        "        if not self._has_account(binding, owner):",
+        "        if not self._has_account(binding, owner, made=accounts.address(owner.account) in recorded):",
         "        if False:",
         (CLAIMS, SHARED),
     ),
