@@ -15,6 +15,7 @@ CONNECTIONS, REHEARSAL, SESSIONS, LOGINS, KEY_VAULT, MAP, KEEPER, LIVES = (
     f"{UNIT}/test_{name}.py"
     for name in ("connections", "rehearsal", "sessions", "logins", "key_vault_http", "map", "keeper", "lives")
 )
+BOUNDED = f"{UNIT}/test_bounded_transport.py"
 FAIL_CLOSED = f"{CONTRACT}/test_fail_closed.py"
 _Mutant = partial(Mutant, source=Path("provider/airflow_airwarden"))
 
@@ -200,5 +201,19 @@ ANSWERED: tuple[Mutant, ...] = (
         "        return float(min(value, LONGEST))",
         "        return float(value)",
         (LIVES, LOGINS),
+    ),
+    _Mutant(
+        "a request to Vault has no end as a whole",
+        "readers/bounded_transport.py",
+        "        left = self.ends - time.monotonic()",
+        "        left = math.inf",
+        (BOUNDED,),
+    ),
+    _Mutant(
+        "a request within another takes its time away",
+        "readers/bounded_transport.py",
+        "            self._bound.ends = before",
+        "            self._bound.ends = math.inf",
+        (BOUNDED,),
     ),
 )

@@ -21,6 +21,7 @@ import httpx
 from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import VaultStore
 from airflow_airwarden.errors import Reason, Unavailable
+from airflow_airwarden.readers.bounded_transport import FAILURES, TIMEOUTS, BoundedTransport
 from airflow_airwarden.readers.common import CONNECT_SECONDS, READ_SECONDS, authorities, json_object, retry_after
 
 LARGEST_ANSWER = 4 << 20
@@ -69,12 +70,13 @@ class VaultConnection:
             httpx.Client,
             base_url=f"{address}/v1/",
             headers=headers,
-            verify=trusted,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,
             follow_redirects=False,
         )
-        self._client = self._new_client()
+        self._new_transport = partial(BoundedTransport, trusted)
+        self._transport = self._new_transport()
+        self._client = self._new_client(transport=self._transport)
         self._busy: set[int] = set()  # the threads that send
 
     def send(
@@ -96,8 +98,8 @@ class VaultConnection:
             )
         try:
             status, pause, content = self._exchange(method, path, headers, body)
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+        except (*FAILURES, httpx.DecodingError) as error:
+            what = "did not answer in time" if isinstance(error, TIMEOUTS) else "cannot be reached"
             raise Unavailable(
                 Reason.STORE_UNREACHABLE, f"Vault at {self.address} {what} ({type(error).__name__})"
             ) from None
@@ -106,30 +108,32 @@ class VaultConnection:
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: Json | None
     ) -> tuple[int, float, bytes]:
-        """Return status, Retry-After and content; READ_SECONDS hold for the whole answer, not for each piece."""
+        """Return status, Retry-After and content; the time-outs hold for the whole of it, not for each piece."""
         ends = time.monotonic() + CONNECT_SECONDS + READ_SECONDS
         with (
-            self._at_hand() as client,
+            self._at_hand() as (client, transport),
+            transport.ending(ends),
             client.stream(method, path, headers=dict(headers), json=body, extensions=self._extensions) as response,
         ):
             content = b""
             for piece in response.iter_bytes():
                 content += piece
-                if len(content) > LARGEST_ANSWER or time.monotonic() > ends:
+                if len(content) > LARGEST_ANSWER:
                     raise httpx.ReadTimeout("the answer has no end")
             return response.status_code, retry_after(response.headers), content
 
     @contextmanager
-    def _at_hand(self) -> Iterator[httpx.Client]:
+    def _at_hand(self) -> Iterator[tuple[httpx.Client, BoundedTransport]]:
         """Give the client; another one to a signal's handler that comes while its own thread is at work in it."""
         me = threading.get_ident()
         if me in self._busy:
-            with self._new_client() as another:
-                yield another
+            transport = self._new_transport()
+            with self._new_client(transport=transport) as another:
+                yield another, transport
             return
         self._busy.add(me)
         try:
-            yield self._client
+            yield self._client, self._transport
         finally:
             self._busy.discard(me)
 

@@ -55,6 +55,7 @@ def test_the_wheel_names_its_entry_point_its_extra_and_its_license(tmp_path: Pat
         "azure-identity<2,>=1.27; extra == 'azure'",
         "azure-keyvault-secrets<5,>=4.12; extra == 'azure'",
         "apache-airflow-providers-cncf-kubernetes<10.26,>=10.25; extra == 'executor'",
+        "httpcore<2,>=1; extra == 'vault'",
         "httpx<1,>=0.27; extra == 'vault'",
     ]
     assert metadata.get_all("License-Expression") == ["Apache-2.0"]
