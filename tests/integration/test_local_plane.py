@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 import requests
 
 from plane import state, vault_admin
-from plane.control_plane import ControlPlane, Plane
+from plane.control_plane import READY_DEADLINE, ControlPlane, Plane, new_data_dir
 from plane.errors import PlaneError, PlaneHTTPError
+from plane.kubernetes_server import KubernetesServer
+from plane.ports import free_ports
 from plane.process import recorded_pids
 from plane.waiting import wait_for
 
@@ -118,6 +121,22 @@ plane = ControlPlane().start()
 print(plane.data_dir, plane.vault.process.pid, plane.api.etcd.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_the_controllers_wait_for_an_api_server_that_is_slow(plane: Plane) -> None:
+    data_dir = new_data_dir("airwarden-plane-")
+    slow = KubernetesServer(plane.binaries, data_dir, free_ports(3))
+    try:
+        slow.launch()
+        slow.pause()
+        assert slow.controllers.pid is None  # they would end themselves after ten seconds without an answer
+        slow.resume()
+        slow.wait_ready(READY_DEADLINE)
+        assert slow.controllers.pid is not None
+    finally:
+        for process in (slow.controllers, slow.apiserver, slow.etcd):
+            process.kill()
+        shutil.rmtree(data_dir)
 
 
 def test_a_killed_owner_leaves_nothing() -> None:

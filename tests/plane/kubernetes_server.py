@@ -72,8 +72,8 @@ class KubernetesServer:
         self.controllers = ServerProcess("kube-controller-manager", self._controllers_command(), data_dir)
 
     def launch(self) -> None:
-        """Start the three processes at once; each waits for the one it needs."""
-        for process in (self.etcd, self.apiserver, self.controllers):
+        """Start etcd and the API server at once: the second waits for the first as long as it needs."""
+        for process in (self.etcd, self.apiserver):
             process.start()
 
     def wait_ready(self, deadline: float) -> None:
@@ -85,6 +85,8 @@ class KubernetesServer:
             return self.admin.status("GET", "/readyz") == 200
 
         self.apiserver.wait_ready(ready, deadline)
+        # Not before: the controllers end themselves when the API server has no answer for them within ten seconds.
+        self.controllers.start()
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self.controllers.wait_ready(lambda: self.admin.status("GET", account) == 200, deadline)
 
