@@ -19,14 +19,14 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
     Mutant(
         "one part that asks for a pause closes the store",
         "reconcile/breaker.py",
-        "        if isinstance(error, PartThrottled | PartUnreachable):",
+        "        if isinstance(error, OfAPart):",
         "        if False:",
         (BY_MARK, DOWN),
     ),
     Mutant(
         "one part that asks for a pause stops the writes to the others",
         "reconcile/parts.py",
-        " and not of_a_part):",
+        " and not isinstance(error, OfAPart)):",
         "):",
         (BY_MARK,),
     ),

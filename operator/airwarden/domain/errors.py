@@ -40,12 +40,16 @@ class Throttled(AirwardenError):
     reason = Reason.BACKEND_THROTTLED
 
 
-class PartThrottled(Throttled):
-    """One of the parts that a store's requests go to asked us to slow down: that says nothing of the others."""
+class OfAPart(AirwardenError):
+    """Only one of the parts that a store's requests go to failed: that says nothing of the others."""
 
 
-class PartUnreachable(Unreachable):
-    """One of the parts that a store's requests go to does not answer: that says nothing of the others."""
+class PartThrottled(OfAPart, Throttled):
+    """The part asked us to slow down."""
+
+
+class PartUnreachable(OfAPart, Unreachable):
+    """The part does not answer."""
 
 
 class StoreFailed(AirwardenError):

@@ -3,15 +3,7 @@
 One probe, the backend's own check, finds out when it is back (`airwarden.reconcile.backends`).
 """
 
-from airwarden.domain.errors import (
-    AirwardenError,
-    PartThrottled,
-    PartUnreachable,
-    Sealed,
-    Throttled,
-    Unauthorized,
-    Unreachable,
-)
+from airwarden.domain.errors import AirwardenError, OfAPart, Sealed, Throttled, Unauthorized, Unreachable
 
 _THRESHOLD = 3
 """Failures in a row after which the store counts as down."""
@@ -44,7 +36,7 @@ class Breaker:
 
     def failed(self, error: AirwardenError) -> None:
         """Note a failure. Only those that say something of the store as a whole count."""
-        if isinstance(error, PartThrottled | PartUnreachable):
+        if isinstance(error, OfAPart):
             return  # its other parts answer, and the provider asks this one no more until it may
         if isinstance(error, Unreachable | Sealed | Throttled | Unauthorized):
             self._failures += 1

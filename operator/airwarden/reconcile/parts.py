@@ -15,8 +15,7 @@ from airwarden.domain.diff import Terms, diff, leave, moved
 from airwarden.domain.errors import (
     AirwardenError,
     MountMissing,
-    PartThrottled,
-    PartUnreachable,
+    OfAPart,
     Rejected,
     Sealed,
     StoreBarred,
@@ -386,8 +385,7 @@ async def write(part: Part, *, creating: bool) -> Progress:
             doing = f"{_VERBS[operation.action]} {operation.address}"
             fault = Fault.of(error, doing=f"{doing}, {_FORMER}" if former else doing)
             failed[operation.address] = fault
-            of_a_part = isinstance(error, PartThrottled | PartUnreachable)
-            if not alone or (isinstance(error, _OF_THE_STORE) and not of_a_part):
+            if not alone or (isinstance(error, _OF_THE_STORE) and not isinstance(error, OfAPart)):
                 failed |= {each.address: fault for each in operations[number:] if each.address in progress.alone}
                 break
     return replace(progress, done=tuple(done), failed=failed, fault=next(iter(failed.values()), progress.fault))

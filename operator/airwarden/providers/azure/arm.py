@@ -32,6 +32,7 @@ from azure.mgmt.msi.aio import ManagedServiceIdentityClient
 from airwarden.domain.errors import (
     AirwardenError,
     InvalidSettings,
+    OfAPart,
     PartThrottled,
     PartUnreachable,
     StoreFailed,
@@ -83,7 +84,7 @@ class Arm:
         self._pace = Pace(connection.per_second, clock)
         self._parts = parts
         """Sides without which the store is still of use: that one does not answer says nothing of the whole."""
-        self._left_alone: dict[str, tuple[float, type[PartThrottled | PartUnreachable]]] = {}
+        self._left_alone: dict[str, tuple[float, type[OfAPart]]] = {}
         """Until when, by side, and after what."""
         self._unanswered: dict[str, int] = {}
         """How often in a row, by part."""
@@ -179,7 +180,7 @@ class Arm:
             await self._session.close()
 
     def _leave_alone(self, side: str, doing: str) -> None:
-        until, met = self._left_alone.get(side, (0.0, PartThrottled))
+        until, met = self._left_alone.get(side, (0.0, OfAPart))
         left = until - self._clock()
         if left > 0:
             why = "asked to be left alone" if met is PartThrottled else "did not answer a moment ago"
@@ -195,7 +196,7 @@ class Arm:
             found = PartUnreachable(found.message, retry_after=pause)
         else:
             self._unanswered.pop(side, None)
-        if isinstance(found, PartThrottled | PartUnreachable):
+        if isinstance(found, OfAPart):
             self._left_alone[side] = self._clock() + (found.retry_after or _PAUSE), type(found)
         return found
 

@@ -10,7 +10,7 @@ from azure.core.rest import HttpRequest
 
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import Forbidden, PartThrottled, PartUnreachable, Rejected, StoreFailed
+from airwarden.domain.errors import Forbidden, OfAPart, Rejected, StoreFailed
 from airwarden.providers.azure.answers import NotSeen
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.ceilings import Ceilings, coarse
@@ -79,7 +79,7 @@ class Checks:
             here = scope == self._place.vault_id
             try:
                 held = await self._permissions(scope, self._place.side if here else self._place.identity_side)
-            except (PartThrottled, PartUnreachable, StoreFailed):
+            except (OfAPart, StoreFailed):
                 if here:
                     raise
                 return False

@@ -5,6 +5,7 @@ no drift is seen in what was just written. Called by `airwarden.providers.azure.
 `airwarden.providers.azure.identities`.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
@@ -55,8 +56,8 @@ class SharedList(Generic[T]):
 
     def was_removed(self, name: str) -> bool:
         """Tell whether this process removed it so short a time ago that Azure may still show it."""
-        at, item = self._written.get(name, (0.0, None))
-        return name in self._written and item is None and self._clock() - at < LAG
+        at, item = self._written.get(name, (-math.inf, None))
+        return item is None and self._clock() - at < LAG
 
     def trying(self, name: str) -> None:
         """Remember, before the request, that something is about to be written: its answer may get lost."""
