@@ -119,18 +119,11 @@ ANSWERED: tuple[Mutant, ...] = (
         (LOGINS,),
     ),
     _Mutant(
-        "a thread waits for its own connections to Vault",
-        "readers/vault_http.py",
+        "a thread waits for its own connections",
+        "readers/common.py",
         "        if me in self._busy:",
         "        if False:",
-        (LOGINS,),
-    ),
-    _Mutant(
-        "a thread waits for its own connections to a key vault",
-        "readers/key_vault_http.py",
-        "        if me in self._busy:",
-        "        if False:",
-        (KEY_VAULT,),
+        (LOGINS, KEY_VAULT),
     ),
     _Mutant(
         "a thread goes by the map that another one reads",

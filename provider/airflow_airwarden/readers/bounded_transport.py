@@ -11,7 +11,8 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import httpcore
 import httpx
@@ -66,6 +67,18 @@ class BoundedTransport(httpx.BaseTransport):
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+
+
+class BoundedClient(httpx.Client):
+    """A client that sends by such a transport, with the authorities that it trusts."""
+
+    def __init__(self, trusted: ssl.SSLContext, **options: Any) -> None:
+        self._bounded = BoundedTransport(trusted)
+        super().__init__(transport=self._bounded, **options)
+
+    def ending(self, at: float) -> AbstractContextManager[None]:
+        """Have the requests of this thread end at a time of the monotonic clock."""
+        return self._bounded.ending(at)
 
 
 class _Bound(threading.local):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Generic, TypeVar
 
 from airflow_airwarden.errors import LookupRefused, Reason, Unavailable
 
@@ -19,6 +19,37 @@ READ_SECONDS = 5.0
 
 LOGIN_SECONDS = 30.0
 """How long a thread waits while another one logs in."""
+
+
+T = TypeVar("T", bound=AbstractContextManager[Any])
+
+
+class AtHand(Generic[T]):
+    """The one client that the threads of a process share.
+
+    A signal's handler that comes while its own thread is at work in it is given another one for that time: the first
+    may hold locks, and cannot go on before the handler ends.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self.client = make()
+        self._busy: set[int] = set()
+        """The threads that are at work in it."""
+
+    @contextmanager
+    def taken(self) -> Iterator[T]:
+        """Give the client, or another one that is closed afterwards."""
+        me = threading.get_ident()
+        if me in self._busy:
+            with self._make() as another:
+                yield another
+            return
+        self._busy.add(me)
+        try:
+            yield self.client
+        finally:
+            self._busy.discard(me)
 
 
 class OneLogin:

@@ -8,10 +8,8 @@ token goes to no other host; it does not ask the vault where to log in, since th
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +25,14 @@ from requests.utils import get_environ_proxies
 from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import KeyVaultStore
 from airflow_airwarden.errors import Reason, Unavailable
-from airflow_airwarden.readers.common import CONNECT_SECONDS, READ_SECONDS, authorities, json_object, retry_after
+from airflow_airwarden.readers.common import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    AtHand,
+    authorities,
+    json_object,
+    retry_after,
+)
 
 _PUBLIC = "https://vault.azure.net"
 _ID = re.compile(r"https://[^/]+/secrets/[^/]+/([0-9A-Za-z]+)")
@@ -105,9 +110,14 @@ class KeyVaultConnection:
         self._credential = credential
         self._scope = f"{audience(store.vault_url)}/.default"
         self._closed = False
-        self._store = store
-        self._client = self._new_client()
-        self._busy: set[int] = set()  # the threads that ask
+        self._at_hand = AtHand(
+            lambda: SecretClient(
+                store.vault_url,
+                credential,
+                policies=[CustomHookPolicy(), proxies(store.vault_url), _Whole()],
+                transport=transport(store),
+            )
+        )
 
     def get(self, name: str, correlation: str) -> Answer:
         """Ask for a secret's newest version; Unavailable for an answer that is about the server, or none."""
@@ -125,7 +135,7 @@ class KeyVaultConnection:
             "User-Agent": f"airflow-provider-airwarden/{__version__} {correlation}".strip(),
         }
         try:
-            with self._at_hand() as client:
+            with self._at_hand.taken() as client:
                 secret = client.get_secret(name, headers=headers, raw_response_hook=note)
         except HttpResponseError as error:
             if error.response is not None:
@@ -138,26 +148,7 @@ class KeyVaultConnection:
     def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        self._client.close()
-
-    def _new_client(self) -> SecretClient:
-        store = self._store
-        policies = [CustomHookPolicy(), proxies(store.vault_url), _Whole()]
-        return SecretClient(store.vault_url, self._credential, policies=policies, transport=transport(store))
-
-    @contextmanager
-    def _at_hand(self) -> Iterator[SecretClient]:
-        """Give the client; another one to a signal's handler that comes while its own thread is at work in it."""
-        me = threading.get_ident()
-        if me in self._busy:
-            with self._new_client() as another:
-                yield another
-            return
-        self._busy.add(me)
-        try:
-            yield self._client
-        finally:
-            self._busy.discard(me)
+        self._at_hand.client.close()
 
     def _unreachable(self, error: AzureError) -> Unavailable:
         return Unavailable(Reason.STORE_UNREACHABLE, f"the vault of store {self._name} {unreachable(error)}")

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import re
 import ssl
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,8 +19,15 @@ import httpx
 from airflow_airwarden import __version__
 from airflow_airwarden.binding_map import VaultStore
 from airflow_airwarden.errors import Reason, Unavailable
-from airflow_airwarden.readers.bounded_transport import FAILURES, TIMEOUTS, BoundedTransport
-from airflow_airwarden.readers.common import CONNECT_SECONDS, READ_SECONDS, authorities, json_object, retry_after
+from airflow_airwarden.readers.bounded_transport import FAILURES, TIMEOUTS, BoundedClient
+from airflow_airwarden.readers.common import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    AtHand,
+    authorities,
+    json_object,
+    retry_after,
+)
 
 LARGEST_ANSWER = 4 << 20
 Json = Mapping[str, object]
@@ -66,18 +71,17 @@ class VaultConnection:
             headers["X-Vault-Namespace"] = store.namespace
         tls = address.startswith("https://")
         trusted = authorities(store.name, store.ca_file) if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._new_client = partial(
-            httpx.Client,
-            base_url=f"{address}/v1/",
-            headers=headers,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=False,
-            follow_redirects=False,
+        self._at_hand = AtHand(
+            partial(
+                BoundedClient,
+                trusted,
+                base_url=f"{address}/v1/",
+                headers=headers,
+                timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+                trust_env=False,
+                follow_redirects=False,
+            )
         )
-        self._new_transport = partial(BoundedTransport, trusted)
-        self._transport = self._new_transport()
-        self._client = self._new_client(transport=self._transport)
-        self._busy: set[int] = set()  # the threads that send
 
     def send(
         self,
@@ -92,7 +96,7 @@ class VaultConnection:
         headers = {"X-Vault-Token": token} if token else {}
         if correlation:
             headers["X-Correlation-Id"] = correlation
-        if self._client.is_closed:  # a renewal, or another thread, that the end of the task has overtaken
+        if self._at_hand.client.is_closed:  # a renewal, or another thread, that the end of the task has overtaken
             raise Unavailable(
                 Reason.STORE_UNREACHABLE, f"the connection to Vault at {self.address} ended with the task"
             )
@@ -111,8 +115,8 @@ class VaultConnection:
         """Return status, Retry-After and content; the time-outs hold for the whole of it, not for each piece."""
         ends = time.monotonic() + CONNECT_SECONDS + READ_SECONDS
         with (
-            self._at_hand() as (client, transport),
-            transport.ending(ends),
+            self._at_hand.taken() as client,
+            client.ending(ends),
             client.stream(method, path, headers=dict(headers), json=body, extensions=self._extensions) as response,
         ):
             content = b""
@@ -122,24 +126,9 @@ class VaultConnection:
                     raise httpx.ReadTimeout("the answer has no end")
             return response.status_code, retry_after(response.headers), content
 
-    @contextmanager
-    def _at_hand(self) -> Iterator[tuple[httpx.Client, BoundedTransport]]:
-        """Give the client; another one to a signal's handler that comes while its own thread is at work in it."""
-        me = threading.get_ident()
-        if me in self._busy:
-            transport = self._new_transport()
-            with self._new_client(transport=transport) as another:
-                yield another, transport
-            return
-        self._busy.add(me)
-        try:
-            yield self._client, self._transport
-        finally:
-            self._busy.discard(me)
-
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._at_hand.client.close()
 
 
 def _sorted(address: str, answer: Answer) -> Answer:

@@ -240,9 +240,9 @@ def test_a_secret_is_one_text_and_its_members_when_it_is_an_object() -> None:
 
 
 def test_a_request_within_a_request_of_its_thread_has_connections_of_its_own(connection: KeyVaultConnection) -> None:
-    with connection._at_hand() as first, connection._at_hand() as second:
+    with connection._at_hand.taken() as first, connection._at_hand.taken() as second:
         assert first is not second
-    with connection._at_hand() as again:
+    with connection._at_hand.taken() as again:
         assert again is first
 
 

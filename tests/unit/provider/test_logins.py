@@ -110,11 +110,11 @@ def test_a_thread_gives_up_where_another_one_logs_in_for_too_long(
 
 def test_a_request_within_a_request_of_its_thread_has_connections_of_its_own() -> None:
     made = VaultConnection(VaultStore("vault", ("http://vault",), Login("k", "r", "/t")), "http://vault")
-    with made._at_hand() as (first, way), made._at_hand() as (second, another_way):
+    with made._at_hand.taken() as first, made._at_hand.taken() as second:
         assert first is not second
-        assert way is not another_way
+        assert first._bounded is not second._bounded
     assert second.is_closed
-    with made._at_hand() as (again, _):
+    with made._at_hand.taken() as again:
         assert again is first
     made.close()
 
