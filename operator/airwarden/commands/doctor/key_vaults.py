@@ -4,12 +4,12 @@ Loaded by `airwarden.commands.doctor.stores` when there is such a backend: Azure
 the caller may not read becomes `Unknown` with the right that it needs.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend
+from airwarden.commands.doctor.asking import known
 from airwarden.commands.doctor.facts import KeyVaultFacts, Unknown
-from airwarden.domain.errors import AirwardenError, Forbidden
 from airwarden.providers.azure.looking import Look
 from airwarden.providers.azure.opening import settings
 from airwarden.providers.azure.seen import Named
@@ -17,8 +17,8 @@ from airwarden.providers.azure.store import AzureStore
 from airwarden.providers.azure.vault import VaultMissing
 from airwarden.providers.ports import Store
 
-T = TypeVar("T")
 _AUTHORIZATION: Final = "Microsoft.Authorization"
+_known = partial(known, given_by="your roles", ends=(VaultMissing,))
 
 
 async def look(store: Store, backend: AirflowSecretBackend, uid: str) -> KeyVaultFacts:
@@ -55,14 +55,3 @@ async def _operator(look: Look, client: str, identities: tuple[Named, ...] | Unk
     return await _known(
         lambda: look.principal_of(client), f"Application.Read.All of Microsoft Graph, to find client {client}"
     )
-
-
-async def _known(work: Callable[[], Awaitable[T]], needs: str) -> T | Unknown:
-    try:
-        return await work()
-    except Forbidden:
-        return Unknown(f"needs {needs}: your roles do not give it")
-    except VaultMissing:
-        raise
-    except AirwardenError as error:
-        return Unknown(error.message)

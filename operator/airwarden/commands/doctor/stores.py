@@ -4,14 +4,16 @@ A key vault is looked at by `key_vaults` beside this module. Called by `airwarde
 token may not read becomes `Unknown` with the right it needs.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from airwarden.api.backend import AirflowSecretBackend
 from airwarden.commands.caller import Caller
+from airwarden.commands.doctor.asking import known
 from airwarden.commands.doctor.facts import KeyVaultFacts, RotationFacts, StoreFacts, Unknown
-from airwarden.domain.errors import AirwardenError, Forbidden
+from airwarden.domain.errors import AirwardenError
 from airwarden.domain.logins import ForeignLogins
 from airwarden.domain.owner import PREFIX
 from airwarden.domain.resources import FieldValue
@@ -29,7 +31,7 @@ from airwarden.providers.vault.transport import Call
 BOUNDS: Final = Bounds(roles=20_000, seconds=300)
 """How far one look at roles of others goes: further than the operator's, since a person waits for it."""
 ALIASES: Final = " and on identity/entity-alias/id"
-T = TypeVar("T")
+_known = partial(known, given_by="your token's policies")
 
 
 async def look(
@@ -140,12 +142,3 @@ def _carried(role: Mapping[str, FieldValue] | Unknown | None) -> str:
     carried = role.get("token_policies") if isinstance(role, Mapping) else None
     only = carried[0] if isinstance(carried, tuple) and len(carried) == 1 else ""
     return only if "/" not in only else ""
-
-
-async def _known(work: Callable[[], Awaitable[T]], needs: str) -> T | Unknown:
-    try:
-        return await work()
-    except Forbidden:
-        return Unknown(f"needs {needs}: your token's policies do not give it")
-    except AirwardenError as error:
-        return Unknown(error.message)
