@@ -134,6 +134,4 @@ def _address(row: Row, mark: Mark, found: KeyVaultFacts) -> Address | None:
         return None
     if mark.owner.backend == found.place.backend and row.role != found.place.role:
         return None
-    suffix = "" if mark.whom == ACCOUNT else f"#{mark.whom}"
-    name = f"{mark.owner.short_name_in_store}/{below.removeprefix('/secrets/') or naming.WHOLE}{suffix}"
-    return Address(mark.owner.backend, naming.ASSIGNMENT, name)
+    return naming.marked_address(mark.owner.backend, found.place, mark, row.scope)

@@ -10,7 +10,7 @@ from airwarden.domain.resources import Address
 from airwarden.providers.azure import naming
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.identities import Known
-from airwarden.providers.azure.marks import ACCOUNT, Mark, read_description, read_tags
+from airwarden.providers.azure.marks import Mark, read_description, read_tags
 from airwarden.providers.azure.rows import Row
 
 
@@ -29,10 +29,7 @@ def assigned(place: Place, uid: str, rows: Iterable[Row]) -> dict[Owner, set[Add
         mark = read_description(row.description)
         if mark is None or not _is_ours(place, uid, mark):
             continue
-        secret = row.scope.removeprefix(place.vault_id).removeprefix("/secrets/") or naming.WHOLE
-        whom = "" if mark.whom == ACCOUNT else f"#{mark.whom}"
-        address = Address(place.backend, naming.ASSIGNMENT, f"{mark.owner.short_name_in_store}/{secret}{whom}")
-        found.setdefault(mark.owner, set()).add(address)
+        found.setdefault(mark.owner, set()).add(naming.marked_address(place.backend, place, mark, row.scope))
     return found
 
 

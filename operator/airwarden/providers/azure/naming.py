@@ -15,7 +15,7 @@ from airwarden.domain.keys import KeyGrammar
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address
 from airwarden.providers.azure.connection import Place
-from airwarden.providers.azure.marks import ACCOUNT
+from airwarden.providers.azure.marks import ACCOUNT, Mark
 
 IDENTITY: Final = "AzureManagedIdentity"
 CREDENTIAL: Final = "AzureFederatedCredential"
@@ -77,6 +77,13 @@ def assignment_address(place: Place, owner: Owner, key: str, whom: str = ACCOUNT
     secret = key if place.scope is Scope.SECRET else WHOLE
     suffix = "" if whom == ACCOUNT else f"#{whom}"
     return Address(place.backend, ASSIGNMENT, f"{owner.short_name_in_store}/{secret}{suffix}")
+
+
+def marked_address(backend: str, place: Place, mark: Mark, scope: str) -> Address:
+    """Return where a backend has the assignment that carries a mark, by its ARM scope: a secret's or the vault's."""
+    secret = scope.removeprefix(place.vault_id).removeprefix("/secrets/") or WHOLE
+    suffix = "" if mark.whom == ACCOUNT else f"#{mark.whom}"
+    return Address(backend, ASSIGNMENT, f"{mark.owner.short_name_in_store}/{secret}{suffix}")
 
 
 def whom_of(group: str) -> str:
