@@ -1,8 +1,9 @@
 """Makes the certificates of a plane: one authority for Kubernetes, one for Vault, server and client certificates.
 
-Called by `control_plane.py` at start and by `kubernetes_server.py` for client
-certificates of named users. Extensions are complete, so that clients with
-strict verification (Python 3.13 and newer) accept them.
+Called by `control_plane.py` at start, by `kubernetes_server.py` for client
+certificates of named users, and by the tests of logins with a certificate.
+Extensions are complete, so that clients with strict verification (Python 3.13
+and newer) accept them.
 """
 
 from __future__ import annotations
@@ -101,6 +102,14 @@ def signing_key(directory: Path) -> KeyPair:
     return pair
 
 
+def self_signed(name: str) -> tuple[x509.Certificate, bytes]:
+    """Make what somebody shows to Entra: a certificate under no authority, and the PEM file of it with its key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = _builder(subject, subject, key.public_key()).sign(key, hashes.SHA256())
+    return certificate, _pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only this user can read."""
     path.touch(mode=0o600)
@@ -108,7 +117,9 @@ def write_private(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import stat
 import time
@@ -12,14 +11,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from airwarden.domain.errors import AirwardenError, InvalidSettings, Unauthorized
 from airwarden.providers.azure.borrowed import BorrowedStore, NotLoggedIn, open_borrowed
 from contract.azure.bench import VAULT, Bench
 from contract.azure.showing_cluster import azure_login
+from plane.certificates import self_signed
 from stand_ins.azure.roles import READER
 from stand_ins.azure.stand_in import AzureStandIn
 
@@ -64,33 +61,13 @@ def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     return Program(ran)
 
 
-def certificate(folder: Path) -> tuple[Path, x509.Certificate]:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / "somebody.pem"
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path, made
-
-
 async def test_a_certificate_will_do(
     bench: Bench, borrowed: Borrowing, azure: AzureStandIn, az: Program, tmp_path: Path
 ) -> None:
     assert bench.name == "kv"
-    path, made = certificate(tmp_path)
+    made, pem = self_signed("somebody")
+    path = tmp_path / "somebody.pem"
+    path.write_bytes(pem)
     somebody = azure.add_application("somebody")
     azure.add_client_certificate(somebody, made)
     azure.grant(somebody.principal_id, READER)

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
 from airwarden.domain.errors import InvalidSettings, Unauthorized
 from airwarden.providers.azure.store import AzureStore
 from contract.azure.bench import Bench
+from plane.certificates import self_signed
 from stand_ins.azure.roles import READER
 from stand_ins.azure.stand_in import AzureStandIn
 
 Opening = Callable[[AzureStore], AzureStore]
-
-
-def certificate() -> tuple[x509.Certificate, str]:
-    """Return a certificate, and the PEM file that has it with its key."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return made, (made.public_bytes(serialization.Encoding.PEM) + private).decode()
 
 
 async def test_a_client_secret_from_a_file_is_read_again_after_it_was_replaced(
@@ -62,7 +37,7 @@ async def test_a_client_secret_from_a_file_is_read_again_after_it_was_replaced(
 async def test_a_client_certificate_from_a_file_logs_in(azure: AzureStandIn, bench: Bench, opening: Opening) -> None:
     application = azure.add_application("operator")
     azure.grant(application.principal_id, READER)
-    known, pem = certificate()
+    known, pem = self_signed("operator")
     azure.add_client_certificate(application, known)
     file = bench.folder / "operator.pem"
     file.write_text("no certificate at all")
@@ -70,7 +45,7 @@ async def test_a_client_certificate_from_a_file_logs_in(azure: AzureStandIn, ben
     store = opening(bench.open(login=login))
     with pytest.raises(InvalidSettings, match="no PEM certificate with its RSA key"):
         await store.check()
-    file.write_text(pem)
+    file.write_bytes(pem)
     assert (await store.check()).store_id == store.place.vault_id
 
 

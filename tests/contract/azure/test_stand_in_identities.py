@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +15,10 @@ from azure.identity import CertificateCredential, ClientSecretCredential, Manage
 from azure.identity.aio import CertificateCredential as AsyncCertificateCredential
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.msi.aio import ManagedServiceIdentityClient as AsyncManagedServiceIdentityClient
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
 from contract.azure import clients
 from contract.azure.issuer import AUDIENCE, Issuer
+from plane.certificates import self_signed
 from stand_ins.azure.limits import Rate
 from stand_ins.azure.roles import IDENTITY_CONTRIBUTOR
 from stand_ins.azure.stand_in import GROUP, AzureStandIn
@@ -269,8 +265,8 @@ class TestAnApplication:
 
     async def test_gets_a_token_for_its_certificate_and_no_other(self, azure: AzureStandIn) -> None:
         application, scope = azure.add_application("operator"), f"{azure.url}/.default"
-        own, own_pem = _certificate()
-        _, foreign_pem = _certificate()
+        own, own_pem = self_signed("operator")
+        _, foreign_pem = self_signed("operator")
         azure.add_client_certificate(application, own)
         more = {"authority": azure.authority, "connection_verify": str(azure.ca_pem)}
         sync: dict[str, Any] = {**more, "disable_instance_discovery": True}
@@ -297,14 +293,3 @@ class TestAMachine:
             f"{azure.url}/.default"
         )
         assert jwt.decode(token.token, options={"verify_signature": False})["oid"] == identity.principal_id
-
-
-def _certificate() -> tuple[x509.Certificate, bytes]:
-    key, now = rsa.generate_private_key(public_exponent=65537, key_size=2048), dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")])
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
-    certificate = builder.not_valid_after(now + dt.timedelta(days=1)).sign(key, hashes.SHA256())
-    form = serialization.PrivateFormat.PKCS8
-    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    return certificate, pem + certificate.public_bytes(serialization.Encoding.PEM)
