@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from plane.control_plane import Plane
 from plane.errors import PlaneError
 from plane.kubernetes_server import ISSUER
+from plane.small_server import Small, serving
 
 
 def run_script(plane: Plane, script: str, **variables: str) -> str:
@@ -41,21 +40,9 @@ def serving_keys(plane: Plane) -> Iterator[str]:
     """Serve the cluster's public keys to anybody, as a cluster with anonymous discovery does; yield the address."""
     keys = json.dumps(plane.api.admin.request("GET", "/openid/v1/jwks")).encode()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/jwk-set+json")
-            self.send_header("Content-Length", str(len(keys)))
-            self.end_headers()
-            self.wfile.write(keys)
+    class Handler(Small):
+        def respond(self) -> None:
+            self.answer(200, keys, {"Content-Type": "application/jwk-set+json"})
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/openid/v1/jwks"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/openid/v1/jwks"

@@ -6,11 +6,9 @@ It knows neither rights nor writes: what the real one does is the business of `t
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from airwarden.api import crd
 from airwarden.domain.resources import Address, Grant, StaticSecret
 from contract.azure.bench import UID, Bench
 from integration.commands.running import Person
+from plane import small_server
 from stand_ins.azure.stand_in import AzureStandIn
 
 Json = dict[str, Any]
@@ -69,28 +68,13 @@ class Cluster:
 def serving(cluster: Cluster) -> Iterator[str]:
     """Serve it and return its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(small_server.Small):
+        def respond(self) -> None:
             status, body = cluster.answer(self.path.partition("?")[0])
-            text = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+            self.answer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with small_server.serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def filled(bench: Bench) -> Cluster:

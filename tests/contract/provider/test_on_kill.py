@@ -11,12 +11,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from contract.provider.airflow_task import AirflowEnvironment
+from plane.small_server import Small, serving
 
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine installs Airflow
 
@@ -50,28 +50,15 @@ class SlowVault:
 def slow_vault(tmp_path: Path) -> Iterator[SlowVault]:
     found = SlowVault(tmp_path / "seen.json")
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            content = json.dumps(found.answer(self.path)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    class Handler(Small):
+        def respond(self) -> None:
+            self.body()
+            self.answer(200, json.dumps(found.answer(self.path)).encode())
 
-        do_POST = do_GET  # noqa: N815 - the server's name for it
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    found.address = f"http://127.0.0.1:{running.server_port}"
-    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
-    yield found
-    found.used.set()
-    running.shutdown()
-    running.server_close()
+    with serving(Handler) as port:
+        found.address = f"http://127.0.0.1:{port}"
+        yield found
+        found.used.set()
 
 
 def test_on_kill_reads_what_its_task_is_reading_and_the_task_goes_on(tmp_path: Path, slow_vault: SlowVault) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from airwarden.providers.vault import policy
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import AUTH, KV, NAMESPACE, OPERATOR, Bench
 from plane.errors import PlaneHTTPError
+from plane.small_server import Small, serving
 from plane.vault_admin import login
 
 CHARACTERS = "abzABZ019._~@:=,-"
@@ -287,36 +286,26 @@ def test_a_role_that_asks_for_more_than_the_mount_gives_is_capped(bench: Bench, 
     assert made["auth"]["lease_duration"] == 1800
 
 
-class _Broker(BaseHTTPRequestHandler):
+class _Broker(Small):
     """As much of RabbitMQ's management API as Vault's engine calls: it makes a source of real leases."""
 
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(201)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_DELETE = do_GET = do_PUT  # noqa: N815 - the names are those of http.server
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+    def respond(self) -> None:
+        self.body()
+        self.answer(201)
 
 
 @pytest.fixture
 def leases(bench: Bench) -> Iterator[str]:
     """Mount a secrets engine whose credentials have leases."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Broker)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     vault, mount = bench.plane.vault, "contract-leases"
     vault.request("POST", f"sys/mounts/{mount}", {"type": "rabbitmq"})
-    config = {"connection_uri": f"http://127.0.0.1:{server.server_port}", "username": "a", "password": "b"}
-    vault.request("POST", f"{mount}/config/connection", {**config, "verify_connection": False})
-    for role in ("team.ro", "team.ro2"):
-        vault.request("POST", f"{mount}/roles/{role}", {"vhosts": json.dumps({"/": {"read": ".*"}})})
-    yield mount
-    vault.request("DELETE", f"sys/mounts/{mount}")
-    server.shutdown()
-    server.server_close()
+    with serving(_Broker) as port:
+        config = {"connection_uri": f"http://127.0.0.1:{port}", "username": "a", "password": "b"}
+        vault.request("POST", f"{mount}/config/connection", {**config, "verify_connection": False})
+        for role in ("team.ro", "team.ro2"):
+            vault.request("POST", f"{mount}/roles/{role}", {"vhosts": json.dumps({"/": {"read": ".*"}})})
+        yield mount
+        vault.request("DELETE", f"sys/mounts/{mount}")
 
 
 def test_a_reader_renews_and_revokes_its_own_leases_and_no_others(bench: Bench, leases: str) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from airwarden.domain import errors
 from airwarden.providers.vault.store import VaultStore
 from contract.vault.bench import Bench, create, grant
 from contract.vault.ways import WAYS, Way
+from plane.small_server import Small, serving
 
 WANTED = grant("secret")
 Opening = Callable[..., VaultStore]
@@ -51,38 +51,20 @@ LOGGED_IN = json_answer(200, {"auth": {"client_token": TOKEN, "lease_duration": 
 @pytest.fixture
 def elsewhere() -> Iterator[Callable[[Callable[[str, str], Answer]], Elsewhere]]:
     """Return a function that starts such a server on the loopback address."""
-    servers: list[ThreadingHTTPServer] = []
+    servers = ExitStack()
 
     def start(answer: Callable[[str, str], Answer]) -> Elsewhere:
-        class Handler(BaseHTTPRequestHandler):
-            def handle_one_request(self) -> None:
-                self.raw_requestline = self.rfile.readline(65537)
-                if not self.raw_requestline or not self.parse_request():
-                    self.close_connection = True
-                    return
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                found.seen.append((self.command, self.path, dict(self.headers), body))
+        class Handler(Small):
+            def respond(self) -> None:
+                found.seen.append((self.command, self.path, dict(self.headers), self.body()))
                 status, headers, content = found.answer(self.command, self.path)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-                self.close_connection = True
+                self.answer(status, content, headers)
 
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        found = Elsewhere(f"http://127.0.0.1:{server.server_port}", answer)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = Elsewhere(f"http://127.0.0.1:{servers.enter_context(serving(Handler))}", answer)
         return found
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with servers:
+        yield start
 
 
 Starting = Callable[[Callable[[str, str], Answer]], Elsewhere]

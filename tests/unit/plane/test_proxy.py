@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import ClassVar
 
 import pytest
 import requests
 
 from plane.proxy import Answer, Fate, Hang, Proxy, Request, Stop
+from plane.small_server import Small, serving
 from plane.waiting import wait_for
 
 BODY = b"x" * 1000
 
 
-class Upstream(BaseHTTPRequestHandler):
+class Upstream(Small):
     protocol_version = "HTTP/1.1"
+    acted: ClassVar[list[str]]
 
-    def do_GET(self) -> None:
-        self.server.acted.append(self.path)  # type: ignore[attr-defined]
-        self.send_response(200)
+    def respond(self) -> None:
+        self.acted.append(self.path)
         if self.path == "/stream":
+            self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             for piece in (b"one\n", b"two\n"):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.write(b"0\r\n\r\n")
             return
-        self.send_header("Content-Length", str(len(BODY)))
-        self.end_headers()
-        self.wfile.write(BODY)
-
-    do_LIST = do_GET  # noqa: N815 - the base class looks for this name
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Log nothing."""
+        self.answer(200, BODY)
 
 
 @pytest.fixture
@@ -48,14 +42,9 @@ def acted() -> list[str]:
 @pytest.fixture
 def proxy(acted: list[str]) -> Iterator[Proxy]:
     """Return a proxy in front of a small server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    server.acted = acted  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    with Proxy(f"http://127.0.0.1:{server.server_address[1]}") as made:
+    behind = type("Behind", (Upstream,), {"acted": acted})
+    with serving(behind) as port, Proxy(f"http://127.0.0.1:{port}") as made:
         yield made
-    server.shutdown()
-    server.server_close()
 
 
 def ask(proxy: Proxy, path: str = "/a", method: str = "GET") -> requests.Response:

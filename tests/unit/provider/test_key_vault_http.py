@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from airflow_airwarden.readers.key_vault import fields_of
 from airflow_airwarden.readers.key_vault_http import Clock, KeyVaultConnection, audience
 from airflow_airwarden.readers.key_vault_login import Logins
 from plane.certificates import Authority
+from plane.small_server import Small, serving
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 CANARY = "canary-4711"
@@ -45,35 +45,20 @@ def server(tmp_path: Path) -> Iterator[Server]:
     authority = Authority(tmp_path, "key-vault-http")
     pair = authority.server("server", ["localhost"])
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Small):
+        def respond(self) -> None:
             found.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             if found.hold is not None:
                 found.hold.wait(30)
-            self.send_response(found.status)
-            for name, value in found.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(found.content)))
-            self.end_headers()
-            self.wfile.write(found.content)
+            self.answer(found.status, found.content, found.headers)
 
-        do_POST = do_GET  # noqa: N815 - the server's name for it
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(pair.certificate, pair.key)
-    running.socket = tls.wrap_socket(running.socket, server_side=True)
-    running.daemon_threads = True
-    found.address = f"https://localhost:{running.server_port}"
-    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
-    yield found
-    if found.hold is not None:
-        found.hold.set()
-    running.shutdown()
-    running.server_close()
+    with serving(Handler, tls) as port:
+        found.address = f"https://localhost:{port}"
+        yield found
+        if found.hold is not None:
+            found.hold.set()
 
 
 def store(server: Server, folder: Path) -> KeyVaultStore:

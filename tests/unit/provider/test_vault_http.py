@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -13,6 +12,7 @@ from airflow_airwarden.binding_map import Login, VaultStore
 from airflow_airwarden.errors import Reason, Unavailable
 from airflow_airwarden.readers import vault_http
 from airflow_airwarden.readers.vault_http import Answer, VaultConnection
+from plane.small_server import Small, serving
 
 
 @dataclass
@@ -31,8 +31,8 @@ class Server:
 def server() -> Iterator[Server]:
     found = Server()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Small):
+        def respond(self) -> None:
             found.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             self.send_response(found.status)
             for name, value in found.headers.items():
@@ -46,17 +46,10 @@ def server() -> Iterator[Server]:
                 if len(found.pieces) > 1:
                     found.patience.wait(0.05)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    found.address = f"http://127.0.0.1:{running.server_port}"
-    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
-    yield found
-    found.patience.set()
-    running.shutdown()
-    running.server_close()
+    with serving(Handler) as port:
+        found.address = f"http://127.0.0.1:{port}"
+        yield found
+        found.patience.set()
 
 
 @pytest.fixture
