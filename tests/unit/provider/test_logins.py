@@ -53,6 +53,17 @@ class SmallVault:
         """Close nothing."""
 
 
+class Held:
+    """Holds every request until it may go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, path: str) -> None:
+        self.reached.set()
+        assert self.go_on.wait(60), path
+
+
 @pytest.fixture
 def vault() -> SmallVault:
     return SmallVault()
@@ -91,20 +102,14 @@ def test_a_login_within_a_login_of_its_thread_is_let_through_and_both_are_given_
 def test_a_thread_gives_up_where_another_one_logs_in_for_too_long(
     reader: VaultReader, vault: SmallVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold, reached = threading.Event(), threading.Event()
-
-    def held(path: str) -> None:
-        reached.set()
-        assert hold.wait(60)
-
-    vault.before = held
+    vault.before = held = Held()
     monkeypatch.setattr(common, "LOGIN_SECONDS", 0.1)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(logged_in, reader, vault)
-        assert reached.wait(30)
+        assert held.reached.wait(30)
         with pytest.raises(Unavailable, match="another thread of this process has been logging in to store vault"):
             logged_in(reader, vault)
-        hold.set()
+        held.go_on.set()
         assert first.result(30) == "t1"
 
 
@@ -137,21 +142,15 @@ def test_what_was_read_under_a_token_that_vault_no_longer_knows_is_not_given_out
 def test_of_threads_that_wait_for_a_login_at_the_end_none_makes_one_that_nobody_gives_up(
     reader: VaultReader, vault: SmallVault
 ) -> None:
-    hold, reached = threading.Event(), threading.Event()
-
-    def held(path: str) -> None:
-        reached.set()
-        assert hold.wait(60)
-
-    vault.before = held
+    vault.before = held = Held()
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(logged_in, reader, vault)
-        assert reached.wait(30)
+        assert held.reached.wait(30)
         others = [pool.submit(logged_in, reader, vault) for _ in range(6)]
         closing = pool.submit(reader.close)
         wait_for("the end has begun", lambda: reader._logins._closed, 30)
         vault.before = lambda _: None
-        hold.set()
+        held.go_on.set()
         assert first.result(30) == "t1"
         closing.result(30)
         refused = [each.exception(30) for each in others]
