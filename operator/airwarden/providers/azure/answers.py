@@ -28,12 +28,12 @@ _VOLATILE: Final = re.compile(r"\s*(Trace ID|Correlation ID|Timestamp|Request ID
 _AADSTS: Final = re.compile(r"AADSTS\d{4,7}:.*", re.DOTALL)
 _LONGEST: Final = 400
 _SHORT_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 3600.0
+"""Azure refills all limits within the hour: who says more is wrong, and nothing but a restart would end it."""
 OPERATOR_LACKS: Final = (
     "The operator lacks the right, the condition on its own role does not permit this role or kind of principal, or "
     "there is no such scope: compare with what airwarden azure-setup prints"
 )
-_LONGEST_PAUSE: Final = 3600.0
-"""Azure refills all limits within the hour: who says more is wrong, and nothing but a restart would end it."""
 
 
 class NotSeen(StoreFailed):
