@@ -102,6 +102,15 @@ FIGURES: Final = (
         "bindings deleted, from the first DELETE to the last one gone",
         timed=True,
     ),
+    Figure(
+        "ending_seconds",
+        "s",
+        Better.LOWER,
+        "how long access outlives its end, the slowest of 100 bindings in four ways: a rule, an edit, notAfter, "
+        "deletion",
+        5,
+        timed=True,
+    ),
     Figure("task_logins", "requests", Better.LOWER, "logins to Vault of a task's process", 1),
     Figure("task_requests_unbound", "requests", Better.LOWER, "requests of a task for ids that are not bound", 0),
     Figure(

@@ -12,7 +12,7 @@ BACKEND: Final = "vault"
 BACKEND_PATH: Final = f"{API}/airflowsecretbackends/{BACKEND}"
 CALM: Final = "10m"
 """The drift interval that users get by default."""
-NAMESPACES: Final = ("bench-many", "bench-paced", "bench-going", "bench-hostile", "bench-floor")
+NAMESPACES: Final = ("bench-many", "bench-paced", "bench-going", "bench-hostile", "bench-floor", "bench-ending")
 
 
 def backend(address: str, interval: str = CALM) -> Json:

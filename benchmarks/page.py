@@ -173,6 +173,23 @@ def _edit(found: Mapping[str, Any]) -> str:
     )
 
 
+def _ending(found: Mapping[str, Any]) -> str:
+    ways = {
+        "a rule that no longer admits them": "rule",
+        "an edit that asks for another key": "edit",
+        "`notAfter`": "notAfter",
+        "deletion": "deletion",
+    }
+    told = (
+        f"{name} {shown(found[f'{way}_seconds_p50'])} s (p50), {shown(found[f'{way}_seconds_most'])} s (the slowest)"
+        for name, way in ways.items()
+    )
+    return (
+        f"Access of {shown(found['bindings'])} bindings beside {shown(found['bindings_beside'])} others, from what "
+        f"ends it to Vault's answer: {'; '.join(told)}."
+    )
+
+
 def _namespace(found: Mapping[str, Any]) -> str:
     return (
         f"A namespace with {shown(found['bindings'])} bindings: its bindings gone after "
@@ -213,6 +230,7 @@ _SENTENCES: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "paced": _paced,
     "restart": _restart,
     "edit": _edit,
+    "ending": _ending,
     "namespace": _namespace,
     "outage": _outage,
     "hostile": _hostile,

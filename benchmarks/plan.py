@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from benchmarks.scenarios import Scenario
 from benchmarks.scenarios.delete import Delete
 from benchmarks.scenarios.edit import Edit
+from benchmarks.scenarios.ending import Ending
 from benchmarks.scenarios.floor import Floor
 from benchmarks.scenarios.hostile import Hostile
 from benchmarks.scenarios.namespace import Namespace
@@ -31,6 +32,7 @@ def usual(sizes: Sizes) -> tuple[Group, ...]:
     calm: Group = (
         Paced(sizes.paced),
         Steady(sizes.steady_bindings, sizes.steady_interval, sizes.steady_seconds),
+        Ending(sizes.ending),
         Delete(sizes.deleted),
         Namespace(sizes.namespace),
         Hostile(sizes.hostile, sizes.hostile_seconds),

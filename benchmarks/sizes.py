@@ -23,6 +23,8 @@ class Sizes:
     crowd: int
     """Bindings that are there when the operator starts again, and when one is edited."""
     deleted: int
+    ending: int
+    """Bindings whose access is ended: what design rule 10 promises a time for."""
     namespace: int
     outage_edits: int
     outage_seconds: float
@@ -40,6 +42,7 @@ FULL: Final = Sizes(
     steady_seconds=40,
     crowd=5000,
     deleted=1000,
+    ending=100,
     namespace=500,
     outage_edits=50,
     outage_seconds=30,
@@ -55,6 +58,7 @@ QUICK: Final = Sizes(
     steady_seconds=12,
     crowd=1000,
     deleted=300,
+    ending=100,
     namespace=100,
     outage_edits=20,
     outage_seconds=8,

@@ -27,8 +27,8 @@ class VaultRequest:
     request_id: str = ""
     policies: tuple[str, ...] = ()
     remote_address: str = ""
-    second: str = ""
-    """When it was answered, in whole seconds: 2026-01-31T12:00:00."""
+    answered: str = ""
+    """When, as Vault writes it: 2026-01-31T12:00:00.123456789Z."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _vault_request(event: dict[str, Any]) -> VaultRequest:
         request_id=request.get("id", ""),
         policies=tuple(auth.get("policies") or ()),
         remote_address=request.get("remote_address", ""),
-        second=event.get("time", "")[:19],
+        answered=event.get("time", ""),
     )
 
 

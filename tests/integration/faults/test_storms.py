@@ -33,7 +33,7 @@ BOUND = (WINDOW + 1) * PER_SECOND + UNDER_WAY
 def asked_in(marks: Marks) -> int:
     """Return the most requests of the operator, upkeep included, that Vault answered within five seconds."""
     entries = marks.world.plane.vault.audit.entries(marks.vault)
-    moments = sorted(datetime.fromisoformat(each.second) for each in entries if each.display_name == OPERATOR_LOGIN)
+    moments = sorted(datetime.fromisoformat(each.answered) for each in entries if each.display_name == OPERATOR_LOGIN)
     window = timedelta(seconds=WINDOW)
     return max((sum(first <= each < first + window for each in moments) for first in set(moments)), default=0)
 
