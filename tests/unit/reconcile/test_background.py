@@ -37,7 +37,7 @@ async def test_one_that_breaks_ends_the_operator_with_its_cause() -> None:
     background = Background(ended)
     background.start("goes on", forever())
     background.start("breaks", breaks())
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
     background.cancel()
     with pytest.raises(BackgroundEnded, match="breaks ended by itself") as raised:
         background.check()
@@ -48,6 +48,6 @@ async def test_one_that_returns_ends_the_operator_too() -> None:
     ended = asyncio.Event()
     background = Background(ended)
     background.start("returns", returns())
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
     with pytest.raises(BackgroundEnded, match="returns ended by itself"):
         background.check()
