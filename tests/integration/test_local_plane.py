@@ -40,7 +40,7 @@ def test_an_account_has_no_rights_until_they_are_given_and_is_audited(plane: Pla
     mine = wait_for(
         "the audit entry",
         lambda: [e for e in plane.api.audit.entries(mark) if e.resource == "configmaps" and e.user == user],
-        5,
+        60,
     )
     assert [(e.verb, e.namespace, e.code) for e in mine] == [("list", "plane-rights", 403)]
 
