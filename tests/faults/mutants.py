@@ -22,6 +22,7 @@ from faults.mutants_doors import DOORS
 from faults.mutants_environment import ENVIRONMENTS
 from faults.mutants_executor import EXECUTING
 from faults.mutants_fenced import FENCED_MUTANTS
+from faults.mutants_first_use import FIRST_USE
 from faults.mutants_import import IMPORTING
 from faults.mutants_inside import INSIDE
 from faults.mutants_jobs import BY_JOB
@@ -66,4 +67,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *WHOSE_ON_AZURE,
     *ANSWERED,
     *PACING_AZURE,
+    *FIRST_USE,
 )

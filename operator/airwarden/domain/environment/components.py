@@ -61,12 +61,14 @@ def _told(component: str, environment: AirflowEnvironment) -> Variables:
     """Return what one component is told.
 
     With executor Kubernetes all of them name the executor, since the API server reads the logs of running pods through
-    it. With executor Local the scheduler runs the tasks, so it is told of their backend.
+    it, and for that must know where they are. With executor Local the scheduler runs the tasks, so it is told of their
+    backend.
     """
     spec = environment.spec
     if spec.executor is Executor.KUBERNETES:
         told = {"AIRFLOW__CORE__EXECUTOR": EXECUTOR, **_environment(environment)}
-        return told | _of_executor(spec) if component == "scheduler" else told
+        more = {"scheduler": _of_executor, "api-server": _namespaces}.get(component)
+        return told | more(spec) if more is not None else told
     if spec.executor is Executor.LOCAL and component == "scheduler":
         return _workers(environment)
     return _environment(environment)
@@ -76,11 +78,17 @@ def _of_executor(spec: EnvironmentSpec) -> Variables:
     if spec.unbound is None:
         raise TypeError("executor Kubernetes has an unbound account: the model says so")
     return {
-        "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "True",
-        "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST": ",".join(sorted(spec.worker_namespaces)),
+        **_namespaces(spec),
         "AIRFLOW__AIRWARDEN__BUNDLES": ",".join(sorted(each.name for each in spec.bundles)),
         "AIRFLOW__AIRWARDEN__UNBOUND_NAMESPACE": spec.unbound.namespace,
         "AIRFLOW__AIRWARDEN__UNBOUND_SERVICE_ACCOUNT": spec.unbound.service_account_name,
+    }
+
+
+def _namespaces(spec: EnvironmentSpec) -> Variables:
+    return {
+        "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "True",
+        "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST": ",".join(sorted(spec.worker_namespaces)),
     }
 
 

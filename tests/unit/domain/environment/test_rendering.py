@@ -298,6 +298,20 @@ def test_the_scheduler_is_told_of_the_executor() -> None:
     }
 
 
+def test_the_api_server_is_told_where_pods_are_and_the_triggerer_is_not() -> None:
+    """Else it looks for the log of a running task in its own namespace, where no pod of a binding is."""
+    declared = ("scheduler", "apiServer", "triggerer")
+    parts = {name: {"serviceAccountName": f"airflow-{name.lower()}"} for name in declared}
+    found = rendering([], within=environment(components=parts))
+    assert told(found, "api-server") == {
+        "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
+        "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE": "True",
+        "AIRFLOW__KUBERNETES_EXECUTOR__MULTI_NAMESPACE_MODE_NAMESPACE_LIST": "lab,prod,staging",
+        "AIRFLOW__AIRWARDEN__ENVIRONMENT": "airflow/main",
+    }
+    assert set(told(found, "triggerer")) == {"AIRFLOW__CORE__EXECUTOR", "AIRFLOW__AIRWARDEN__ENVIRONMENT"}
+
+
 def test_components_that_are_not_declared_are_told_nothing() -> None:
     assert set(rendering([]).components.wanted) == {"scheduler", "workers"}
     all_of_them = {
