@@ -54,6 +54,11 @@ def test_the_charts_values_take_each_variable_that_is_rendered_for_the_scheduler
         assert {each["name"] for each in values[component]["env"]} == needed
 
 
+def test_the_template_of_pods_is_one_that_kubernetes_takes(prepared: Plane) -> None:
+    template = yaml.safe_load((FOLDER / "values.yaml").read_text())["podTemplate"]
+    assert "created" in prepared.kubectl("create", "--dry-run=server", "-n", "airflow-prod", "-f", "-", stdin=template)
+
+
 @pytest.fixture
 def scheduler(prepared: Plane) -> Iterator[Path]:
     """Return the kubeconfig of the scheduler's account, with what is printed for the example."""

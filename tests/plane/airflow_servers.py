@@ -48,6 +48,7 @@ PATIENCE: Final = {
 }
 """A busy machine is no failure."""
 POD_USER: Final = 50000
+CHART_VALUES: Final = REPOSITORY / "examples" / "airflow" / "values.yaml"
 NO_SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {}
 LOCAL_BUNDLE: Final = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
@@ -253,7 +254,7 @@ class AirflowServers:
         return json.dumps(found)
 
     def _template(self, python: Path) -> Json:
-        """Return the pods' template: a worker knows the API server and the bundles, and none of Airflow's secrets."""
+        """Return the template of `examples/airflow` with this machine's values, and what the played kubelet needs."""
         variables = {
             "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": "/tmp",  # noqa: S108 - of the pod
@@ -267,18 +268,13 @@ class AirflowServers:
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": self._bundle_list(with_teams=False),
             **self._worker_settings,
         }
-        container = {
-            "name": "base",
-            "image": "any",
-            "env": [{"name": name, "value": value} for name, value in variables.items()],
-        }
-        spec = {"restartPolicy": "Never", "securityContext": {"runAsUser": POD_USER, "fsGroup": 0}}
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "template"},
-            "spec": {**spec, "containers": [container]},
-        }
+        template: Json = yaml.safe_load(yaml.safe_load(CHART_VALUES.read_text())["podTemplate"])
+        (container,) = template["spec"]["containers"]
+        unknown = {each["name"] for each in container["env"]} - set(variables)
+        if unknown:
+            raise PlaneError(f"nobody says what {', '.join(sorted(unknown))} of examples/airflow is on this machine")
+        container["env"] = [{"name": name, "value": value} for name, value in variables.items()]
+        return template
 
 
 def _kept() -> dict[str, str]:
