@@ -1,6 +1,6 @@
 """Refuses Airflow before 3.3, whose lookups turn every refusal into "not defined" and ask the next source.
 
-Imported first by the modules that Airflow loads, `backend.py` and `plugin.py`.
+Imported first by the modules that Airflow loads: `backend.py`, `executor.py`, `plugin.py`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,10 @@ AirflowSecretsBackendAccessDenied, since Airflow takes any other exception for "
 
 from __future__ import annotations
 
+from airflow_airwarden import airflow_version  # noqa: F401 - first: of what else is imported, older Airflow has not all
+
+# isort: split
+
 import asyncio
 import sys
 from collections.abc import Callable
@@ -15,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.secrets import BaseSecretsBackend
 
-from airflow_airwarden import airflow_version  # noqa: F401 - refuses Airflow before 3.3
 from airflow_airwarden.processes import THIS_PROCESS
 from airflow_airwarden.settings import settings_of
 

@@ -10,6 +10,10 @@ The names of the Kubernetes provider that are used are private to it, so the ran
 
 from __future__ import annotations
 
+from airflow_airwarden import airflow_version  # noqa: F401 - first: of what else is imported, older Airflow has not all
+
+# isort: split
+
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +29,6 @@ from airflow.providers.common.compat.sdk import conf
 from kubernetes.client import ApiClient
 from kubernetes.client import models as k8s
 
-from airflow_airwarden import airflow_version  # noqa: F401 - refuses Airflow before 3.3
 from airflow_airwarden.dag_map import map_name
 from airflow_airwarden.executor_settings import (
     SECTION,

@@ -6,12 +6,15 @@ for processes in which no task runs.
 
 from __future__ import annotations
 
+from airflow_airwarden import airflow_version  # noqa: F401 - first: of what else is imported, older Airflow has not all
+
+# isort: split
+
 import sys
 
 from airflow.listeners import hookimpl
 from airflow.sdk.plugins_manager import AirflowPlugin
 
-from airflow_airwarden import airflow_version  # noqa: F401 - refuses Airflow before 3.3
 from airflow_airwarden.processes import THIS_PROCESS
 
 

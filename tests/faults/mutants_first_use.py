@@ -5,10 +5,13 @@ Part of `tests/faults/mutants.py`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from faults.mutant import Mutant
 
+PROVIDER: Final = Path("provider/airflow_airwarden")
+PACKAGE: Final = "tests/unit/provider/test_package.py"
 RENDERING: Final = "tests/unit/domain/environment/test_rendering.py"
 
 FIRST_USE: tuple[Mutant, ...] = (
@@ -18,5 +21,21 @@ FIRST_USE: tuple[Mutant, ...] = (
         'more = {"scheduler": _of_executor, "api-server": _namespaces}.get(component)',
         'more = {"scheduler": _of_executor}.get(component)',
         (RENDERING,),
+    ),
+    Mutant(
+        "an older Airflow is not told of by the plugin",
+        "plugin.py",
+        "from airflow_airwarden import airflow_version  # noqa: F401 - first",
+        "airflow_version = None  # noqa: F401 - first",
+        (PACKAGE,),
+        source=PROVIDER,
+    ),
+    Mutant(
+        "an older Airflow is not told of by the executor",
+        "executor.py",
+        "from airflow_airwarden import airflow_version  # noqa: F401 - first",
+        "airflow_version = None  # noqa: F401 - first",
+        (PACKAGE,),
+        source=PROVIDER,
     ),
 )

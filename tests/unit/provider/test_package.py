@@ -13,20 +13,23 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 IMPORTED = "import airflow_airwarden.backend as backend; backend.AirwardenBackend(); print('taken')"
+LOADED_BY_AIRFLOW = ("backend", "executor", "plugin")
 
 
-def import_beside_airflow(folder: Path, version: str) -> subprocess.CompletedProcess[str]:
-    """Import the backend where Airflow is of a version; of Airflow there is no more than that needs."""
+def import_beside_airflow(folder: Path, version: str, code: str = IMPORTED) -> subprocess.CompletedProcess[str]:
+    """Import what Airflow of a version loads; of Airflow there is no more than the backend needs."""
     (folder / "airflow" / "secrets").mkdir(parents=True)
     (folder / "airflow" / "__init__.py").write_text(f"__version__ = {version!r}\n")
     (folder / "airflow" / "secrets" / "__init__.py").write_text("class BaseSecretsBackend: pass\n")
     paths = {"PYTHONPATH": os.pathsep.join([str(folder), str(REPOSITORY / "provider")])}
-    return subprocess.run([sys.executable, "-c", IMPORTED], env=paths, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("module", LOADED_BY_AIRFLOW)
 @pytest.mark.parametrize("version", ["2.11.0", "3.0.0", "3.2.2"])
-def test_an_older_airflow_is_refused_at_import_with_the_way_out(tmp_path: Path, version: str) -> None:
-    done = import_beside_airflow(tmp_path, version)
+def test_an_older_airflow_is_refused_at_import_with_the_way_out(tmp_path: Path, version: str, module: str) -> None:
+    """Before anything else of Airflow is imported: of what executor and plugin need, older ones have not all."""
+    done = import_beside_airflow(tmp_path, version, f"import airflow_airwarden.{module}")
     assert done.returncode != 0
     assert (
         f"RuntimeError: airflow-provider-airwarden needs Apache Airflow 3.3 or newer, and this is {version}"
