@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +301,46 @@ def test_lookups_are_counted_and_timed_on_airflows_metrics(
         ("airwarden.lookups", 1, unbound),
         ("airwarden.lookup_duration", "ms", unbound),
     ]
+
+
+@contextmanager
+def collector() -> Iterator[tuple[int, list[bytes]]]:
+    """A collector of OpenTelemetry as far as a client can tell; yields its port and what was sent to it."""
+    sent: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield running.server_port, sent
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+def test_a_tasks_metrics_reach_the_collector_that_airflow_names(
+    airflow: AirflowEnvironment, bound: Bound, home: Path
+) -> None:
+    with collector() as (port, sent):
+        named = {"ON": "True", "HOST": "127.0.0.1", "PORT": str(port), "SSL_ACTIVE": "False"}
+        variables = {f"AIRFLOW__METRICS__OTEL_{name}": value for name, value in named.items()}
+        run = airflow.task(home, "reads", bound.map_path(), {**ELSEWHERE, **variables})
+        assert run.status == 0, run.log
+    told = b"".join(sent)
+    for name in ("lookups", "lookup_duration", "requests", "logins"):
+        assert f"airflow.airwarden.{name}".encode() in told
+    assert b"NotBound" in told
+    assert b"warehouse" not in told, "ids are no tags: there may be thousands"
+    assert bound.canary.encode() not in told
 
 
 NAMES = """

@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -15,7 +19,8 @@ from airflow_airwarden.binding_map import SecretType
 from airflow_airwarden.connections import connection_payload
 from airflow_airwarden.errors import LookupRefused, Reason
 from airflow_airwarden.sessions import Found, Session
-from contract.provider.bench import ENGINE, ProviderBench, database_role
+from contract.provider.bench import AUTH, ENGINE, ProviderBench, database_role
+from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.postgres_server import PostgresServer
 from plane.vault_admin import write_policy
@@ -83,6 +88,33 @@ def test_a_users_life_ends_with_the_token_it_was_made_under(tasks: ProviderBench
     replaced = wait_for("another user", lambda: each if (each := user(session)) != made else None, SOON)
     assert database.accepts(str(replaced["username"]), str(replaced["password"]))
     session.close()
+
+
+KILLED = """
+import os, signal, sys
+from airflow_airwarden.processes import THIS_PROCESS
+from airflow_airwarden.settings import Settings
+found = THIS_PROCESS.session(Settings(sys.argv[1])).look_up("Connection", "reporting")
+print(found.reading.values["username"], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_user_of_a_process_that_is_killed_is_gone_after_its_life(
+    tasks: ProviderBench, database: PostgresServer
+) -> None:
+    """Nobody gives it up, and nobody renews it: of the three lives, only the lease's own is short."""
+    name = next(NAMES)
+    bound = tasks.bind(name, database_role(tasks.plane, name, "4s", "20m"), token_ttl="10m", token_max_ttl="20m")
+    mark = tasks.plane.vault.audit.mark()
+    command = [sys.executable, "-c", KILLED, str(bound.map_path())]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "provider")}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True, timeout=SOON)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    user_of_it = done.stdout.strip()
+    assert user_of_it.startswith("v-")
+    wait_for("the user is gone", lambda: user_of_it not in database.users(), SOON)
+    assert [each.path for each in bound.requests(mark)] == [f"auth/{AUTH}/login", f"{ENGINE}/creds/{name}"]
 
 
 def test_users_under_batch_tokens_are_given_up_one_by_one(tasks: ProviderBench, database: PostgresServer) -> None:
