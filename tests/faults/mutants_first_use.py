@@ -12,6 +12,7 @@ from faults.mutant import Mutant
 
 PROVIDER: Final = Path("provider/airflow_airwarden")
 PACKAGE: Final = "tests/unit/provider/test_package.py"
+TASK_ACCESS: Final = "tests/unit/vault/test_task_access.py"
 RENDERING: Final = "tests/unit/domain/environment/test_rendering.py"
 
 FIRST_USE: tuple[Mutant, ...] = (
@@ -37,5 +38,12 @@ FIRST_USE: tuple[Mutant, ...] = (
         "airflow_version = None  # noqa: F401 - first",
         (PACKAGE,),
         source=PROVIDER,
+    ),
+    Mutant(
+        "tasks are told of one address alone",
+        "providers/vault/task_access.py",
+        "list(connection.task_addresses or (connection.address,))",
+        "[connection.address]",
+        (TASK_ACCESS,),
     ),
 )

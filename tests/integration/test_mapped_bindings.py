@@ -127,6 +127,24 @@ def test_the_ca_bundle_of_the_backend_lies_beside_the_map(
     assert vault.ca_file == f"/etc/airwarden/ca.{store.name}.pem"
 
 
+def test_where_tasks_reach_a_vault_is_in_the_maps_as_soon_as_its_backend_says_it(
+    world: World, airflow: MakeEnvironment, store: Backend, binding: MakeBinding, team: str
+) -> None:
+    made = binding(team, store, **named_by(airflow(), "billing_*"))
+    made.wait_ready()
+    address = world.plane.vault_address
+    order = (address.replace("127.0.0.1", "localhost"), address)
+    store.edit(vault={"workloadAddresses": order})
+
+    def addresses() -> tuple[str, ...]:
+        vault = map_of(world, made).stores[store.name]
+        assert isinstance(vault, VaultStore)
+        return vault.addresses
+
+    eventually("tasks are told of both", lambda: addresses() == order)
+    made.wait_ready()
+
+
 def test_a_map_changed_by_hand_is_set_right_and_a_foreign_one_is_left(
     world: World, airflow: MakeEnvironment, backend: MakeBackend, binding: MakeBinding, team: str
 ) -> None:

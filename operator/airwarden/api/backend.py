@@ -30,6 +30,7 @@ from airwarden.api.texts import (
     MountName,
     RolePrefix,
     RuleName,
+    TaskAddress,
     VaultNamespace,
 )
 from airwarden.api.tls import TLS, CABundleReference
@@ -94,6 +95,10 @@ class VaultBackend(Model):
 
     address: Address
     """URL without path, for example https://vault.example:8200."""
+    workload_addresses: Annotated[
+        tuple[TaskAddress, ...], Field(max_length=8, json_schema_extra=schema(list_type="atomic"))
+    ] = ()
+    """Where tasks reach this Vault, tried in order. Default: address."""
     namespace: VaultNamespace = ""
     """Vault Enterprise namespace. Immutable."""
     mode: Literal["Roles", "Fenced"] = "Roles"
@@ -115,14 +120,6 @@ class VaultBackend(Model):
             rule(
                 "self.workloadLogin.method == oldSelf.workloadLogin.method",
                 f"vault.workloadLogin.method {_MAKE_NEW}, and move the bindings to it",
-            ),
-            *(
-                rule(
-                    f"!has(self.workloadLogin.{each}) || !has(oldSelf.workloadLogin.{each})"
-                    f" || self.workloadLogin.{each}.mount == oldSelf.workloadLogin.{each}.mount",
-                    f"vault.workloadLogin.{each}.mount {_MAKE_NEW}",
-                )
-                for each in ("kubernetes", "jwt", "appRole")
             ),
             rule(
                 "!has(self.login.appRole) || !has(self.workloadLogin.appRole)"

@@ -34,12 +34,12 @@ def _only_with(method: str, field: str) -> str:
     return f"{field} must be given for method {method}, and for no other"
 
 
-def _blocks(fields: tuple[tuple[str, str], ...]) -> ConfigDict:
-    """Return the rules that exactly the method's own block is given."""
+def _blocks(fields: tuple[tuple[str, str], ...], *more: dict[str, str]) -> ConfigDict:
+    """Return the rules that exactly the method's own block is given, and more of them."""
     rules = (
         rule(f"(self.method == '{method}') == has(self.{field})", _only_with(method, field)) for method, field in fields
     )
-    return ConfigDict(json_schema_extra=schema(*rules))
+    return ConfigDict(json_schema_extra=schema(*rules, *more))
 
 
 def _check_blocks(fields: tuple[tuple[str, str], ...], method: str, given: dict[str, object]) -> None:
@@ -63,7 +63,7 @@ class AppRoleLogin(Model):
     """The operator's own login with a role id and a secret-id, for a Vault that cannot check its token."""
 
     mount: MountName = "approle"
-    """Mount of the AppRole auth method. Never the one where tasks log in: the operator writes roles there."""
+    """Mount of the method. Never the one where tasks log in: the operator writes roles there."""
     role_id: Annotated[RoleID, Field(alias="roleID")]
     """Role id of the operator's role. Not secret by itself."""
     secret_id_file: Annotated[FileName, Field(alias="secretIDFile")]
@@ -144,7 +144,7 @@ class AppRoleWorkloadLogin(Model):
     """Where workloads log in with a secret-id. Whoever holds one has the binding's access, from wherever it is."""
 
     mount: MountName = "approle"
-    """Mount of the AppRole auth method, for Airwarden alone; it writes roles there, and never a secret-id."""
+    """Mount of the method, for Airwarden alone; it writes roles there, and never a secret-id."""
     secret_id_ttl: Annotated[Duration, Field(alias="secretIDTTL")] = "24h"  # noqa: S105 - a time
     """How long a secret-id can be used to log in."""
     secret_id_uses: Annotated[int | None, Field(alias="secretIDUses", ge=1, le=1000000)] = None
@@ -152,6 +152,16 @@ class AppRoleWorkloadLogin(Model):
 
 
 _WORKLOAD_BLOCKS = (("Kubernetes", "kubernetes"), ("JWT", "jwt"), ("AppRole", "appRole"))
+
+
+_SAME_MOUNT = rule(
+    " && ".join(
+        f"(!has(self.{each}) || !has(oldSelf.{each}) || self.{each}.mount == oldSelf.{each}.mount)"
+        for _, each in _WORKLOAD_BLOCKS
+    ),
+    "mount of workloadLogin is immutable; make a new backend instead",
+)
+"""Skipped when the whole login appears or goes, which it cannot: it is required."""
 
 
 class WorkloadLogin(Model):
@@ -169,7 +179,7 @@ class WorkloadLogin(Model):
     app_role: AppRoleWorkloadLogin | None = None
     """Settings of the workloads' AppRole login."""
 
-    model_config = _blocks(_WORKLOAD_BLOCKS)
+    model_config = _blocks(_WORKLOAD_BLOCKS, _SAME_MOUNT)
 
     @model_validator(mode="after")
     def _settings_of_method(self) -> Self:

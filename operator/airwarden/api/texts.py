@@ -149,15 +149,20 @@ RoleID = Annotated[
         "must be a role id: a letter or digit, then also dots, underscores and dashes",
     ),
 ]
+_ADDRESS = r"^https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$"
 Address = Annotated[
     str,
     StringConstraints(max_length=512),
     matches(
-        r"^https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?$",
+        _ADDRESS,
         "must be http:// or https://, a host and perhaps a port, without user, path or query, "
         "such as https://vault.example:8200",
     ),
 ]
+TaskAddress = Annotated[
+    str, StringConstraints(max_length=512), matches(_ADDRESS, "must be a URL without path, as address is")
+]
+"""As Address, in fewer words: the definition of the backend must stay small."""
 VaultNamespace = Annotated[
     str,
     StringConstraints(max_length=256),

@@ -140,6 +140,7 @@ def largest_backend() -> Json:
     found = backend("b" * 63)
     found["spec"]["vault"] |= {
         "address": "https://" + "a" * 498 + ":65535",
+        "workloadAddresses": ["https://" + f"{number}" * 498 + ":65535" for number in range(8)],
         "namespace": "n/" * 127 + "nn",
         "tls": {"serverName": "s" * 253, "caBundleRef": {"configMap": {"name": _dotted(253), "key": "k" * 253}}},
         "login": {"kubernetes": {"mount": "m/" * 63 + "mm", "role": "r" * 256, "audience": "a" * 253}},

@@ -476,7 +476,7 @@ _BACKEND_FIELDS = [
         "audience\n  Field required",
     ),
     *(
-        Refusal(f"address {value}", "backend", "spec.vault.address", value, "must be http:// or https://")
+        refusal
         for value in (
             "vault.example:8200",
             "ftp://vault.example",
@@ -484,6 +484,16 @@ _BACKEND_FIELDS = [
             "https://vault.example/v1",
             "https://vault.example?x=1",
             "https://vault.example\n",
+        )
+        for refusal in (
+            Refusal(f"address {value}", "backend", "spec.vault.address", value, "must be http:// or https://"),
+            Refusal(
+                f"an address of tasks {value}",
+                "backend",
+                "spec.vault.workloadAddresses",
+                ["https://vault.example:8200", value],
+                "must be a URL without path",
+            ),
         )
     ),
     Refusal(
@@ -531,14 +541,14 @@ IMMUTABLE: tuple[Refusal, ...] = (
         "backend",
         "spec.vault.workloadLogin.kubernetes.mount",
         "other",
-        "vault.workloadLogin.kubernetes.mount is immutable",
+        "mount of workloadLogin is immutable",
     ),
     Refusal(
         "the login's mount by leaving it to its default",
         "backend",
         "spec.vault.workloadLogin.kubernetes.mount",
         Remove(),
-        "vault.workloadLogin.kubernetes.mount is immutable",
+        "mount of workloadLogin is immutable",
     ),
     Refusal(
         "the tasks' login method",

@@ -89,7 +89,7 @@ def test_the_mount_of_every_way_to_log_in_is_immutable(api: Plane, workload: obj
     for value in ("other", objects.Remove()):
         wanted = objects.changed(stored, f"spec.vault.workloadLogin.{field}.mount", value)
         said = _refused(api, "PUT", f"{path}?{STRICT}", wanted)
-        assert f"vault.workloadLogin.{field}.mount is immutable" in said
+        assert "mount of workloadLogin is immutable" in said
     other_login = objects.changed(stored, "spec.vault.login", objects.LOGINS[1])
     api.api.admin.request("PUT", f"{path}?{STRICT}", other_login)
 

@@ -55,3 +55,5 @@ class Connection:
     server_name: str
     credentials: Credentials
     """How the operator logs in."""
+    task_addresses: tuple[str, ...] = ()
+    """Where tasks reach it, in order; empty: where the operator does."""

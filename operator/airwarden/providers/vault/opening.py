@@ -69,6 +69,7 @@ def connection_of(backend: AirflowSecretBackend, credentials: Credentials, ca_pe
         ca_pem=ca_pem,
         server_name=vault.tls.server_name,
         credentials=credentials,
+        task_addresses=vault.workload_addresses,
     )
 
 

@@ -17,7 +17,7 @@ def task_access(connection: Connection, form: RoleForm, auth_mount: str, role: s
         tls["serverName"] = connection.server_name
     entry: dict[str, object] = {
         "type": "Vault",
-        "addresses": [connection.address],
+        "addresses": list(connection.task_addresses or (connection.address,)),
         "namespace": connection.namespace,
         "kv": {"mount": kv[0], "version": kv[1]},
         "login": {
