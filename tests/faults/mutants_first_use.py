@@ -13,6 +13,7 @@ from faults.mutant import Mutant
 PROVIDER: Final = Path("provider/airflow_airwarden")
 PACKAGE: Final = "tests/unit/provider/test_package.py"
 TASK_ACCESS: Final = "tests/unit/vault/test_task_access.py"
+RETRIES: Final = "tests/unit/provider/test_retries.py"
 RENDERING: Final = "tests/unit/domain/environment/test_rendering.py"
 
 FIRST_USE: tuple[Mutant, ...] = (
@@ -45,5 +46,21 @@ FIRST_USE: tuple[Mutant, ...] = (
         "list(connection.task_addresses or (connection.address,))",
         "[connection.address]",
         (TASK_ACCESS,),
+    ),
+    Mutant(
+        "tasks that fail together come back together",
+        "readers/vault.py",
+        "wait = max(pause * random.uniform(0.5, 1.5), failure.retry_after)",
+        "wait = max(pause, failure.retry_after)",
+        (RETRIES,),
+        source=PROVIDER,
+    ),
+    Mutant(
+        "a connection may take as long as an answer",
+        "readers/vault_http.py",
+        "timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)",
+        "timeout=httpx.Timeout(READ_SECONDS)",
+        (RETRIES,),
+        source=PROVIDER,
     ),
 )

@@ -84,6 +84,20 @@ def test_what_is_no_object_is_not_used(text: str) -> None:
         parse(text)
 
 
+def test_each_of_five_thousand_bindings_has_its_own_dags_and_no_others() -> None:
+    names = [f"team_{number:04}" for number in range(5000)]
+    claims = [
+        claim_body(binding=f"airflow-prod/{each.replace('_', '-')}", account=each.replace("_", "-"), ids=[f"{each}_*"])
+        for each in names
+    ]
+    found = dag_map(*claims)
+    for each in names[::499]:
+        claim = found.find(f"{each}_daily")
+        assert claim is not None
+        assert claim.account == each.replace("_", "-")
+    assert found.find("team_5000_daily") is None
+
+
 def test_a_map_that_is_too_large_is_not_read() -> None:
     with pytest.raises(MapUnusable, match="larger than"):
         parse(map_text() + " " * LARGEST)
