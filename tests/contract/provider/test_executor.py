@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from airwarden.api import environment as declaration
+from airwarden.domain.environment.components import components_of
 from contract.provider.airflow_task import AirflowEnvironment
 from contract.provider.executor_drive import ACCOUNT, MORE_PODS, PODS, SOON, Cluster, DrivenExecutor, accounts, map_text
+from plane.binaries import REPOSITORY
 from plane.control_plane import Plane
 from plane.errors import PlaneError
 from plane.waiting import wait_for
@@ -127,6 +131,23 @@ def test_a_tasks_log_is_looked_for_where_its_pod_is_whatever_its_author_says(exe
     executor.step("sync")
     assert executor.step("find")["namespace"] == PODS
     assert executor.step("find", "another")["namespace"] in {PODS, MORE_PODS}
+
+
+LOG = """
+from types import SimpleNamespace
+from airflow_airwarden.executor import AirwardenKubernetesExecutor
+print("looks in", AirwardenKubernetesExecutor()._get_pod_namespace(SimpleNamespace(executor_config={})))
+"""
+
+
+def test_airflows_api_server_looks_for_it_in_the_worker_namespace_with_what_the_operator_renders(
+    airflow: AirflowEnvironment, tmp_path: Path
+) -> None:
+    declared = yaml.safe_load((REPOSITORY / "examples" / "airflow" / "environment.yaml").read_text())
+    rendered = components_of(declaration.AirflowEnvironment.model_validate(declared)).wanted["api-server"].data
+    variables = {"AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE": "airflow", **rendered}
+    done = airflow.run(tmp_path, "-c", LOG, variables=variables)
+    assert "looks in airflow-prod" in done.stdout.splitlines(), done.stderr
 
 
 def test_a_task_that_was_queued_before_its_binding_was_removed_has_no_pod(

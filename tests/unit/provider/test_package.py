@@ -47,6 +47,8 @@ def test_the_wheel_names_its_entry_point_its_extra_and_its_license(tmp_path: Pat
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=REPOSITORY / "provider", check=True, capture_output=True)
     [path] = tmp_path.glob("airflow_provider_airwarden-*.whl")
+    page = (REPOSITORY / "docs" / "provider.md").read_text()
+    assert page.count(path.name) == 2, "the page puts this very file into an image"
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
         info = next(name.partition("/")[0] for name in names if ".dist-info/" in name)
