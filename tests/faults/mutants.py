@@ -16,6 +16,7 @@ from faults.mutants_azure_ends import ENDING_ON_AZURE
 from faults.mutants_azure_kept import KEPT_ON_AZURE
 from faults.mutants_azure_own import WHOSE_ON_AZURE
 from faults.mutants_azure_pace import PACING_AZURE
+from faults.mutants_azure_told import TOLD_ON_AZURE
 from faults.mutants_bound import BOUND_ROTATIONS
 from faults.mutants_broken_off import BREAKING_OFF
 from faults.mutants_doors import DOORS
@@ -53,6 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *ADMITTING,
     *DOORS,
     *ON_AZURE,
+    *TOLD_ON_AZURE,
     *KEY_VAULTS,
     *KEPT_ON_AZURE,
     *ENDING_ON_AZURE,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from airwarden.api.azure import AzureKeyVault
+from airwarden.api.azure import AzureKeyVault, Scope
 from airwarden.api.binding import AccountMode
 from airwarden.api.conditions import Condition, StatusModel
 from airwarden.api.database_role import ConnectionName, UserPattern
@@ -364,6 +364,11 @@ class BackendSpec(Model):
         return {
             (each.provider, each.value): (each.vault_group_id or "") if vault else each.value for each in self.groups
         }
+
+    @property
+    def grants_keys(self) -> bool:
+        """Whether the store gives each key by itself, and not all that it holds at once."""
+        return self.azure_key_vault is None or self.azure_key_vault.scope is Scope.SECRET
 
     @property
     def ca_bundle_ref(self) -> CABundleReference | None:

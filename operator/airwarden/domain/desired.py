@@ -66,6 +66,8 @@ class Plan:
     """How long logins last in each of the backends; None where the store ends none in time."""
     lags: Mapping[str, float] = field(default_factory=dict)
     """Seconds after which what was written acts, for those of the backends where that is not at once."""
+    coarse: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Kinds of objects that give more than was asked for, for those of the backends that have such."""
     complaints: tuple[tuple[Reason, str], ...] = ()
     """What is refused of it beside secrets."""
     account_mode: AccountMode = AccountMode.MANAGED
@@ -163,6 +165,7 @@ def plan(binding: AirflowSecretBinding, around: Surroundings) -> Plan:
         suspended=binding.spec.suspend,
         sessions=ranges,
         lags={name: each.effect_lag for name, each in views.items() if each.effect_lag},
+        coarse={name: each.coarse for name, each in views.items() if each.coarse},
         account_mode=account.mode,
         complaints=(*people.complaints, *judge_secrets(grants.values())),
         mapping=mapping_of(

@@ -42,6 +42,8 @@ class BackendView:
     """Whether the store can leave access behind that is nobody's any more."""
     takes_people: bool = False
     """Whether the store can let groups of people in."""
+    coarse: frozenset[str] = frozenset()
+    """Kinds of its objects that each give more than the keys that were asked for."""
     groups: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Provider and value of those that may be let in, and what the store knows each by; empty where nothing says."""
 

@@ -22,7 +22,7 @@ from airwarden.api.conditions import (
 )
 from airwarden.api.fields import duration_text
 from airwarden.api.reasons import Reason
-from airwarden.domain import alone, drift, effect, sessions
+from airwarden.domain import alone, drift, effect, grain, sessions
 from airwarden.domain.conditions import Said, stated
 from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.environment.mapping import Mapped
@@ -131,6 +131,7 @@ def report(
     verdict = _verdict(plan, parts, secrets, mapped)
     rotations = bound.told(binding, previous, secrets, rotated)
     kept = annotated(targets(previous.targets, parts, now), plan.fences)
+    kept = grain.annotated(kept, plan.coarse)
     kept = sessions.annotated(kept, sessions.unenforced(plan.sessions))
     acts = effect.condition(binding, previous, kept, plan.lags, now)
     return Status(

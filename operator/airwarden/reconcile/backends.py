@@ -80,6 +80,7 @@ class Runtime:
             effect_lag=self.store.effect_lag,
             releases=self.store.releases,
             takes_people=self.store.takes_people,
+            coarse=frozenset() if self.backend.spec.grants_keys else self.store.alone,
             groups=self.backend.spec.known_groups,
             deleting=self.backend.metadata.deletion_timestamp is not None,
             fence=fence.of_store(status.store.id) if fence is not None and status is not None else fence,

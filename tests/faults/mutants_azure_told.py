@@ -1,0 +1,29 @@
+"""Breakages of what is said of a key vault: what a binding is told, and what a condition, a message or a metric says.
+
+Part of `tests/faults/mutants.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from faults.mutant import Mutant
+
+SCOPES: Final = ("tests/contract/azure/test_scopes.py",)
+
+TOLD_ON_AZURE: tuple[Mutant, ...] = (
+    Mutant(
+        "whoever has the whole vault is told of one key",
+        "reconcile/backends.py",
+        "frozenset() if self.backend.spec.grants_keys else self.store.alone",
+        "frozenset()",
+        SCOPES,
+    ),
+    Mutant(
+        "each secret is given by the whole vault",
+        "providers/azure/naming.py",
+        "    secret = key if place.scope is Scope.SECRET else WHOLE",
+        "    secret = WHOLE",
+        SCOPES,
+    ),
+)
