@@ -9,6 +9,7 @@ from typing import Final
 
 from faults.mutant import Mutant
 
+IDS: Final = ("tests/contract/azure/test_ids.py",)
 SCOPES: Final = ("tests/contract/azure/test_scopes.py",)
 
 TOLD_ON_AZURE: tuple[Mutant, ...] = (
@@ -25,5 +26,19 @@ TOLD_ON_AZURE: tuple[Mutant, ...] = (
         "    secret = key if place.scope is Scope.SECRET else WHOLE",
         "    secret = WHOLE",
         SCOPES,
+    ),
+    Mutant(
+        "a client id that nobody knows as an object id is only waited for",
+        "providers/azure/answers.py",
+        " Give the object id, not the client id of an application.",
+        "",
+        IDS,
+    ),
+    Mutant(
+        "whoever logs in with an object id is not told which id is meant",
+        "providers/azure/answers.py",
+        ' if "AADSTS700016" in message else ""',
+        ' if False else ""',
+        IDS,
     ),
 )

@@ -98,7 +98,8 @@ class Reason(Enum):
     PRINCIPAL_NOT_FOUND = Explanation(
         "PrincipalNotFound",
         "Entra does not know the principal: its id is wrong, or it is so new that not every part of Entra has it.",
-        "Wait some minutes. If it stays, compare the id with what Entra shows as object id.",
+        "Wait some minutes. If it stays, compare the id with what Entra shows as object id; an application's client "
+        "id is another one.",
     )
     PRINCIPAL_INVALID = Explanation(
         "PrincipalInvalid",
@@ -150,7 +151,8 @@ class Reason(Enum):
     KEY_INVALID = Explanation(
         "KeyInvalid",
         "The key is not one in the grammar of the backend's store.",
-        "Write the key as the message says. For Vault: the path below the mount, without data/.",
+        "Write the key as the message says. For Vault: the path below the mount, without data/. For a key vault: the "
+        "secret's name in lower case.",
     )
     SESSION_NOT_ALLOWED = Explanation(
         "SessionNotAllowed",
@@ -251,12 +253,15 @@ class Reason(Enum):
     BACKEND_UNAUTHORIZED = Explanation(
         "BackendUnauthorized",
         "The store refused the operator's login.",
-        "Check the role, the audience and the account in what airwarden vault-setup prints.",
+        "Check the role, the audience and the account in what airwarden vault-setup prints. For a key vault the "
+        "message has Entra's code: check login.clientID, the federated credential for the operator's account, and "
+        "the file.",
     )
     BACKEND_FORBIDDEN = Explanation(
         "BackendForbidden",
         "The operator's login holds, but its rights do not cover a path that it needs.",
-        "Apply what airwarden vault-setup prints; the backend's missingPermissions names the paths.",
+        "Apply what airwarden vault-setup prints, for a key vault azure-setup; the backend's missingPermissions names "
+        "what is missing.",
     )
     BACKEND_REJECTED = Explanation(
         "BackendRejected",
@@ -270,8 +275,10 @@ class Reason(Enum):
     )
     NOT_OWNED = Explanation(
         "NotOwned",
-        "An object under the binding's name was made by somebody else. It was not touched.",
-        "Look at it, and remove or rename it; or name the binding differently; or take it over with airwarden adopt.",
+        "An object under the binding's name, or in a key vault one that gives the same, was made by somebody else. It "
+        "was not touched.",
+        "Look at it, and remove or rename it; or name the binding differently; or take it over with airwarden adopt. "
+        "In a key vault nothing is taken over: remove what the message names, and Airwarden makes its own.",
     )
     SERVICE_ACCOUNT_TAKEN = Explanation(
         "ServiceAccountTaken",

@@ -34,6 +34,7 @@ OPERATOR_LACKS: Final = (
     "The operator lacks the right, the condition on its own role does not permit this role or kind of principal, or "
     "there is no such scope: compare with what airwarden azure-setup prints"
 )
+_CLIENT: Final = "login.clientID is the client id of the operator's identity in this tenant, not its object id"
 
 
 class NotSeen(StoreFailed):
@@ -92,7 +93,8 @@ def failure(error: AzureError, doing: str, lacking: str = OPERATOR_LACKS) -> Air
         return Unreachable(f"{doing}: no answer: {_cut(str(error))}")
     message = _text(error)
     if from_entra(error) or not isinstance(error, HttpResponseError):
-        return Unauthorized(f"{doing}: Entra refused the operator's login: {_entra(message)}")
+        meant = f" {_CLIENT}" if "AADSTS700016" in message else ""
+        return Unauthorized(f"{doing}: Entra refused the operator's login: {_entra(message)}{meant}")
     status, code = error.status_code or 0, code_of(error)
     return _by_code(code, message, doing) or _by_status(error, status, f"{doing}: {code}: {message}", lacking)
 
@@ -139,7 +141,9 @@ def _no_subscription(told: str) -> NotSeen:
 
 _CODES: Final[Mapping[str, Callable[[str], AirwardenError]]] = {
     "PrincipalNotFound": lambda told: PrincipalNotFound(
-        f"{told} If the id is right, it is only new to Entra, and this is tried again", retry_after=_SHORT_PAUSE
+        f"{told} Give the object id, not the client id of an application. If it is right, it is only new to Entra, and "
+        "this is tried again",
+        retry_after=_SHORT_PAUSE,
     ),
     "UnmatchedPrincipalType": lambda told: PrincipalInvalid(
         f"{told} For people give the object id of a security group, never that of a person; of an identity or "
