@@ -10,6 +10,7 @@ from typing import Final
 from faults.mutant import Mutant
 
 IDS: Final = ("tests/contract/azure/test_ids.py",)
+NOTES: Final = ("tests/unit/reconcile/test_notes.py",)
 SCOPES: Final = ("tests/contract/azure/test_scopes.py",)
 
 TOLD_ON_AZURE: tuple[Mutant, ...] = (
@@ -40,5 +41,19 @@ TOLD_ON_AZURE: tuple[Mutant, ...] = (
         ' if "AADSTS700016" in message else ""',
         ' if False else ""',
         IDS,
+    ),
+    Mutant(
+        "what was said of a store is taken back while it cannot be asked",
+        "reconcile/probe.py",
+        "        return said + tuple(each for each in previous if each.type in NOTED and each.type not in known)",
+        "        return said",
+        NOTES,
+    ),
+    Mutant(
+        "what is shared and could not be kept is not said",
+        "reconcile/probe.py",
+        "        shared = (self._shared.note,) if self._shared.note is not None else ()",
+        "        shared = ()",
+        NOTES,
     ),
 )

@@ -7,7 +7,7 @@ and nothing else that is expected.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 from airwarden.api.database_role import DatabaseRole
 from airwarden.api.reasons import Reason
@@ -30,11 +30,16 @@ SWEEP_FORMER: Final = "SweepFormer"
 """The capability of a store whose admin lets the operator list and remove what another mode of it left."""
 
 
+NoteType = Literal["AccessBeside", "NetworkRestricted", "QuotaNear", "SharedFailed"]
+NOTED: Final[frozenset[str]] = frozenset(get_args(NoteType))
+"""Types of the conditions that notes make. While a store cannot be asked, what was noted last stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something that a check found and that keeps nobody from using the store."""
 
-    condition: str
+    condition: NoteType
     """Type of the condition, which is True while this is so."""
     reason: Reason
     message: str

@@ -22,7 +22,7 @@ from airwarden.domain.desired import Held
 from airwarden.domain.errors import AirwardenError, ObjectGone, Sealed, Unauthorized, Unreachable
 from airwarden.domain.report import Verdict, conditions
 from airwarden.providers.kubernetes.objects import ObjectWriter, backend_path
-from airwarden.providers.ports import Health
+from airwarden.providers.ports import NOTED, Health
 from airwarden.reconcile.backends import Backends, Runtime
 from airwarden.reconcile.bindings import rfc3339
 from airwarden.reconcile.cache import Cache
@@ -276,10 +276,15 @@ class Probe:
         """Return what the last check, and the keeping of what is shared, found worth saying."""
         notes = self._finding.health.notes if self._finding.health is not None else ()
         shared = (self._shared.note,) if self._shared.note is not None else ()
-        return tuple(
+        said = tuple(
             _detail(previous, each.condition, Said("True", each.reason, each.message), generation, now)
             for each in (*notes, *shared)
         )
+        if self._finding.health is not None:
+            return said
+        # Before the first check after a start, or while the store is down, what was last seen stands.
+        known = {each.type for each in said}
+        return said + tuple(each for each in previous if each.type in NOTED and each.type not in known)
 
     def _foreign_roles(self, previous: tuple[Condition, ...], generation: int, now: str) -> tuple[Condition, ...]:
         """Return what is known of logins beside ours; nothing where the operator may not look."""

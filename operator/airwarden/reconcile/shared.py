@@ -4,6 +4,7 @@ Called by `airwarden.reconcile.probe` after each check that found the store well
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
@@ -12,7 +13,7 @@ from airwarden.domain.errors import AirwardenError
 from airwarden.providers.ports import KeepsShared, Note, Store
 
 log = structlog.get_logger("airwarden.backends")
-FAILED = "SharedFailed"
+FAILED: Final = "SharedFailed"
 """Type of the condition that says why it is not as it should be."""
 
 
