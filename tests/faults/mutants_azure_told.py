@@ -9,6 +9,9 @@ from typing import Final
 
 from faults.mutant import Mutant
 
+ABSENCE: Final = ("tests/contract/azure/test_absence.py",)
+DIAGNOSTICS: Final = ("tests/contract/azure/test_diagnostics.py",)
+FAILURES: Final = ("tests/contract/azure/test_failures.py",)
 IDS: Final = ("tests/contract/azure/test_ids.py",)
 NOTES: Final = ("tests/unit/reconcile/test_notes.py",)
 SCOPES: Final = ("tests/contract/azure/test_scopes.py",)
@@ -55,5 +58,40 @@ TOLD_ON_AZURE: tuple[Mutant, ...] = (
         "        shared = (self._shared.note,) if self._shared.note is not None else ()",
         "        shared = ()",
         NOTES,
+    ),
+    Mutant(
+        "rights that went with the vault count as had when it is back",
+        "providers/azure/checking.py",
+        "            self._asked = None  #",
+        "            pass  #",
+        ABSENCE,
+    ),
+    Mutant(
+        "a quota is near when it is used up",
+        "providers/azure/checking.py",
+        "_NEAR: Final = 0.8",
+        "_NEAR: Final = 1.0",
+        FAILURES,
+    ),
+    Mutant(
+        "what Azure calls no assignment can never be removed",
+        "providers/azure/assignments.py",
+        '            if "InvalidRoleAssignmentId" not in error.message:',
+        "            if True:",
+        FAILURES,
+    ),
+    Mutant(
+        "any refusal of a removal is taken for a removal",
+        "providers/azure/assignments.py",
+        '            if "InvalidRoleAssignmentId" not in error.message:',
+        "            if False:",
+        FAILURES,
+    ),
+    Mutant(
+        "the audit log goes to a workspace or nowhere",
+        "providers/azure/diagnostics.py",
+        '        "storageAccountId": declared.storage_account_id,',
+        '        "storageAccountId": None,',
+        DIAGNOSTICS,
     ),
 )

@@ -47,8 +47,10 @@ class Reason(Enum):
     )
     VAULT_SOFT_DELETED = Explanation(
         "VaultSoftDeleted",
-        "The key vault was deleted and can still be recovered. Its role assignments went with it.",
-        "Recover it with az keyvault recover: Airwarden then makes the assignments anew. Or use another vault.",
+        "The key vault was deleted and can still be recovered. Its role assignments went with it, the operator's own "
+        "too.",
+        "Recover it with az keyvault recover, and run again what airwarden azure-setup prints: Airwarden then makes "
+        "the assignments anew. Or use another vault.",
     )
     VAULT_NOT_IN_RBAC_MODE = Explanation(
         "VaultNotInRBACMode",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -12,10 +13,11 @@ from airwarden.domain.resources import Action, Claim, Observed, Operation
 from airwarden.providers.azure.answers import ResourceMissing
 from airwarden.providers.azure.naming import ASSIGNMENT, IDENTITY
 from airwarden.providers.azure.store import AzureStore
+from airwarden.providers.azure.vault import VaultSoftDeleted
 from airwarden.providers.kubernetes.objects import binding_path
 from airwarden.reconcile import parts
 from airwarden.reconcile.backends import Runtime
-from contract.azure.bench import Bench, create
+from contract.azure.bench import VAULT, Bench, create
 from contract.azure.test_existing import existing
 from contract.azure.test_shared_groups import ONE, Office
 from stand_ins.azure.stand_in import AzureStandIn
@@ -131,3 +133,33 @@ async def test_rights_and_counts_that_a_cloud_has_no_route_for_are_not_known(
     azure.fail_next(404, "InvalidResourceType", path="/permissions", times=2)
     azure.fail_next(404, "InvalidResourceType", path="usagemetrics")
     assert (await store.check()).missing_permissions == ()
+
+
+def due(office: Office) -> None:
+    """Let the time of the next drift check come."""
+    office.azure.clock.advance(office.store.place.drift_age + 1)
+    office.cluster.now += timedelta(seconds=office.store.place.drift_age * 2)
+
+
+async def test_a_vault_that_is_recovered_gets_its_assignments_anew_once_the_operator_has_its_own_again(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    office = Office(azure, bench, store)
+    await office.make(ONE)
+    assert (await store.check()).missing_permissions == ()
+    azure.delete_vault(VAULT)
+    with pytest.raises(VaultSoftDeleted, match="azure-setup"):
+        await store.check()
+    azure.recover_vault(VAULT)
+    assert azure.assignments(store.place.vault_id) == []
+    found = await store.check()
+    assert "Microsoft.Authorization/roleAssignments/write" in "".join(found.missing_permissions)
+    due(office)
+    await office.look(ONE)
+    assert azure.assignments(store.place.vault_id) == []
+    bench.allow()
+    assert (await store.check()).missing_permissions == ()
+    due(office)
+    await office.look(ONE)
+    assert office.ready(ONE) == "True", office.status(ONE)
+    assert len(azure.assignments(f"{store.place.vault_id}/secrets")) == 2

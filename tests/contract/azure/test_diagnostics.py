@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,8 @@ from airwarden.providers.azure.diagnostics import name_of, same
 from airwarden.providers.azure.store import AzureStore
 from airwarden.providers.ports import KeepsShared
 from contract.azure.bench import UID, Bench
-from stand_ins.azure.roles import MONITORING_CONTRIBUTOR
+from plane.binaries import REPOSITORY
+from stand_ins.azure.roles import MONITORING_CONTRIBUTOR, Role
 from stand_ins.azure.stand_in import AzureStandIn
 
 Opening = Callable[[AzureStore], AzureStore]
@@ -52,6 +55,40 @@ async def test_it_is_made_once_compared_as_a_set_and_removed_with_the_last(
     assert azure.diagnostics(store.place.vault_id) == {}
     await store.keep_shared(used=False)
     assert len(azure.requests(method="DELETE", path="diagnosticSettings")) == 1
+
+
+@pytest.mark.parametrize(
+    ("sink", "kind", "action", "shown"),
+    [
+        ("workspaceID", "Microsoft.OperationalInsights/workspaces/audit", "workspaces/sharedKeys", "workspaceId"),
+        ("storageAccountID", "Microsoft.Storage/storageAccounts/audit", "storageAccounts/listKeys", "storageAccountId"),
+        (
+            "eventHub",
+            "Microsoft.EventHub/namespaces/logs/authorizationRules/send",
+            "namespaces/authorizationRules/listKeys",
+            "eventHubAuthorizationRuleId",
+        ),
+    ],
+)
+async def test_the_audit_log_goes_to_each_kind_of_sink_with_the_one_right_that_is_documented(
+    azure: AzureStandIn, bench: Bench, opening: Opening, sink: str, kind: str, action: str, shown: str
+) -> None:
+    needed = f"{kind.partition('/')[0]}/{action}/action"
+    assert needed in " ".join((REPOSITORY / "docs" / "azure.md").read_text().split())
+    target = f"/subscriptions/{azure.subscription}/resourceGroups/airwarden/providers/{kind}"
+    declared: dict[str, Any] = {sink: {"authorizationRuleID": target, "name": "hub"} if sink == "eventHub" else target}
+    bench.allow(diagnostics=declared)
+    at_sink = azure.add_role(Role(str(uuid.uuid4()), "sends", (needed,), built_in=False))
+    azure.grant(bench.operator.principal_id, at_sink.id, target)
+    store = opening(bench.open(diagnostics=declared))
+    await store.keep_shared(used=True)
+    (found,) = (each["properties"] for each in azure.diagnostics(store.place.vault_id).values())
+    assert found[shown] == target
+    assert (found["eventHubName"] == "hub") is (sink == "eventHub")
+    assert [each["category"] for each in found["logs"] if each["enabled"]] == ["AuditEvent"]
+    azure.clock.advance(600)
+    await store.keep_shared(used=True)
+    assert len(azure.requests(method="PUT", path="diagnosticSettings")) == 1, "it is found as it was written"
 
 
 async def test_a_backend_without_one_needs_no_right_for_it(

@@ -72,6 +72,22 @@ async def test_an_identity_goes_from_one_account_to_another_once_the_first_has_l
     assert credential.subject == "system:serviceaccount:team:reporting"
 
 
+async def test_an_identity_that_its_owner_made_anew_gets_assignments_anew_and_keeps_none_of_the_old(
+    azure: AzureStandIn, bench: Bench, opening: Opening
+) -> None:
+    gone, given = azure.add_identity("id-1"), existing(azure, "id-1")
+    wanted = bench.grant("airflow-a")
+    recorded = await create(bench, opening(bench.open(identities=given)), wanted)
+    azure.remove_identity(gone)
+    theirs = azure.add_identity("id-1")
+    store = opening(bench.open(identities=given))
+    await write(bench, store, await changes(store, wanted, recorded))
+    (made,) = azure.assignments(f"{store.place.vault_id}/secrets")
+    assert made.principal == theirs.principal_id != gone.principal_id
+    assert [each.subject for each in theirs.credentials.values()] == ["system:serviceaccount:team:billing"]
+    assert (await changes(store, wanted, recorded)).operations == ()
+
+
 async def test_credentials_of_other_issuers_are_the_administrators_business(
     azure: AzureStandIn, bench: Bench, opening: Opening
 ) -> None:

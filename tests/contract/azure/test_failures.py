@@ -17,6 +17,7 @@ from airwarden.domain.errors import (
     InvalidSettings,
     MountMissing,
     NotOwned,
+    Rejected,
     StoreFailed,
     Throttled,
     Unauthorized,
@@ -118,6 +119,38 @@ async def test_a_quota_that_is_nearly_full_is_said_and_a_full_one_changes_nothin
     with pytest.raises(QuotaReached):
         await create(bench, second, bench.grant("airflow-a", "airflow-b"))
     assert assigned(azure, second) == 1
+
+
+@pytest.mark.parametrize(("used", "told"), [(79, []), (80, ["more than 79 of 100 role assignments"])])
+async def test_four_fifths_of_a_subscriptions_assignments_are_near_its_limit_and_fewer_are_not(
+    azure: AzureStandIn, store: AzureStore, used: int, told: list[str]
+) -> None:
+    with azure.world() as world:
+        there = len(world.assignments)
+    azure.quotas.assignments = 100
+    for _ in range(used - there):
+        azure.grant(azure.add_user("somebody").id, SECRETS_USER)
+    notes = (await store.check()).notes
+    assert [each.message.partition(" has ")[2] for each in notes] == told
+
+
+@pytest.mark.parametrize(("others", "told"), [(14, []), (15, ["16 of 20 federated credentials"])])
+async def test_four_fifths_of_an_identitys_credentials_are_said_while_there_is_room_left(
+    azure: AzureStandIn, bench: Bench, opening: Opening, others: int, told: list[str]
+) -> None:
+    shared = azure.add_identity("shared")
+    for number in range(others):
+        azure.federate(shared, "https://other.example", f"system:serviceaccount:team:other-{number}")
+    identities = {
+        **bench.body()["spec"]["azureKeyVault"]["identities"],
+        "existing": [{"namespace": "team", "serviceAccount": "billing", "name": "shared"}],
+    }
+    store = opening(bench.open(identities=identities))
+    recorded = await create(bench, store, bench.grant("airflow-a"))
+    await changes(store, bench.grant("airflow-a"), recorded)
+    notes = (await store.check()).notes
+    assert [each.message.partition(" has ")[2] for each in notes] == told
+    assert {each.reason.word for each in notes} <= {"QuotaNear"}
 
 
 async def test_what_a_login_lacks_is_named(azure: AzureStandIn, bench: Bench, opening: Opening) -> None:
@@ -401,6 +434,41 @@ async def test_a_name_that_azure_still_holds_for_something_else_is_given_up_for_
     (made,) = azure.assignments(f"{store.place.vault_id}/secrets")
     assert made.name == name_of(made.scope, made.principal, SECRETS_USER, again=True)
     assert (await changes(store, wanted, recorded)).operations == ()
+
+
+async def test_a_name_whose_hash_azure_has_for_another_is_given_up_too(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    code = "HashConflictOnDifferentRoleAssignmentIds"
+    azure.fail_next(400, code, "use a new GUID", method="PUT", path="roleAssignments")
+    await create(bench, store, bench.grant("airflow-a"))
+    (made,) = azure.assignments(f"{store.place.vault_id}/secrets")
+    assert made.name == name_of(made.scope, made.principal, SECRETS_USER, again=True)
+
+
+async def test_an_assignment_whose_name_azure_calls_no_name_is_not_there_to_be_removed(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    wanted = bench.grant("airflow-a")
+    recorded = await create(bench, store, wanted)
+    azure.fail_next(400, "AnotherComplaint", "no", method="DELETE", path="roleAssignments")
+    with pytest.raises(Rejected, match="AnotherComplaint"):
+        await remove(bench, store, wanted.owner, recorded)
+    azure.fail_next(400, "InvalidRoleAssignmentId", "no GUID", method="DELETE", path="roleAssignments")
+    assert (Action.DELETE, ASSIGNMENT) in await remove(bench, store, wanted.owner, recorded)
+
+
+async def test_a_credential_that_is_written_beside_another_comes_back_in_a_moment(
+    azure: AzureStandIn, bench: Bench, store: AzureStore
+) -> None:
+    code = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity"
+    azure.fail_next(409, code, "one at a time", method="PUT", path="federatedIdentityCredentials")
+    with pytest.raises(StoreFailed, match=code) as caught:
+        await create(bench, store, bench.grant("airflow-a"))
+    assert caught.value.retryable
+    assert caught.value.retry_after == 5.0
+    azure.clock.advance(10)
+    await write(bench, store, await changes(store, bench.grant("airflow-a"), known=False))
 
 
 async def test_old_replies_without_the_id_of_the_other_assignment_are_understood_too(

@@ -17,7 +17,7 @@ from airwarden.providers.azure.ceilings import Ceilings, coarse
 from airwarden.providers.azure.identities import MOST_CREDENTIALS, Identities
 from airwarden.providers.azure.rights import needed, permitted
 from airwarden.providers.azure.seen import State
-from airwarden.providers.azure.vault import KeyVault
+from airwarden.providers.azure.vault import KeyVault, VaultMissing
 from airwarden.providers.ports import Health, Note
 
 _SELDOM: Final = 300.0
@@ -43,7 +43,11 @@ class Checks:
 
     async def check(self) -> Health:
         """Return what was found. Raises for a vault that is missing, soft-deleted or not in RBAC mode."""
-        state = await self._vault.look()
+        try:
+            state = await self._vault.look()
+        except VaultMissing:
+            self._asked = None  # the operator's own role at it went with it, and does not come back with it
+            raise
         await self._vault.require_rbac()
         if self._asked is None or self._clock() - self._asked > _SELDOM:
             all_asked = await self._ask_for_rights()

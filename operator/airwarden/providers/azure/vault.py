@@ -107,7 +107,8 @@ class KeyVault:
             return VaultMissing(f"vault {name} is in another resource group: its id is {present}")
         if deleted is not None:
             return VaultSoftDeleted(
-                f"vault {name} was deleted: recover it with az keyvault recover --name {name}, or use another vault"
+                f"vault {name} was deleted: recover it with az keyvault recover --name {name} and run what azure-setup "
+                "prints again, since the operator's own role went with it; or use another vault"
             )
         return VaultMissing(
             f"there is no vault {name} in {where}: correct azureKeyVault.vault. If it is in another subscription, "
