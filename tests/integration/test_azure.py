@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -170,7 +171,8 @@ def test_a_binding_gets_an_identity_a_credential_and_an_assignment_for_each_secr
     assert vault.read(bound, "airflow-a", tmp_path) == "value-of-airflow-a"
     with pytest.raises(HttpResponseError, match="Forbidden"):
         vault.read(bound, "airflow-b", tmp_path)
-    assert "airwarden_store_requests_left" in world.operator.metrics()
+    left = rf'airwarden_store_requests_left{{backend="{vault.backend.name}",limit="subscription-reads"}} \d+'
+    assert re.search(left, world.operator.metrics())
 
 
 def test_people_who_ask_the_vault_themselves_find_what_the_operator_made_and_nothing_else(

@@ -203,7 +203,7 @@ class BindingSpec(Model):
     Items of one key share one. Default: none is made; rotations that others made of these secrets stay theirs.
     """
     people: Annotated[tuple[Person, ...], Field(max_length=4, json_schema_extra=schema(list_type="atomic"))] = ()
-    """Groups that may read the binding's own secrets as well, where the backends list them. Key vaults only."""
+    """Groups that may read the binding's own secrets as well, where the backends list them; not in mode Fenced."""
     suspend: bool = False
     """While true nothing is added. What is removed, expires or becomes less allowed still goes at once."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
