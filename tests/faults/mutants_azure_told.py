@@ -14,6 +14,7 @@ DIAGNOSTICS: Final = ("tests/contract/azure/test_diagnostics.py",)
 FAILURES: Final = ("tests/contract/azure/test_failures.py",)
 IDS: Final = ("tests/contract/azure/test_ids.py",)
 NOTES: Final = ("tests/unit/reconcile/test_notes.py",)
+STORE: Final = ("tests/contract/azure/test_store.py",)
 SCOPES: Final = ("tests/contract/azure/test_scopes.py",)
 
 TOLD_ON_AZURE: tuple[Mutant, ...] = (
@@ -93,5 +94,12 @@ TOLD_ON_AZURE: tuple[Mutant, ...] = (
         '        "storageAccountId": declared.storage_account_id,',
         '        "storageAccountId": None,',
         DIAGNOSTICS,
+    ),
+    Mutant(
+        "what kind of principal it is, the client guesses",
+        "providers/azure/assignments.py",
+        "            principal_type=wanted.principal_type,\n",
+        "",
+        STORE,
     ),
 )
