@@ -21,7 +21,10 @@ from airwarden.providers.azure.rights import needed, permitted
 from airwarden.providers.azure.setup import granted, script
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "azure.md").read_text()
-(BODY,) = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(apiVersion.*?)```", PAGE, re.DOTALL)]
+(BODY,) = [
+    yaml.safe_load(each)
+    for each in re.findall(r"```yaml\n(apiVersion: \S+\nkind: AirflowSecretBackend\n.*?)```", PAGE, re.DOTALL)
+]
 
 
 def test_what_is_printed_covers_what_is_checked_and_nothing_reads_a_secret() -> None:
