@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from integration.objects import AUTH, GROUP, KV, backend_object
 from plane.audit import ApiRequest, VaultRequest
@@ -65,7 +65,8 @@ class World:
     plane: Plane
     operator: OperatorProcess
     namespaces: list[str] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _numbers: ClassVar[Iterator[int]] = itertools.count(1)
+    """One count for all worlds of a process: two of them may share a plane."""
 
     def fresh(self, stem: str) -> str:
         """Return a name that no other test has."""
