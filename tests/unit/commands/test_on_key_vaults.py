@@ -24,7 +24,10 @@ from unit.commands.test_doctor_checks import facts
 from unit.domain.making import binding, item
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "azure.md").read_text()
-(BODY,) = [yaml.safe_load(each) for each in re.findall(r"```yaml\n(apiVersion.*?)```", PAGE, re.DOTALL)]
+(BODY,) = [
+    yaml.safe_load(each)
+    for each in re.findall(r"```yaml\n(apiVersion: \S+\nkind: AirflowSecretBackend\n.*?)```", PAGE, re.DOTALL)
+]
 UID = "0f9a5f5a-1111-2222-3333-444455556666"
 GROUP = "3f0c0000-aaaa-bbbb-cccc-111111111111"
 
@@ -104,3 +107,11 @@ def test_doctor_says_what_the_operator_found_of_the_vault() -> None:
     assert [each.problem for each in found if "Beside" in each.problem] == [
         "AccessBeside, AccessBeside: credential ci lets it in"
     ]
+
+
+def test_doctor_says_what_to_run_where_the_operator_lacks_rights_at_a_vault() -> None:
+    conditions = [{"type": "Ready", "status": "False", "reason": "BackendForbidden", "message": "why"}]
+    lacking = backend(conditions=conditions, missingPermissions=["Microsoft.KeyVault/vaults/read"])
+    said = backend_checks.backends(facts(backends=Listing((lacking,))))
+    steps = {each.next_step for each in said if isinstance(each, Finding) and "BackendForbidden" in each.problem}
+    assert steps == {"run what airwarden azure-setup prints"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from airwarden.api.backend import AirflowSecretBackend, AllowRule, DynamicRule
+from airwarden.api.backend import AirflowSecretBackend, AllowRule, BackendType, DynamicRule
 from airwarden.api.fields import seconds
 from airwarden.api.metadata import Metadata
 from airwarden.api.reasons import Reason
@@ -11,10 +11,13 @@ from airwarden.commands.doctor.cluster_checks import Said
 from airwarden.commands.doctor.facts import Facts, Unknown
 from airwarden.commands.doctor.findings import Check, Finding, Severity, Unchecked
 from airwarden.domain.logins import shortened
+from airwarden.providers.ports import NOTED
 
-_OF_KEY_VAULTS: Final = {"AccessBeside", "NetworkRestricted", "QuotaNear", "SharedFailed"}
 _LOOK: Final = "see what the condition says: kubectl describe asbk"
-_SETUP: Final = "apply what airwarden vault-setup prints"
+_SETUP: Final = {
+    BackendType.VAULT: "apply what airwarden vault-setup prints",
+    BackendType.AZURE_KEY_VAULT: "run what airwarden azure-setup prints",
+}
 _JUDGED: Final = {"name", "namespaces", "key_prefixes", "dynamic", "operations", "service_accounts", "session"}
 """Fields of a rule that `covers` understands; any other must be equal."""
 
@@ -56,7 +59,7 @@ def _readiness(backend: AirflowSecretBackend) -> Said:
         lacking = f" ({shortened(status.missing_permissions)})" if status.missing_permissions else ""
         problem = f"is not Ready, {ready.reason}: {ready.message}{lacking}"
         known = next((each.value for each in Reason if each.word == ready.reason), None)
-        step = _SETUP if status.missing_permissions or known is None else known.next_step
+        step = _SETUP[backend.spec.type] if status.missing_permissions or known is None else known.next_step
     else:
         return
     yield Finding(Check.BACKENDS, Severity.WARNING, f"backend {backend.metadata.name}", problem, step)
@@ -67,7 +70,7 @@ def _of_key_vault(backend: AirflowSecretBackend) -> Said:
     if backend.spec.azure_key_vault is None or backend.status is None:
         return
     for each in backend.status.conditions:
-        if each.type in _OF_KEY_VAULTS and each.status == "True":
+        if each.type in NOTED and each.status == "True":
             known = next((one.value for one in Reason if one.word == each.reason), None)
             step = known.next_step if known is not None else _LOOK
             said = f"{each.type}, {each.reason}: {each.message}"
