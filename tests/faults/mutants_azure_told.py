@@ -10,6 +10,7 @@ from typing import Final
 from faults.mutant import Mutant
 
 ABSENCE: Final = ("tests/contract/azure/test_absence.py",)
+BINDINGS: Final = ("tests/unit/reconcile/test_bindings.py",)
 DIAGNOSTICS: Final = ("tests/contract/azure/test_diagnostics.py",)
 FAILURES: Final = ("tests/contract/azure/test_failures.py",)
 IDS: Final = ("tests/contract/azure/test_ids.py",)
@@ -18,6 +19,20 @@ STORE: Final = ("tests/contract/azure/test_store.py",)
 SCOPES: Final = ("tests/contract/azure/test_scopes.py",)
 
 TOLD_ON_AZURE: tuple[Mutant, ...] = (
+    Mutant(
+        "a binding whose vault or mount is gone stays Ready",
+        "reconcile/parts.py",
+        "return error.retryable and not isinstance(error, MountMissing)",
+        "return error.retryable",
+        BINDINGS,
+    ),
+    Mutant(
+        "an outage brings back access that was known to be gone",
+        "domain/report.py",
+        "still_gone(previous, plan, drift.remembered(previous, parts))",
+        "drift.remembered(previous, parts)",
+        BINDINGS,
+    ),
     Mutant(
         "whoever has the whole vault is told of one key",
         "reconcile/backends.py",

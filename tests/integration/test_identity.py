@@ -210,6 +210,7 @@ def test_a_mount_that_is_gone_is_told_blocks_no_deletion_and_comes_back_whole(fi
     first.plane.vault.request("DELETE", f"sys/auth/{TASKS}")
     said = store.wait_condition("Ready", "False", "MountMissing", LONG)
     assert TASKS in said["message"]
+    assert TASKS in kept.wait_refused("MountMissing", LONG)["message"], "its access is gone for certain"
     gone.delete()
     gone.wait_gone(LONG)
     assert first.policy(gone.store_name) is None
@@ -219,6 +220,7 @@ def test_a_mount_that_is_gone_is_told_blocks_no_deletion_and_comes_back_whole(fi
     prepare_store(first.plane, auth_mount=TASKS)
     store.wait_ready(LONG)
     eventually("the role is made anew", lambda: role_of(first, kept) is not None, LONG)
+    kept.wait_ready(LONG)
     kept.delete()
     kept.wait_gone(LONG)
     assert role_of(first, kept) is None

@@ -17,6 +17,10 @@ from airwarden.domain.progress import Fault, Progress
 
 _OUTAGE = frozenset({Reason.BACKEND_UNREACHABLE, Reason.BACKEND_SEALED, Reason.BACKEND_THROTTLED, Reason.BACKEND_ERROR})
 """Faces of one outage: a store that goes down, restarts and is unsealed shows several of them in turn."""
+_GONE: Final = frozenset(
+    each.word for each in (Reason.MOUNT_MISSING, Reason.VAULT_NOT_FOUND, Reason.VAULT_SOFT_DELETED)
+)
+"""What held the access is not there: the access is not either, whatever was acknowledged."""
 
 
 def steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Progress]:
@@ -28,12 +32,32 @@ def steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dic
     ready = previous.condition("Ready")
     if ready is None or ready.status == "True":
         return dict(parts)
+    said = _said(previous, plan)
+    return {name: _reworded(part, said.get(name, ready)) for name, part in parts.items()}
+
+
+def still_gone(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Progress]:
+    """Return the parts in which access that was known to be gone is so until its store can be looked at again.
+
+    That what held it cannot be asked now does not bring it back.
+    """
+    said = _said(previous, plan)
+    return {
+        name: replace(part, unverified=False, fault=Fault(_reason(before.reason), before.message))
+        if part.unverified and (before := said.get(name)) is not None and before.reason in _GONE
+        else part
+        for name, part in parts.items()
+    }
+
+
+def _said(previous: Status, plan: Plan) -> dict[str, SecretStatus]:
+    """Return what was said of the first secret that failed in each store."""
     failed = {(each.type, each.id): each for each in previous.secrets if each.state is SecretState.FAILED}
-    said: dict[str, Condition | SecretStatus] = {}
+    said: dict[str, SecretStatus] = {}
     for decision in plan.decisions:
         if (before := failed.get((decision.type, decision.id))) is not None:
             said.setdefault(decision.backend, before)
-    return {name: _reworded(part, said.get(name, ready)) for name, part in parts.items()}
+    return said
 
 
 def _reworded(part: Progress, said: Condition | SecretStatus) -> Progress:

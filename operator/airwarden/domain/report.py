@@ -28,7 +28,7 @@ from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.environment.mapping import Mapped
 from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
-from airwarden.domain.outage import deletion_message, reworded_deletion, steadied
+from airwarden.domain.outage import deletion_message, reworded_deletion, steadied, still_gone
 from airwarden.domain.progress import CLUSTER, Fault, Progress
 from airwarden.domain.record import address_of, targets
 from airwarden.domain.resources import Address, Grant
@@ -126,7 +126,7 @@ def report(
 ) -> Status:
     """Return the status after one pass over all stores, the binding's map and, last, the rotations of the secrets."""
     previous = binding.status or Status()
-    parts = steadied(previous, plan, drift.remembered(previous, parts))
+    parts = steadied(previous, plan, still_gone(previous, plan, drift.remembered(previous, parts)))
     secrets = tuple(_secret(plan, decision, parts) for decision in plan.decisions)
     verdict = _verdict(plan, parts, secrets, mapped)
     rotations = bound.told(binding, previous, secrets, rotated)

@@ -113,17 +113,23 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
 def _in_part(part: Part, here: Recorded, error: AirwardenError) -> Part:
     """Return the part of a store that cannot be looked at as a whole: of what can, only what is not wanted goes.
 
-    Nothing is forgotten meanwhile: what the rest would show is not known.
+    Nothing is forgotten meanwhile: what the rest would show is not known. Only where it is known that the access cannot
+    be there, since what held it is gone, a binding says so.
     """
     progress = part.progress
     unwanted = tuple(each for each in part.addresses if each not in progress.digests)
     changes = replace(diff((), part.observed or {}, here, unwanted, part.terms), gone=frozenset())
     if changes.operations:
         progress = replace(progress, changes=changes, partly=True)
-    elif progress.digests and error.retryable and dict(here) == dict(progress.digests):
+    elif _proves_nothing(error) and progress.digests and dict(here) == dict(progress.digests):
         return replace(part, progress=replace(progress, unverified=True))
     fault = Fault.of(error, doing=f"reading from backend {progress.backend}")
     return replace(part, progress=replace(progress, fault=fault))
+
+
+def _proves_nothing(error: AirwardenError) -> bool:
+    """Tell whether what was acknowledged before may well stand, for all that a failed look says."""
+    return error.retryable and not isinstance(error, MountMissing)
 
 
 async def _observe_former(part: Part, here: Recorded, granted: frozenset[Readable]) -> Part:

@@ -11,6 +11,7 @@ from airwarden.domain.errors import (
     AirwardenError,
     ClusterFailed,
     Forbidden,
+    MountMissing,
     ObjectGone,
     Rejected,
     Sealed,
@@ -20,6 +21,7 @@ from airwarden.domain.errors import (
     Unreachable,
 )
 from airwarden.domain.resources import Address
+from airwarden.providers.azure.vault import VaultMissing, VaultSoftDeleted
 from airwarden.providers.kubernetes.objects import binding_path
 from unit.reconcile.fakes import KEY, Bench, backend_body
 
@@ -182,6 +184,29 @@ async def test_what_was_acknowledged_stays_ready_while_the_store_is_down_at_no_w
     await settled.look()
     assert settled.journal.kinds() == []
     assert settled.ready == ("True", "Ready")
+
+
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("gone", [MountMissing, VaultMissing, VaultSoftDeleted])
+async def test_access_whose_mount_is_gone_is_not_ready_whatever_the_store_says_before_it_is_looked_at_again(
+    settled: Bench, error: AirwardenError, gone: type[MountMissing]
+) -> None:
+    settled.store.errors["observe"] = gone("what held it is not there")
+    following = await settled.look()
+    assert (following.kind, settled.ready) == ("retry", ("False", gone.reason.word))
+    assert settled.targets == {"Policy": "Present", "Role": "Present", "ServiceAccount": "Present"}, (
+        "as it was recorded"
+    )
+    settled.journal.lines.clear()
+    settled.store.errors["observe"] = error
+    await settled.look()
+    assert settled.journal.kinds() == []
+    assert settled.ready == ("False", gone.reason.word)
+    settled.store.errors.clear()
+    settled.store.contents.clear()
+    await settled.settle()
+    assert settled.ready == ("True", "Ready")
+    assert POLICY in settled.store.contents
 
 
 async def test_an_edit_while_the_store_is_down_is_not_ready_and_is_made_afterwards(settled: Bench) -> None:
