@@ -153,14 +153,14 @@ ON_AZURE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what is on a record is absent on the word of an old list",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "        if not known or not any(each.absent for each in found.values()):",
         "        if True:",
         (LOST,),
     ),
     Mutant(
         "what the process before wrote is not looked at",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "        if not self._assignments.is_young:\n            return found",
         "        if True:\n            return found",
         (LOST,),
@@ -188,7 +188,7 @@ ON_AZURE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "another's mark that a list has shown is overwritten",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "not (unmarked and known.is_named_by_us):",
         "not known.is_named_by_us:",
         (MARKS,),

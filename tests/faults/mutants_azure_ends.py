@@ -81,7 +81,7 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "an assignment that could not be looked at counts as removed",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "            if operation.observed.fields == {}:",
         "            if False:",
         (DOWN,),
@@ -123,7 +123,7 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what was finished since the list does not count",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "        present = self._assignments.seen()",
         "        present = rows",
         (CEILINGS,),
@@ -151,7 +151,7 @@ ENDING_ON_AZURE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what replaces an assignment counts as new",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "        is_new = known is None and not mine",
         "        is_new = known is None",
         (CEILINGS,),

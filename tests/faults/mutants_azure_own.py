@@ -54,14 +54,14 @@ WHOSE_ON_AZURE: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what the process before gave a group unseen is taken for absent",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "            principal = self._shared.group_of(target)",
         '            principal = ""',
         (RECORDS,),
     ),
     Mutant(
         "a group that the backend does not list any more has nothing",
-        "providers/azure/store.py",
+        "providers/azure/assigning.py",
         "            return Observed(address, {}, Claim.OURS)  # under",
         "            return Observed(address, None)  # under",
         (RECORDS,),

@@ -140,17 +140,17 @@ async def test_what_another_write_finished_since_the_list_was_asked_for_counts(
     found = await changes(store, bench.grant("airflow-a", "airflow-b"), known=False)
     await write(bench, store, replace(found, operations=found.operations[:2]))
     first, second = found.operations[2:]
-    begun, going_on, as_it_is = asyncio.Event(), asyncio.Event(), store._principal
+    begun, going_on, as_it_is = asyncio.Event(), asyncio.Event(), store._assigning._principal
 
     async def slow(shown: str, kind: str) -> str:
         begun.set()
         await going_on.wait()
         return await as_it_is(shown, kind)
 
-    monkeypatch.setattr(store, "_principal", slow)
+    monkeypatch.setattr(store._assigning, "_principal", slow)
     waiting = asyncio.create_task(store.apply(first))
     await begun.wait()
-    monkeypatch.setattr(store, "_principal", as_it_is)
+    monkeypatch.setattr(store._assigning, "_principal", as_it_is)
     await store.apply(second)
     going_on.set()
     with pytest.raises(CeilingReached):

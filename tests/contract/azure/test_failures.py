@@ -25,10 +25,10 @@ from airwarden.domain.errors import (
 )
 from airwarden.domain.resources import Action
 from airwarden.providers.azure.answers import PrincipalInvalid, PrincipalNotFound, QuotaReached
-from airwarden.providers.azure.identities import NotYet
+from airwarden.providers.azure.identities import IdentityNotFound, NotYet
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL
 from airwarden.providers.azure.rows import name_of
-from airwarden.providers.azure.store import AzureStore, IdentityNotFound, IdentityNotGiven
+from airwarden.providers.azure.store import AzureStore, IdentityNotGiven
 from airwarden.providers.azure.vault import VaultMissing, VaultNotInRBACMode, VaultSoftDeleted
 from contract.azure.bench import ISSUER, OPERATOR, VAULT, Bench, changes, create, remove, write
 from stand_ins.azure.limits import Rate

@@ -12,7 +12,7 @@ from typing import Any, Final
 from azure.mgmt.msi.models import FederatedIdentityCredential, Identity, IdentityUpdate
 
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import AirwardenError, NotOwned, StoreFailed
+from airwarden.domain.errors import AirwardenError, InvalidSettings, NotOwned, StoreFailed
 from airwarden.domain.owner import PREFIX
 from airwarden.providers.azure.answers import REFUSED, GroupMissing, QuotaReached, ResourceMissing
 from airwarden.providers.azure.arm import Arm
@@ -33,6 +33,12 @@ class NotYet(AirwardenError):
     """The write has to wait for its turn, which is kept for it. That says nothing of the store."""
 
     reason = Reason.PENDING
+
+
+class IdentityNotFound(InvalidSettings):
+    """The identity that the backend names is not there."""
+
+    reason = Reason.IDENTITY_NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)

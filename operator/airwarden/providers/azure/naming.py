@@ -49,6 +49,16 @@ class Target:
     """`ACCOUNT`, or eight digits that stand for a group."""
 
 
+def existing(place: Place, owner: Owner) -> str | None:
+    """Return the identity that others made for the owner's account; None where Airwarden makes one."""
+    return place.existing.get((owner.namespace, owner.account))
+
+
+def identity_name(place: Place, owner: Owner) -> str:
+    """Return what the identity is called by which the owner's tasks log in."""
+    return existing(place, owner) or owner.short_name_in_store
+
+
 def identity_address(place: Place, owner: Owner) -> Address:
     """Return where the identity is that Airwarden makes for an owner."""
     return Address(place.backend, IDENTITY, owner.short_name_in_store)

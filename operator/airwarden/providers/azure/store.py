@@ -6,13 +6,12 @@ scope. The identity is made first and referred to by name: what Entra calls it i
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
 from airwarden.api.azure import Scope
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import AirwardenError, ClusterIDConflict, InvalidSettings, NotOwned, StoreFailed
+from airwarden.domain.errors import AirwardenError, ClusterIDConflict, StoreFailed
 from airwarden.domain.fence import Fence
 from airwarden.domain.holdings import Holding
 from airwarden.domain.identity import Expected, refuse_other_store
@@ -34,18 +33,19 @@ from airwarden.domain.sessions import SessionRange
 from airwarden.domain.task_access import TaskAccess
 from airwarden.providers.azure import holding, naming, observing
 from airwarden.providers.azure.arm import Arm, LimitSink, MakeLogin
+from airwarden.providers.azure.assigning import Assigning
 from airwarden.providers.azure.assignments import Assignments
 from airwarden.providers.azure.beside import Beside
 from airwarden.providers.azure.ceilings import Ceilings
 from airwarden.providers.azure.checking import Checks
 from airwarden.providers.azure.connection import Connection, Place
 from airwarden.providers.azure.diagnostics import DiagnosticSetting
-from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, Known
+from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, IdentityNotFound, Known
 from airwarden.providers.azure.login import Login
-from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_description, read_tags
-from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY, Target
-from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE, Principal
-from airwarden.providers.azure.rows import Row, name_of
+from airwarden.providers.azure.marks import OWNER_TAG, description, read_tags
+from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
+from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE
+from airwarden.providers.azure.rows import Row
 from airwarden.providers.azure.shared_list import FRESH
 from airwarden.providers.azure.sharing import SharedAssignments
 from airwarden.providers.azure.task_access import task_access
@@ -61,12 +61,6 @@ class IdentityNotGiven(AirwardenError):
 
     reason = Reason.IDENTITY_NOT_GIVEN
     retryable = False
-
-
-class IdentityNotFound(InvalidSettings):
-    """The identity that the backend names is not there."""
-
-    reason = Reason.IDENTITY_NOT_FOUND
 
 
 class AzureStore:
@@ -102,6 +96,7 @@ class AzureStore:
         self._beside = Beside(place, self._identities, self._assignments)
         self._diagnostics = DiagnosticSetting(self._arm, place, clock)
         self._ceilings = Ceilings(place)
+        self._assigning = Assigning(place, self._assignments, self._shared, self._identities, self._ceilings)
         self._checks = Checks(self._arm, self._vault, self._ceilings, self._identities, clock)
         self._expected = Expected(frozenset(), "unknown", claims=False)
         self.on_existing: frozenset[Address] = frozenset()
@@ -118,7 +113,7 @@ class AzureStore:
 
     def expect(self, expected: Expected) -> None:
         """Say which vault is meant and which cluster asks. A vault's id is in the settings: no other can answer."""
-        self._expected = expected
+        self._expected = self._assigning.expected = expected
 
     def share(self, claims: Claims) -> None:
         """Say who knows what other bindings declare: a group's assignment may be of several."""
@@ -132,7 +127,7 @@ class AzureStore:
     def render(self, grant: Grant) -> tuple[Resource, ...]:
         """Return identity, credential and assignments that give exactly the grant."""
         place, owner, uid = self.place, replace(grant.owner, account=grant.account), self._expected.cluster_uid
-        identity = self._identity_name(owner)
+        identity = naming.identity_name(self.place, owner)
         credential = observing.credential_fields(self._credential(owner))
         found: dict[Address, tuple[dict[str, FieldValue], Readable | None]]
         found = {naming.credential_address(place, owner, identity): (credential, None)}
@@ -147,7 +142,7 @@ class AzureStore:
             for key in sorted(each.key for each in grant.for_people if isinstance(each, StaticSecret)):
                 found[naming.assignment_address(place, owner, key, whom)] = (let_in, None)
         resources = tuple(Resource(address, fields, opens=opens) for address, (fields, opens) in found.items())
-        if self._existing(owner) is not None:
+        if naming.existing(self.place, owner) is not None:
             return resources
         made = Resource(naming.identity_address(place, owner), observing.identity_fields(owner, uid))
         return (made, *resources)
@@ -155,8 +150,8 @@ class AzureStore:
     def addresses(self, owner: Owner, others: Iterable[Address] = ()) -> tuple[Address, ...]:
         """Return the assignments that are named and could be the owner's, then the credentials, then the identity."""
         found = {each for each in others if naming.could_be_of(owner, each)}
-        found.add(naming.credential_address(self.place, owner, self._identity_name(owner)))
-        if self._existing(owner) is None:
+        found.add(naming.credential_address(self.place, owner, naming.identity_name(self.place, owner)))
+        if naming.existing(self.place, owner) is None:
             found.add(naming.identity_address(self.place, owner))
         return naming.in_removal_order(found)
 
@@ -204,7 +199,7 @@ class AzureStore:
         self._refuse_others(owner, asked)
         self._beside.asked(owner, asked)
         age = self.place.drift_age if known else FRESH
-        name = self._identity_name(owner)
+        name = naming.identity_name(self.place, owner)
         assignments = [each for each in asked if each.kind == ASSIGNMENT]
         found: dict[Address, Observed] = {}
         for address in asked:
@@ -215,7 +210,7 @@ class AzureStore:
                 found[address] = await self._observed_credential(address, owner, age)
         if assignments:
             identity = await self._identities.find(name, age)
-            found |= await self._observed_assignments(assignments, owner, identity, known=known)
+            found |= await self._assigning.observe(assignments, owner, identity, known=known)
         return {address: found[address] for address in asked}
 
     async def marked(self, owner: Owner, addresses: Iterable[Address]) -> Mapping[Address, Observed]:
@@ -226,7 +221,7 @@ class AzureStore:
         """
         asked = tuple(addresses)
         self._refuse_others(owner, asked)
-        found = await self._observed_assignments(asked, owner, None, known=True)
+        found = await self._assigning.observe(asked, owner, None, known=True)
         rows = await self._assignments.rows(self.place.drift_age, owner.short_name_in_store)
         young = self._assignments.is_young
         doubtful = {each for each in asked if observing.may_have_lost_its_mark(self.place, each, rows)}
@@ -246,16 +241,16 @@ class AzureStore:
         target = naming.read_target(address)
         if target is None:
             raise ValueError(f"{address} is not of a kind that Azure has")
-        return await self._apply_assignment(operation, target)
+        return await self._assigning.apply(operation, target)
 
     def annotations(self, owner: Owner) -> Mapping[str, str]:
         """Return by what Azure's own clients log in, once the identity is known."""
-        known = self._identities.last(self._identity_name(owner))
+        known = self._identities.last(naming.identity_name(self.place, owner))
         return {_CLIENT_ID: known.client, _TENANT_ID: self._connection.tenant} if known is not None else {}
 
     def task_access(self, owner: Owner) -> TaskAccess:
         """Return how tasks read the vault: as the owner's identity, with a projected token of their account."""
-        name = self._identity_name(owner)
+        name = naming.identity_name(self.place, owner)
         return task_access(self._connection, self.place, name, self._identities.last(name))
 
     async def holdings(self) -> frozenset[Holding]:
@@ -335,73 +330,19 @@ class AzureStore:
         keys = (each.key for each in secrets if isinstance(each, StaticSecret))
         return frozenset(naming.assignment_address(self.place, owner, each, whom) for each in keys)
 
-    def _existing(self, owner: Owner) -> str | None:
-        return self.place.existing.get((owner.namespace, owner.account))
-
-    def _identity_name(self, owner: Owner) -> str:
-        return self._existing(owner) or owner.short_name_in_store
-
     def _credential(self, owner: Owner) -> Credential:
         subject = f"system:serviceaccount:{owner.account_in_store.replace('/', ':')}"
         return Credential(owner.short_name_in_store, self.place.issuer, subject, (AUDIENCE,))
 
     async def _observed_credential(self, address: Address, owner: Owner, age: float) -> Observed:
         name, identity = naming.read_credential(address)
-        own = self._identity_name(owner)
+        own = naming.identity_name(self.place, owner)
         if identity != own and identity.lower() == own:
             return Observed(address, None)  # the same credential as spelt once: it is looked at by its own address
         if await self._identities.find(identity, age) is None:
             return Observed(address, None)
         wanted = self._credential(owner) if owner.account else None
         return observing.observed_credential(address, name, wanted, await self._identities.credentials(identity))
-
-    async def _observed_assignments(
-        self, asked: Iterable[Address], owner: Owner, identity: Known | None, *, known: bool
-    ) -> dict[Address, Observed]:
-        """Return what is assigned. What is on a record is never absent on the word of a list that may be too old."""
-        short = owner.short_name_in_store
-        rows = await self._assignments.rows(self.place.drift_age if known else FRESH, short)
-        if identity is not None and self._existing(owner) is not None:
-            observing.refuse_twin(owner, identity, rows, (self.place, self._expected))
-        found = {each: self._observed_assignment(each, owner, identity, rows) for each in asked}
-        if not known or not any(each.absent for each in found.values()):
-            return found
-        rows = await self._assignments.rows(FRESH, short)
-        found = {each: self._observed_assignment(each, owner, identity, rows) for each in found}
-        if not self._assignments.is_young:
-            return found
-        for address in [each for each in found if found[each].absent]:
-            found[address] = await self._unlisted(address, owner, identity, rows)
-        return found
-
-    async def _unlisted(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
-        """Return what is at an address at which no list shows what the process before may have written."""
-        target = naming.read_target(address)
-        if target is None:
-            raise ValueError(f"{address} is not the address of an assignment")
-        if target.whom == ACCOUNT:
-            principal: str | None = identity.principal if identity is not None else ""
-        else:
-            principal = self._shared.group_of(target)
-        if principal is None:
-            return Observed(address, {}, Claim.OURS)  # under which name to look, nobody can tell: it is not absent
-        scope = naming.scope_of(self.place, target.secret)
-        name = name_of(scope, principal, self.place.role)
-        live = await self._assignments.live(scope, name) if principal else None
-        if live is None:
-            return Observed(address, None)
-        return self._observed_assignment(address, owner, identity, [*rows, live])
-
-    def _observed_assignment(self, address: Address, owner: Owner, identity: Known | None, rows: list[Row]) -> Observed:
-        target = naming.read_target(address)
-        if target is None:
-            raise ValueError(f"{address} is not the address of an assignment")
-        if target.whom == ACCOUNT:
-            principal = Principal(self._identity_name(owner), identity.principal if identity is not None else "")
-        else:
-            group = observing.group_of(self.place, target, rows)
-            principal = Principal(group, group)
-        return observing.observed_assignment(address, owner, target, principal, rows, (self.place, self._expected))
 
     async def _apply_identity(self, operation: Operation) -> Written:
         name = operation.address.name
@@ -456,49 +397,3 @@ class AzureStore:
         wanted = Credential(name, str(fields["issuer"]), str(fields["subject"]), (AUDIENCE,))
         await self._identities.federate(identity, wanted)
         return Written()
-
-    async def _apply_assignment(self, operation: Operation, target: Target) -> Written:
-        rows = await self._assignments.rows(self.place.list_age, target.short)
-        here = observing.rows_at(self.place, target, rows)
-        seen = operation.observed.id
-        if seen and all(each.id != seen for each in here):
-            live = await self._assignments.live(naming.scope_of(self.place, target.secret), seen.rsplit("/", 1)[-1])
-            here += [live] if live is not None else []
-        mine = observing.marked_for(target, here, self.place.backend, self._expected.cluster_uid)
-        if operation.action is Action.DELETE:
-            lost = [each for each in here if each.id == operation.observed.id and each not in mine]
-            for row in (*mine, *lost):
-                await self._shared.let_go(row, target, self._expected.cluster_uid)
-            if operation.observed.fields == {}:
-                raise StoreFailed(f"{operation.address} could not be looked at, so it is not taken to be removed")
-            return Written()
-        if operation.resource is None:
-            raise ValueError(f"{operation.action} of {operation.address} comes without its resource")
-        fields = operation.resource.fields
-        principal = await self._principal(str(fields["principal"]), str(fields["principalType"]))
-        scope = naming.scope_of(self.place, target.secret)
-        name = name_of(scope, principal, self.place.role)
-        wanted = Row(name, scope, self.place.role, principal, str(fields["principalType"]), str(fields["description"]))
-        known = next((each for each in here if each.triple == wanted.triple), None)
-        unmarked = known is not None and read_description(known.description) is None
-        lent = known is not None and observing.is_lent(known, target, self.place, self._expected.cluster_uid)
-        if known is not None and known not in mine and not lent and not (unmarked and known.is_named_by_us):
-            raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
-        wanted = replace(wanted, name=known.name) if known is not None else wanted
-        is_new = known is None and not mine
-        present = self._assignments.seen()  # also what others have finished since the list above was asked for
-        with self._ceilings.room(wanted, self._expected.cluster_uid, present) if is_new else nullcontext():
-            given = await self._shared.give(wanted, known, target, self._expected.cluster_uid)
-        for row in mine:
-            if row.name != given.name:
-                await self._assignments.remove(row)
-        return Written(given.id)
-
-    async def _principal(self, shown: str, kind: str) -> str:
-        """Return the object id behind the name of an identity; a group's name is its object id."""
-        if kind != ACCOUNT_TYPE:
-            return shown
-        known = await self._identities.find(shown, self.place.list_age)
-        if known is None:
-            raise IdentityNotFound(f"identity {shown} is not there any more, so nothing can be assigned to it")
-        return known.principal
