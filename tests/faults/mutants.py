@@ -14,6 +14,7 @@ from faults.mutants_azure import ON_AZURE
 from faults.mutants_azure_asked import ASKING_AZURE
 from faults.mutants_azure_ends import ENDING_ON_AZURE
 from faults.mutants_azure_kept import KEPT_ON_AZURE
+from faults.mutants_azure_number import NUMBERS_ON_AZURE
 from faults.mutants_azure_own import WHOSE_ON_AZURE
 from faults.mutants_azure_pace import PACING_AZURE
 from faults.mutants_azure_told import TOLD_ON_AZURE
@@ -70,4 +71,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ANSWERED,
     *PACING_AZURE,
     *FIRST_USE,
+    *NUMBERS_ON_AZURE,
 )

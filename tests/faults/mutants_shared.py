@@ -24,8 +24,8 @@ SHARED_BY_BINDINGS: tuple[Mutant, ...] = (
     Mutant(
         "who goes takes the group's access from the others",
         "providers/azure/sharing.py",
-        "            if heir:",
-        "            if False:",
+        "            for heir in self._heirs(target):",
+        "            for heir in ():",
         (SHARED,),
     ),
     Mutant(

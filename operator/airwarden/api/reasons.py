@@ -78,7 +78,7 @@ class Reason(Enum):
     CEILING_REACHED = Explanation(
         "CeilingReached",
         "The bindings of the namespace have as many role assignments as azureKeyVault.assignmentsPerNamespace permits: "
-        "one for each secret of a binding, and one more for each group of its people.",
+        "one for each secret of a binding, and one more for each group of its people, whoever made it.",
         "Remove secrets, groups or bindings that nobody uses, or have the platform team raise it. What is there stays.",
     )
     ACCESS_BESIDE = Explanation(

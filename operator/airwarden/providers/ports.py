@@ -6,6 +6,7 @@ and nothing else that is expected.
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
@@ -78,6 +79,12 @@ class Claims(Protocol):
 
     def declaring(self, ending: str) -> tuple[Owner, ...]:
         """Return the bindings that have something on record whose address's name ends so, and that may keep it."""
+
+    def on_record(self, namespace: str) -> AbstractSet[str]:
+        """Return what a namespace's bindings have on record and were once given, by `SharesObjects.shared_name`.
+
+        Asked before each new write: it is kept up with the records, not gathered from them.
+        """
 
     def groups(self) -> frozenset[str]:
         """Return the groups of people that the backend lists, as the store knows them."""
@@ -290,6 +297,12 @@ class SharesObjects(Protocol):
 
     def share(self, claims: Claims) -> None:
         """Say who knows what bindings declare. Without that, an object goes with the binding whose mark it carries."""
+
+    def shared_name(self, address: Address) -> str:
+        """Return what several bindings may have at addresses of their own, the same for each; empty for what is one's.
+
+        Pure.
+        """
 
 
 @runtime_checkable

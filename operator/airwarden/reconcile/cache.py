@@ -8,7 +8,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from airwarden.api import FINALIZER
 from airwarden.api.binding import AccountMode
@@ -95,6 +96,13 @@ class NamespaceView:
     terminating: bool
 
 
+class Follower(Protocol):
+    """Whoever keeps something up with the bindings."""
+
+    def changed(self, key: Key) -> None:
+        """Take in that a binding is another than it was, or gone."""
+
+
 class Cache:
     """The newest known state of each object."""
 
@@ -108,6 +116,15 @@ class Cache:
         self._by_account: defaultdict[Key, set[Key]] = defaultdict(set)
         self._by_secret: defaultdict[str, set[Key]] = defaultdict(set)
         self._superseded: dict[Key, dict[str, Entry]] = {}
+        self._followers: WeakSet[Follower] = WeakSet()
+
+    def follow(self, follower: "Follower") -> None:
+        """Tell a follower of each binding that changes from now on, for as long as somebody else holds on to it."""
+        self._followers.add(follower)
+
+    def _tell(self, key: Key) -> None:
+        for each in self._followers:
+            each.changed(key)
 
     def learn_binding(self, body: Body) -> Entry:
         """Take in a binding, unless a newer state is known; return what was read from ``body`` itself."""
@@ -125,6 +142,7 @@ class Cache:
                 for value in values:
                     index[value].add(entry.key)
             self.environments.take(entry.key, known.asked if known is not None else None, entry.asked)
+            self._tell(entry.key)
         return entry
 
     def release_binding(self, entry: Entry) -> None:
@@ -137,6 +155,7 @@ class Cache:
         known = self.bindings.get(entry.key)
         if known is not None and known.uid == entry.uid:
             self.bindings[entry.key] = replace(known, finalized=False, recorded=False)
+            self._tell(entry.key)
             if known.lost:
                 self.forget_binding(entry.key, entry.uid)
 
@@ -182,6 +201,7 @@ class Cache:
         self._unlink(known)
         del self.bindings[key]
         self.environments.take(key, known.asked, None)
+        self._tell(key)
         return True
 
     def _links(self, entry: Entry) -> tuple[tuple[defaultdict[Any, set[Key]], Iterable[Any]], ...]:

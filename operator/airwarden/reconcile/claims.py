@@ -5,6 +5,7 @@ which one object may be of several bindings, when they are opened.
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from airwarden.providers.ports import SharesObjects
 from airwarden.reconcile.backends import Runtime
 from airwarden.reconcile.binding_maps import environment_of
 from airwarden.reconcile.cache import Cache, Entry
+from airwarden.reconcile.on_record import OnRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Declared:
     cache: Cache
     runtime: Runtime
     clock: Callable[[], datetime]
+    records: OnRecord
+
+    def on_record(self, namespace: str) -> AbstractSet[str]:
+        """Return what a namespace's bindings have on record of what they may share with others."""
+        return self.records.of(namespace)
 
     def declaring(self, ending: str) -> tuple[Owner, ...]:
         """Return the bindings, in order, that have something on record whose name ends so, and may keep it.
@@ -99,5 +106,6 @@ class Declared:
 
 def tell(runtime: Runtime, cluster: str, cache: Cache, clock: Callable[[], datetime]) -> None:
     """Let a store that was just opened know of all bindings, if one object of it may be of several."""
-    if isinstance(runtime.store, SharesObjects):
-        runtime.store.share(Declared(cluster, cache, runtime, clock))
+    store = runtime.store
+    if isinstance(store, SharesObjects):
+        store.share(Declared(cluster, cache, runtime, clock, OnRecord(cluster, cache, runtime.name, store)))

@@ -96,6 +96,7 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     had = {address: digest for address, digest in here.items() if digest or not plan.suspended}
     try:
         observed = await _observed(runtime, owner, had, addresses, removing=not desired)
+        observed = _asked_for(observed, digests, had)
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
@@ -255,6 +256,20 @@ async def _observed(
     return {
         address: Observed(address, None) if each.shared and address not in here else each
         for address, each in found.items()
+    }
+
+
+def _asked_for(
+    observed: Mapping[Address, Observed], wanted: Mapping[Address, str], had: Recorded
+) -> Mapping[Address, Observed]:
+    """Return what is observed, without what another made and this binding was only about to have.
+
+    It is asked for anew, since its store may have had no room for it. What is not wanted any more may have come to it
+    meanwhile, and is let go of.
+    """
+    return {
+        address: Observed(address, None) if each.shared and address in wanted and not had.get(address) else each
+        for address, each in observed.items()
     }
 
 

@@ -78,6 +78,11 @@ async def test_what_is_there_stays_and_is_kept_right_when_the_ceiling_is_lowered
     wanted = bench.grant("airflow-0", "airflow-1")
     recorded = await create(bench, store, wanted)
     lower = opening(bench.open(assignmentsPerNamespace=1))
+    for _ in range(20):
+        azure.grant(azure.add_user("somebody").id, SECRETS_USER)
+    with azure.world() as world:
+        azure.quotas.assignments = len(world.assignments) + 1
+    await lower.check()
     assert (await changes(lower, wanted, recorded)).operations == ()
     with azure.world() as world:
         theirs = next(each for each in world.identities.values() if each.name.startswith("airwarden-"))
@@ -131,6 +136,9 @@ async def test_nor_more_identities_than_it_may_have_assignments(
             await store.apply(making)
         azure.clock.advance(5)
     assert len(azure.requests(method="PUT", path="/userAssignedIdentities/")) == 2
+    others = of_namespace(bench.grant("airflow-a"), "other")
+    (making, *_) = (await changes(store, others, known=False)).operations
+    await store.apply(making)
 
 
 async def test_what_another_write_finished_since_the_list_was_asked_for_counts(

@@ -40,6 +40,7 @@ class Office:
 
     def __init__(self, azure: AzureStandIn, bench: Bench, store: AzureStore) -> None:
         self.azure, self.store = azure, store
+        self.keys = [ONE, TWO]
         self.group = azure.add_group("analysts").id
         body = bench.body()
         body["metadata"] |= {"resourceVersion": "1", "generation": 1}
@@ -53,15 +54,16 @@ class Office:
     def restart(self) -> None:
         """Forget what only the operator's memory held."""
         self.cluster.restart()
-        self.cluster.cache.namespaces |= {each[0]: NamespaceView({}, terminating=False) for each in (ONE, TWO)}
+        self.cluster.cache.namespaces |= {each[0]: NamespaceView({}, terminating=False) for each in self.keys}
 
-    def declare(self, key: Key, *, people: bool = True, **spec: Any) -> None:
+    def declare(self, key: Key, *, people: bool = True, groups: Iterable[str] = (), **spec: Any) -> None:
         """Create a binding that lets the group in, or edit its spec."""
         path = binding_path(*key)
         secret = {"type": "Connection", "id": "id", "backendRef": {"name": "kv"}, "key": "airflow-a"}
         wanted = {"serviceAccount": {"name": key[1]}, "secrets": [secret], **spec}
-        if people:
-            wanted["people"] = [{"group": {"provider": "entra", "value": self.group}}]
+        let_in = [*groups, *([self.group] if people else [])]
+        if let_in:
+            wanted["people"] = [{"group": {"provider": "entra", "value": each}} for each in let_in]
         if path in self.cluster.api.objects:
             self.cluster.api.change(path, lambda body: body.update(spec=wanted))
         else:
@@ -75,7 +77,7 @@ class Office:
     def watch(self) -> None:
         """Let the operator hear what the cluster has now."""
         self.cluster.watch()
-        for key in (ONE, TWO):
+        for key in self.keys:
             path = binding_path(*key)
             if path in self.cluster.api.objects:
                 self.cluster.cache.learn_binding(self.cluster.api.objects[path])
@@ -335,6 +337,9 @@ async def test_nobody_inherits_from_itself(azure: AzureStandIn, bench: Bench, st
             return (wanted.owner,)
 
         def groups(self) -> frozenset[str]:
+            return frozenset()
+
+        def on_record(self, namespace: str) -> frozenset[str]:
             return frozenset()
 
     store.share(Itself())

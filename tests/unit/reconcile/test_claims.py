@@ -10,7 +10,9 @@ import pytest
 from airwarden.providers.kubernetes.objects import binding_path
 from airwarden.reconcile.backends import Runtime
 from airwarden.reconcile.claims import Declared
+from airwarden.reconcile.on_record import OnRecord
 from unit.reconcile.fakes import CLUSTER, KEY, Bench
+from unit.reconcile.test_on_record import Sharing
 
 ACCOUNT = "/api/v1/namespaces/team/serviceaccounts/billing"
 
@@ -20,7 +22,8 @@ async def declaring(bench: Bench, ending: str = ".vault") -> list[str]:
     runtime = await bench.backends.open("vault")
     assert isinstance(runtime, Runtime)
     before = len(bench.journal.lines)
-    found = Declared(CLUSTER, bench.cache, runtime, bench.clock).declaring(ending)
+    records = OnRecord(CLUSTER, bench.cache, "vault", Sharing())
+    found = Declared(CLUSTER, bench.cache, runtime, bench.clock, records).declaring(ending)
     assert len(bench.journal.lines) == before, "asked of memory alone"
     return [str(each) for each in found]
 

@@ -107,6 +107,7 @@ class Assigning:
             lost = [each for each in here if each.id == operation.observed.id and each not in mine]
             for row in (*mine, *lost):
                 await self._shared.let_go(row, target, self.expected.cluster_uid)
+            self._ceilings.let_go(operation.address)
             if operation.observed.fields == {}:
                 raise StoreFailed(f"{operation.address} could not be looked at, so it is not taken to be removed")
             return Written()
@@ -123,14 +124,25 @@ class Assigning:
         if known is not None and known not in mine and not lent and not (unmarked and known.is_named_by_us):
             raise NotOwned(f"role assignment {known.name} gives the same and is not ours: remove it")
         wanted = replace(wanted, name=known.name) if known is not None else wanted
-        is_new = known is None and not mine
-        present = self._assignments.seen()  # also what others have finished since the list above was asked for
-        with self._ceilings.room(wanted, self.expected.cluster_uid, present) if is_new else nullcontext():
-            given = await self._shared.give(wanted, known, target, self.expected.cluster_uid)
+        asked = not mine and (known is None or lent)
+        given = await self._give(operation.address, wanted, known, asked=asked)
         for row in mine:
             if row.name != given.name:
                 await self._assignments.remove(row)
         return Written(given.id)
+
+    async def _give(self, address: Address, wanted: Row, known: Row | None, *, asked: bool) -> Row:
+        """Give it, if there is room for what is ``asked`` for: made anew, or another's to lean on."""
+        mark, target = read_description(wanted.description), naming.read_target(address)
+        if mark is None or target is None:
+            raise ValueError(f"assignment {wanted.name} carries no mark")
+        uid = self.expected.cluster_uid
+        making = wanted.name if known is None else ""
+        with self._ceilings.room(mark.owner, uid, target, making) if asked else nullcontext():
+            given = await self._shared.give(wanted, known, target, uid)
+            if given.description != wanted.description:
+                self._ceilings.leant(mark.owner, address, target)
+            return given
 
     async def _principal(self, shown: str, kind: str) -> str:
         """Return the object id behind the name of an identity; a group's name is its object id."""

@@ -13,6 +13,7 @@ from airwarden.domain.errors import Forbidden, NotOwned, Rejected, StoreFailed
 from airwarden.providers.azure.answers import REFUSED, AssignmentExists, NameTaken, ResourceMissing
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.connection import Place
+from airwarden.providers.azure.counting import Listed
 from airwarden.providers.azure.marks import read_description
 from airwarden.providers.azure.rows import Row, name_of
 from airwarden.providers.azure.shared_list import LAG, SharedList
@@ -51,6 +52,11 @@ class Assignments:
     def seen(self) -> list[Row]:
         """Return the assignments at the vault, below and above it, as they were last listed, without a request."""
         return list(self._list.seen().values())
+
+    @property
+    def listed(self) -> Listed:
+        """The same, as one list and what was written since, for whoever counts."""
+        return self._list.listed
 
     async def live(self, scope: str, name: str) -> Row | None:
         """Return one assignment as it is now, whatever the lists show, or a read of what was removed a moment ago."""

@@ -112,6 +112,11 @@ def ending_of(target: Target) -> str:
     return f"/{target.secret}#{target.whom}"
 
 
+def thing_of(target: Target) -> str:
+    """Return what an assignment is called when it is counted: a group's, which several bindings may have, is one."""
+    return f"{target.short}/{target.secret}" if target.whom == ACCOUNT else ending_of(target)
+
+
 def scope_of(place: Place, secret: str) -> str:
     """Return the ARM scope of a secret or of the whole vault."""
     return place.vault_id if secret == WHOLE else f"{place.vault_id}/secrets/{secret}"

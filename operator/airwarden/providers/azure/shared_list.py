@@ -6,7 +6,7 @@ no drift is seen in what was just written. Called by `airwarden.providers.azure.
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 from airwarden.providers.concurrency import SingleFlight
@@ -49,6 +49,11 @@ class SharedList(Generic[T]):
         found = {**self._items, **{name: item for name, (_, item) in self._written.items() if item is not None}}
         gone = {name for name, (_, item) in self._written.items() if item is None}
         return {name: item for name, item in found.items() if name not in gone}
+
+    @property
+    def listed(self) -> tuple[Mapping[str, T], Mapping[str, T | None]]:
+        """The last list, one object until there is a new one, and what was written since: None for what is gone."""
+        return self._items, {name: item for name, (_, item) in self._written.items()}
 
     def note(self, name: str, item: T | None) -> None:
         """Remember what was written or looked at, or None for what was removed."""

@@ -1,17 +1,19 @@
 """One role assignment for several bindings: Azure has only one for a secret, a group and a role.
 
-It carries the mark of one of them. Who lets go of it while another still declares it hands it over; the last removes
-it. Called by `airwarden.providers.azure.store`.
+It carries the mark of one of them. Who lets go of it while another declares it, and has room for it, hands it over; the
+last removes it. Called by `airwarden.providers.azure.assigning`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from airwarden.domain.errors import StoreFailed
+from airwarden.domain.owner import Owner
 from airwarden.providers.azure.assignments import Assignments
+from airwarden.providers.azure.ceilings import Ceilings
 from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.marks import ACCOUNT, description
 from airwarden.providers.azure.naming import Target, ending_of, whom_of
@@ -23,9 +25,10 @@ from airwarden.providers.ports import Claims
 class SharedAssignments:
     """The assignments: given, handed over and removed, one change of each at a time."""
 
-    def __init__(self, assignments: Assignments, place: Place) -> None:
+    def __init__(self, assignments: Assignments, place: Place, ceilings: Ceilings) -> None:
         self._assignments = assignments
         self._place = place
+        self._ceilings = ceilings
         self._claims: Claims | None = None
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -78,17 +81,18 @@ class SharedAssignments:
                 raise StoreFailed(
                     f"role assignment {row.name} was changed since it was looked at, so it was not removed"
                 )
-            heir = self._heir(target, uid)
-            if heir:
-                await self._assignments.give(replace(live, description=heir), live)
-            else:
-                await self._assignments.remove(live)
+            for heir in self._heirs(target):
+                with self._ceilings.inherited(heir, uid, target) as may:
+                    if may:
+                        marked = replace(live, description=description(heir, uid, target.whom))
+                        await self._assignments.give(marked, live)
+                        return
+            await self._assignments.remove(live)
 
-    def _heir(self, target: Target, uid: str) -> str:
-        """Return the mark of another binding that declares the same and has it on record; empty where none does."""
+    def _heirs(self, target: Target) -> Iterator[Owner]:
+        """Yield the other bindings that declare the same and have it on record."""
         declaring = self._claims.declaring(ending_of(target)) if self._claims is not None else ()
-        others = (each for each in declaring if each.short_name_in_store != target.short)
-        return next((description(each, uid, target.whom) for each in others), "")
+        return (each for each in declaring if each.short_name_in_store != target.short)
 
     @asynccontextmanager
     async def _alone(self, row: Row) -> AsyncIterator[None]:

@@ -42,7 +42,7 @@ from airwarden.providers.azure.connection import Connection, Place
 from airwarden.providers.azure.diagnostics import DiagnosticSetting
 from airwarden.providers.azure.identities import AUDIENCE, Credential, Identities, IdentityNotFound, Known
 from airwarden.providers.azure.login import Login
-from airwarden.providers.azure.marks import OWNER_TAG, description, read_tags
+from airwarden.providers.azure.marks import ACCOUNT, OWNER_TAG, description, read_tags
 from airwarden.providers.azure.naming import ASSIGNMENT, CREDENTIAL, IDENTITY
 from airwarden.providers.azure.observing import ACCOUNT_TYPE, GROUP_TYPE
 from airwarden.providers.azure.rows import Row
@@ -92,10 +92,10 @@ class AzureStore:
         self._vault = KeyVault(self._arm, place, clock)
         self._identities = Identities(self._arm, place, clock)
         self._assignments = Assignments(self._arm, place, self._vault, clock)
-        self._shared = SharedAssignments(self._assignments, place)
+        self._ceilings = Ceilings(place, lambda: self._assignments.listed)
+        self._shared = SharedAssignments(self._assignments, place, self._ceilings)
         self._beside = Beside(place, self._identities, self._assignments)
         self._diagnostics = DiagnosticSetting(self._arm, place, clock)
-        self._ceilings = Ceilings(place)
         self._assigning = Assigning(place, self._assignments, self._shared, self._identities, self._ceilings)
         self._checks = Checks(self._arm, self._vault, self._ceilings, self._identities, clock)
         self._expected = Expected(frozenset(), "unknown", claims=False)
@@ -118,6 +118,12 @@ class AzureStore:
     def share(self, claims: Claims) -> None:
         """Say who knows what other bindings declare: a group's assignment may be of several."""
         self._shared.share(claims)
+        self._ceilings.share(claims)
+
+    def shared_name(self, address: Address) -> str:
+        """Return what a group's assignment is called for all bindings that may have it."""
+        target = naming.read_target(address)
+        return naming.ending_of(target) if target is not None and target.whom != ACCOUNT else ""
 
     async def identify(self) -> None:
         """Raise StoreChanged for another vault than the one on record. Clusters are told apart by each mark."""
@@ -362,8 +368,7 @@ class AzureStore:
                 "add the account to azureKeyVault.identities.existing, or set identities.location"
             )
         if (mark := read_tags(wanted)) is not None:
-            known_now = self._assignments.seen(), self._identities.seen()
-            self._ceilings.refuse_identity(mark.owner, mark.uid, *known_now)
+            self._ceilings.refuse_identity(mark.owner, mark.uid, self._identities.seen())
         return Written((await self._identities.make(name, wanted)).id)
 
     async def _require_own(self, name: str, claim: Claim) -> None:
