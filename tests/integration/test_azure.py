@@ -105,6 +105,9 @@ def key_vault(world: World, azure: AzureStandIn) -> Iterator[Callable[..., KeyVa
         world.wait_gone(backend_path(name))
 
 
+WITHOUT_URL = {"subscriptionID": "11111111-2222-3333-4444-555555555555", "resourceGroup": GROUP, "name": VAULT}
+
+
 def backend(azure: AzureStandIn, operator: Identity, name: str, **spec: Any) -> Json:
     """Return a backend for the stand-in's vault."""
     vault = {
@@ -300,6 +303,7 @@ def test_the_diagnostic_setting_comes_with_the_first_binding_and_goes_with_the_l
         ({"azureKeyVault": {"login": {"clientID": "11111111-2222-3333-4444-555555555555"}}}, "file must be given"),
         ({"azureKeyVault": {"diagnostics": {}}}, "at least one of"),
         ({"azureKeyVault": {"issuer": "http://plain.example"}}, "must be the https URL"),
+        ({"azureKeyVault": {"vault": WITHOUT_URL}}, "vault.url must be given for another cloud"),
         ({"type": "Vault"}, "must be given for type Vault"),
     ],
 )

@@ -25,6 +25,8 @@ _FIXED: Final = (
     "identities.subscriptionID",
     "identities.resourceGroup",
 )
+_PUBLIC: Final = "https://management.azure.com"
+_NEEDS_URL: Final = "vault.url must be given for another cloud: without it tasks would ask the public one"
 _IMMUTABLE: Final = "tenantID, issuer, roleID, place of vault and identities are immutable; make a new one"
 
 Guid = Annotated[
@@ -224,14 +226,21 @@ class AzureKeyVault(Model):
     """Certificates to trust, where a proxy or another cloud has its own."""
     authority: HTTPSAddress = "https://login.microsoftonline.com"
     """Entra's address, for another cloud."""
-    resource_manager: HTTPSAddress = "https://management.azure.com"
+    resource_manager: HTTPSAddress = _PUBLIC
     """Azure Resource Manager's address, for another cloud."""
 
     model_config = ConfigDict(
         json_schema_extra=schema(
             rule(" && ".join(f"self.{each} == oldSelf.{each}" for each in _FIXED), _IMMUTABLE),
+            rule(f"self.resourceManager == '{_PUBLIC}' || has(self.vault.url)", _NEEDS_URL),
         )
     )
+
+    @model_validator(mode="after")
+    def _url_of_another_cloud(self) -> Self:
+        if self.resource_manager != _PUBLIC and self.vault.url is None:
+            raise ValueError(_NEEDS_URL)
+        return self
 
     @property
     def vault_id(self) -> str:

@@ -267,8 +267,11 @@ def _acting_default(node: Node) -> Json:
 _LONGEST_WORD: Final = 40
 
 
+_LONGEST_LINE: Final = 140
+
+
 class _Dumper(yaml.SafeDumper):
-    """Writes lists of words on a line, never anchors, and as a block what would need quotes around its own quotes.
+    """Writes what is short on a line, never anchors, and as a block what would need quotes around its own quotes.
 
     And with as few blanks as YAML permits: a third of such a file would be indentation.
     """
@@ -293,9 +296,19 @@ class _Dumper(yaml.SafeDumper):
         flow = all(isinstance(each, str) and len(each) <= _LONGEST_WORD for each in data)
         return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
+    def represent_object(self, data: dict[str, Json]) -> yaml.MappingNode:
+        flow = len(str(data)) <= _LONGEST_LINE and all(_is_plain(each) for each in data.values())
+        return self.represent_mapping("tag:yaml.org,2002:map", data, flow_style=flow)
+
+
+def _is_plain(value: Json) -> bool:
+    """Tell whether a value needs neither a line nor quotes of its own."""
+    return not isinstance(value, list | dict) and not {"'", "\n"} & set(str(value))
+
 
 _Dumper.add_representer(str, _Dumper.represent_str)
 _Dumper.add_representer(list, _Dumper.represent_words)
+_Dumper.add_representer(dict, _Dumper.represent_object)
 
 
 def _yaml(value: Mapping[str, Json]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shlex
@@ -10,7 +11,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from airwarden.api.azure import SECRETS_USER
@@ -88,3 +91,12 @@ def test_a_file_without_a_key_vault_is_said(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["azure-setup", str(file), "--cluster", "prod-eu"])
     assert done.exit_code == 1
     assert "no AirflowSecretBackend of type AzureKeyVault" in done.stderr
+
+
+def test_another_cloud_without_the_vaults_own_address_is_refused() -> None:
+    body = copy.deepcopy(BODY)
+    body["spec"]["azureKeyVault"]["resourceManager"] = "https://management.usgovcloudapi.net"
+    with pytest.raises(ValidationError, match="must be given for another cloud"):
+        AirflowSecretBackend.model_validate({key: body[key] for key in ("metadata", "spec")})
+    body["spec"]["azureKeyVault"]["vault"]["url"] = "https://kv.vault.usgovcloudapi.net"
+    AirflowSecretBackend.model_validate({key: body[key] for key in ("metadata", "spec")})
