@@ -34,6 +34,13 @@ TOLD_ON_AZURE: tuple[Mutant, ...] = (
         BINDINGS,
     ),
     Mutant(
+        "access that was known to be gone is back when something else has failed since",
+        "domain/report.py",
+        "    kept = noted(kept, previous.targets, parts)\n",
+        "",
+        BINDINGS,
+    ),
+    Mutant(
         "whoever has the whole vault is told of one key",
         "reconcile/backends.py",
         "frozenset() if self.backend.spec.grants_keys else self.store.alone",

@@ -5,11 +5,11 @@ binding. Pure; called by `airwarden.domain.report`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from airwarden.api.conditions import Condition, SecretState, SecretStatus, Status
+from airwarden.api.conditions import Condition, SecretState, SecretStatus, Status, Target, TargetState
 from airwarden.api.reasons import Reason
 from airwarden.domain import alone
 from airwarden.domain.desired import Plan
@@ -39,15 +39,42 @@ def steadied(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dic
 def still_gone(previous: Status, plan: Plan, parts: Mapping[str, Progress]) -> dict[str, Progress]:
     """Return the parts in which access that was known to be gone is so until its store can be looked at again.
 
-    That what held it cannot be asked now does not bring it back.
+    That what held it cannot be asked now does not bring it back, nor does what else failed since: the record tells.
     """
-    said = _said(previous, plan)
+    said: dict[str, SecretStatus | Target] = {**_said(previous, plan), **_noted(previous.targets)}
     return {
         name: replace(part, unverified=False, fault=Fault(_reason(before.reason), before.message))
         if part.unverified and (before := said.get(name)) is not None and before.reason in _GONE
         else part
         for name, part in parts.items()
     }
+
+
+def noted(targets: Sequence[Target], previous: Sequence[Target], parts: Mapping[str, Progress]) -> tuple[Target, ...]:
+    """Return the targets; those whose store is known to have lost them say so until it is looked at as a whole.
+
+    What is said of a binding or of its secrets is said anew by each pass, and may then be of something else.
+    """
+    before = _noted(previous)
+    gone: dict[str, tuple[str, str]] = {}
+    for name, part in parts.items():
+        if part.seen:
+            continue
+        if part.fault is not None and part.fault.reason.word in _GONE:
+            gone[name] = part.fault.reason.word, part.fault.message
+        elif name in before:
+            gone[name] = before[name].reason, before[name].message
+    return tuple(
+        each.model_copy(update=dict(zip(("reason", "message"), gone[each.backend], strict=True)))
+        if each.backend in gone and each.state is TargetState.PRESENT
+        else each
+        for each in targets
+    )
+
+
+def _noted(targets: Sequence[Target]) -> dict[str, Target]:
+    """Return, by backend, a target that says that it is gone with what held it."""
+    return {each.backend: each for each in targets if each.state is TargetState.PRESENT and each.reason in _GONE}
 
 
 def _said(previous: Status, plan: Plan) -> dict[str, SecretStatus]:

@@ -28,7 +28,7 @@ from airwarden.domain.desired import Decision, Plan
 from airwarden.domain.environment.mapping import Mapped
 from airwarden.domain.fence import annotated, usage
 from airwarden.domain.guardrails import Admitted, Refused
-from airwarden.domain.outage import deletion_message, reworded_deletion, steadied, still_gone
+from airwarden.domain.outage import deletion_message, noted, reworded_deletion, steadied, still_gone
 from airwarden.domain.progress import CLUSTER, Fault, Progress
 from airwarden.domain.record import address_of, targets
 from airwarden.domain.resources import Address, Grant
@@ -133,6 +133,7 @@ def report(
     kept = annotated(targets(previous.targets, parts, now), plan.fences)
     kept = grain.annotated(kept, plan.coarse)
     kept = sessions.annotated(kept, sessions.unenforced(plan.sessions))
+    kept = noted(kept, previous.targets, parts)
     acts = effect.condition(binding, previous, kept, plan.lags, now)
     return Status(
         observed_generation=binding.metadata.generation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -207,6 +209,54 @@ async def test_access_whose_mount_is_gone_is_not_ready_whatever_the_store_says_b
     await settled.settle()
     assert settled.ready == ("True", "Ready")
     assert POLICY in settled.store.contents
+
+
+async def edits_and_goes_back(settled: Bench) -> None:
+    settled.declare("team/db", "team/more")
+    await settled.look()
+    assert settled.ready == ("False", "BackendUnreachable")
+    settled.declare("team/db")
+
+
+async def is_tightened_and_widened(settled: Bench) -> None:
+    settled.tighten()
+    await settled.look()
+    settled.backend_bodies["vault"] = backend_body(version=9)
+    settled.backends.learn(settled.backend_bodies["vault"])
+
+
+async def loses_its_account_for_a_while(settled: Bench) -> None:
+    path = f"{ACCOUNTS}/billing"
+    before = copy.deepcopy(settled.api.objects[path])
+    settled.api.change(path, lambda body: body["metadata"].update(labels={}, uid="another"))
+    await settled.look()
+    assert settled.ready == ("False", "NotOwned")
+    settled.api.objects[path] = before
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [edits_and_goes_back, is_tightened_and_widened, loses_its_account_for_a_while],
+    ids=lambda f: f.__name__,
+)
+async def test_access_whose_mount_is_gone_is_not_ready_again_before_a_look_whatever_else_failed_meanwhile(
+    settled: Bench, meanwhile: Callable[[Bench], Awaitable[None]]
+) -> None:
+    settled.store.errors["observe"] = MountMissing("what held it is not there")
+    await settled.look()
+    settled.store.errors["observe"] = Unreachable("no answer")
+    await meanwhile(settled)
+    await settled.look()
+    assert settled.ready == ("False", "MountMissing")
+    settled.restart()
+    settled.journal.lines.clear()
+    await settled.look()
+    assert settled.journal.kinds() == []
+    settled.store.errors.clear()
+    settled.store.contents.clear()
+    await settled.settle()
+    assert settled.ready == ("True", "Ready")
+    assert not any(each.get("reason") for each in settled.binding["status"]["targets"])
 
 
 async def test_an_edit_while_the_store_is_down_is_not_ready_and_is_made_afterwards(settled: Bench) -> None:
