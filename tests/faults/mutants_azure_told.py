@@ -41,6 +41,13 @@ TOLD_ON_AZURE: tuple[Mutant, ...] = (
         BINDINGS,
     ),
     Mutant(
+        "a vault that marks tell to be gone is taken for the other half's outage",
+        "reconcile/parts.py",
+        "            why = gone",
+        "            why = error",
+        ("tests/unit/reconcile/test_by_mark.py",),
+    ),
+    Mutant(
         "whoever has the whole vault is told of one key",
         "reconcile/backends.py",
         "frozenset() if self.backend.spec.grants_keys else self.store.alone",

@@ -6,7 +6,7 @@ for what no record tells.
 
 from collections.abc import Iterable
 
-from airwarden.domain.errors import AirwardenError
+from airwarden.domain.errors import AirwardenError, MountMissing
 from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Observed
@@ -29,7 +29,8 @@ async def carrying(runtime: Runtime, owner: Owner, addresses: Iterable[Address],
 async def look(runtime: Runtime, owner: Owner, addresses: Iterable[Address]) -> dict[Address, Observed]:
     """Return what stands by itself at the addresses and wherever else the owner's mark is, as far as marks tell.
 
-    Nothing where they cannot be read either. What does not come with an answer is unknown.
+    Nothing where they cannot be read either. What does not come with an answer is unknown. Raises MountMissing where
+    what would hold it is gone: that is known, whatever the whole look met.
     """
     store = runtime.store
     if runtime.breaker.open or not isinstance(store, FindsByMark):
@@ -37,6 +38,8 @@ async def look(runtime: Runtime, owner: Owner, addresses: Iterable[Address]) -> 
     try:
         asked = await carrying(runtime, owner, addresses, known=True)
         found = await store.marked(owner, [each for each in asked if each.kind in store.alone])
+    except MountMissing:
+        raise
     except AirwardenError as error:
         runtime.note_failure(error)  # what the whole look met is what is told
         return {}

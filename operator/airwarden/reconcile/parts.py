@@ -100,10 +100,15 @@ async def observe(runtime: Runtime, plan: Plan, recorded: Recorded, standing: St
     except StoreBarred as error:
         return held(runtime.name, Held(error.reason, error.message))
     except AirwardenError as error:
-        found = await by_mark.look(runtime, owner, addresses) if desired else {}  # else it was looked at so already
+        why: AirwardenError = error
+        found: dict[Address, Observed] = {}
+        try:
+            found = await by_mark.look(runtime, owner, addresses) if desired else {}  # else it was looked at so already
+        except MountMissing as gone:
+            why = gone
         told = tuple(each for each in runtime.store.addresses(owner, found) if each in found)
         progress = Progress(runtime.name, digests=digests, alone=frozenset(told))
-        return _in_part(Part(progress, runtime, found or None, owner, terms=terms, addresses=told), here, error)
+        return _in_part(Part(progress, runtime, found or None, owner, terms=terms, addresses=told), here, why)
     addresses = runtime.store.addresses(owner, observed)
     changes = diff(desired, observed, here, addresses, terms)
     part = Part(_progress(runtime, changes, desired), runtime, observed, owner, desired, None, terms, addresses)
@@ -344,7 +349,9 @@ async def _ask(
     except StoreBarred:
         raise
     except AirwardenError:
-        found = await by_mark.look(runtime, owner, addresses) if removing else {}
+        found: dict[Address, Observed] = {}
+        with contextlib.suppress(MountMissing):  # what the whole look met has to end first
+            found = await by_mark.look(runtime, owner, addresses) if removing else {}
         if all(each.absent for each in found.values()):
             raise
         return {**{address: Observed(address, {}, Claim.OURS) for address in addresses}, **found}

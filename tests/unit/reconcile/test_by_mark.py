@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from airwarden.domain.errors import AirwardenError, Forbidden, PartThrottled, PartUnreachable, StoreFailed, Throttled
+from airwarden.domain.errors import (
+    AirwardenError,
+    Forbidden,
+    MountMissing,
+    PartThrottled,
+    PartUnreachable,
+    StoreFailed,
+    Throttled,
+)
 from airwarden.domain.holdings import Holding
 from airwarden.domain.owner import Owner
 from airwarden.domain.resources import Address, Grant, Observed, StaticSecret
@@ -16,7 +24,7 @@ from airwarden.providers.kubernetes.objects import binding_path
 from airwarden.providers.ports import FindsByMark
 from airwarden.reconcile.breaker import Breaker
 from airwarden.reconcile.sweep import sweep
-from unit.reconcile.fakes import CLUSTER, Bench
+from unit.reconcile.fakes import CLUSTER, KEY, Bench
 from unit.reconcile.test_alone import ITEM, ItemStore
 from unit.reconcile.test_sweep import opened
 
@@ -28,6 +36,7 @@ class MarkedStore(ItemStore):
     """One in which each object says whose it is, but the principal can be out of sight."""
 
     blind: AirwardenError | None = None
+    gone: MountMissing | None = None
     silent: set[str]
     """Keys whose object does not say whose it is."""
 
@@ -52,6 +61,8 @@ class MarkedStore(ItemStore):
 
     async def marked(self, owner: Owner, addresses: Iterable[Address]) -> Mapping[Address, Observed]:
         asked = tuple(addresses)
+        if self.gone is not None:
+            raise self.gone
         assert {each.kind for each in asked} <= self.alone
         return {each: self._seen(each, owner) for each in asked if self._key(each) not in self.silent}
 
@@ -112,6 +123,24 @@ async def test_what_is_not_wanted_goes_and_the_rest_is_as_it_was(
     store_of(bench).blind = None
     await bench.settle()
     assert bench.ready == ("True", "Ready")
+
+
+@pytest.mark.parametrize("error", BLIND, ids=lambda each: type(each).__name__)
+async def test_what_marks_tell_to_be_gone_is_said_whatever_the_whole_look_met(
+    bench: Bench, error: AirwardenError
+) -> None:
+    store = store_of(bench)
+    store.blind, store.gone = error, MountMissing("what held it is not there")
+    await bench.look()
+    assert bench.ready == ("False", "MountMissing")
+    bench.delete()
+    await bench.look()
+    assert bench.ready == ("False", "DeletionBlocked"), "the other half is not known to be gone"
+    ready = bench.cache.bindings[KEY].load()["status"]["conditions"][0]
+    assert error.message in ready["message"]
+    store.blind = store.gone = None
+    await bench.settle()
+    assert store.contents == {}
 
 
 async def test_while_suspended_what_is_held_is_still_said_to_be(bench: Bench) -> None:
