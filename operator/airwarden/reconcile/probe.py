@@ -185,8 +185,9 @@ class Probe:
             await self._tools.backends.refresh(self._name)
             return
         recovered = found.unbar() or self._failures > 0 or found.breaker.open
-        was_well = self._finding.healthy
+        was_well, lacked_rights = self._finding.healthy, self._finding.health is not None and not self._finding.healthy
         self._finding, self._failures = Finding(health=health), 0
+        recovered = recovered or (lacked_rights and self._finding.healthy)
         if self._finding.healthy and not was_well:
             self._sweep.soon()
         found.capabilities = health.capabilities

@@ -24,9 +24,10 @@ class NotedStore(FakeStore):
     """A store of which there is something to say, and in which something is shared."""
 
     notes: tuple[Note, ...] = ()
+    missing: tuple[str, ...] = ()
 
     async def check(self) -> Health:
-        return replace(await super().check(), notes=self.notes)
+        return replace(await super().check(), notes=self.notes, missing_permissions=self.missing)
 
     async def keep_shared(self, *, used: bool) -> None:
         self._raise("shared")
@@ -40,6 +41,7 @@ class Watch:
         self.store = NotedStore("vault", self.bench.journal, self.bench.api)
         self.bench.stores["vault"] = self.store
         self.bench.api.put(PATH, backend_body())
+        self.woken: list[str] = []
         self.restart()
 
     def restart(self) -> None:
@@ -53,7 +55,7 @@ class Watch:
             bench.backends,
             writer,
             Metrics(),
-            lambda _: None,
+            self.woken.append,
             lambda: now,
             lambda _: None,
             bench.sweeps(),
@@ -111,3 +113,15 @@ async def test_what_was_said_of_a_store_stands_while_it_cannot_be_asked(watch: W
     watch.store.errors.clear()
     watch.store.notes = ()
     assert await watch.look() == {}
+
+
+async def test_bindings_are_woken_when_the_rights_that_the_operator_lacked_are_there(watch: Watch) -> None:
+    watch.store.missing = ("Microsoft.Authorization/roleAssignments/write",)
+    await watch.look()
+    await watch.look()
+    assert watch.woken == []
+    watch.store.missing = ()
+    await watch.look()
+    assert watch.woken == ["vault"], "they look at the store again: what a recovered vault lost is made anew now"
+    await watch.look()
+    assert watch.woken == ["vault"]
