@@ -130,6 +130,9 @@ def _in_part(part: Part, here: Recorded, error: AirwardenError) -> Part:
     elif _proves_nothing(error) and progress.digests and dict(here) == dict(progress.digests):
         return replace(part, progress=replace(progress, unverified=True))
     fault = Fault.of(error, doing=f"reading from backend {progress.backend}")
+    if isinstance(error, MountMissing) and part.runtime is not None:
+        # The backend's own check finds out when it is back, and wakes those that are not Ready.
+        fault = replace(fault, retry_after=part.runtime.drift_interval)
     return replace(part, progress=replace(progress, fault=fault))
 
 

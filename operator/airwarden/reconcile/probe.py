@@ -19,7 +19,7 @@ from airwarden.api.conditions import Condition
 from airwarden.api.reasons import Reason
 from airwarden.domain.conditions import Said, stated
 from airwarden.domain.desired import Held
-from airwarden.domain.errors import AirwardenError, ObjectGone, Sealed, Unauthorized, Unreachable
+from airwarden.domain.errors import AirwardenError, MountMissing, ObjectGone, Sealed, Unauthorized, Unreachable
 from airwarden.domain.report import Verdict, conditions
 from airwarden.providers.kubernetes.objects import ObjectWriter, backend_path
 from airwarden.providers.ports import NOTED, Health
@@ -281,8 +281,8 @@ class Probe:
             _detail(previous, each.condition, Said("True", each.reason, each.message), generation, now)
             for each in (*notes, *shared)
         )
-        if self._finding.health is not None:
-            return said
+        if self._finding.health is not None or isinstance(self._finding.error, MountMissing):
+            return said  # of a vault that is gone nothing stands
         # Before the first check after a start, or while the store is down, what was last seen stands.
         known = {each.type for each in said}
         return said + tuple(each for each in previous if each.type in NOTED and each.type not in known)

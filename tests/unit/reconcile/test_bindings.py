@@ -195,7 +195,8 @@ async def test_access_whose_mount_is_gone_is_not_ready_whatever_the_store_says_b
 ) -> None:
     settled.store.errors["observe"] = gone("what held it is not there")
     following = await settled.look()
-    assert (following.kind, settled.ready) == ("retry", ("False", gone.reason.word))
+    assert settled.ready == ("False", gone.reason.word)
+    assert (following.kind, following.after) == ("retry", 600.0), "not sooner than a drift check: its backend wakes it"
     assert settled.targets == {"Policy": "Present", "Role": "Present", "ServiceAccount": "Present"}, (
         "as it was recorded"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airwarden.api.reasons import Reason
-from airwarden.domain.errors import Forbidden, Unreachable
+from airwarden.domain.errors import Forbidden, MountMissing, Unreachable
 from airwarden.providers.kubernetes.objects import ObjectWriter
 from airwarden.providers.ports import Health, Note
 from airwarden.reconcile.metrics import Metrics
@@ -125,3 +125,10 @@ async def test_bindings_are_woken_when_the_rights_that_the_operator_lacked_are_t
     assert watch.woken == ["vault"], "they look at the store again: what a recovered vault lost is made anew now"
     await watch.look()
     assert watch.woken == ["vault"]
+
+
+async def test_of_a_store_that_is_gone_nothing_stands_that_was_said_of_it(watch: Watch) -> None:
+    watch.store.notes = (NEAR,)
+    assert sorted(await watch.look()) == ["QuotaNear"]
+    watch.store.errors["check"] = MountMissing("no such vault")
+    assert await watch.look() == {}
