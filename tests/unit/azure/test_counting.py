@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from airwarden.api.azure import Scope
 from airwarden.domain.owner import Owner
 from airwarden.providers.azure import counting
 from airwarden.providers.azure.ceilings import CeilingReached, Ceilings
@@ -16,6 +15,7 @@ from airwarden.providers.azure.counting import Listed, Marked
 from airwarden.providers.azure.marks import ACCOUNT, Mark, description, read_description
 from airwarden.providers.azure.naming import Target, assignment_address, read_target
 from airwarden.providers.azure.rows import Row
+from unit.azure.making import PLACE
 
 UID = "uid-1"
 ONE = Owner("prod", "team", "one", "kv", account="one")
@@ -27,25 +27,7 @@ GROUP = "0123abcd"
 @pytest.fixture
 def place() -> Place:
     """Return where a namespace may have two assignments."""
-    return Place(
-        cluster="prod",
-        backend="kv",
-        vault_id="/subscriptions/s/resourcegroups/g/providers/microsoft.keyvault/vaults/kv",
-        subscription="s",
-        vault_name="kv",
-        vault_url="https://kv.vault.test",
-        role="role",
-        scope=Scope.SECRET,
-        identity_subscription="s",
-        identity_group="g",
-        location="westeurope",
-        existing={},
-        issuer="https://issuer.test",
-        per_namespace=2,
-        diagnostics=None,
-        list_age=5.0,
-        drift_age=600.0,
-    )
+    return replace(PLACE, cluster="prod", per_namespace=2)
 
 
 def row(place: Place, owner: Owner, secret: str, whom: str = ACCOUNT, uid: str = UID) -> Row:

@@ -12,7 +12,7 @@ from azure.core.rest import HttpRequest
 from airwarden.domain.errors import InvalidSettings, StoreFailed
 from airwarden.providers.azure.arm import Arm
 from airwarden.providers.azure.looking import Look
-from unit.commands.test_doctor_key_vaults import PLACE
+from unit.azure.making import PLACE
 
 MANAGER = "https://management.azure.com"
 

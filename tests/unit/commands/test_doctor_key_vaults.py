@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pytest
 
-from airwarden.api.azure import Scope
 from airwarden.api.binding import AirflowSecretBinding
 from airwarden.commands.caller import Listing
 from airwarden.commands.doctor.facts import Facts, KeyVaultFacts, Unknown
@@ -15,39 +14,18 @@ from airwarden.commands.doctor.findings import Check, Diagnosis, Finding, Severi
 from airwarden.commands.doctor.key_vault_checks import MOST
 from airwarden.commands.doctor.store_checks import stores
 from airwarden.domain.owner import Owner
-from airwarden.providers.azure.connection import Place
 from airwarden.providers.azure.marks import description, tags
 from airwarden.providers.azure.naming import ASSIGNMENT, whom_of
 from airwarden.providers.azure.rows import Row
 from airwarden.providers.azure.seen import Audit, Definition, Given, Named, State
 from airwarden.providers.azure.setup import granted
+from unit.azure.making import PLACE, SUBSCRIPTION, VAULT
 from unit.commands.test_doctor_checks import facts
 from unit.commands.test_on_key_vaults import backend
 from unit.domain.making import binding, item
 
 UID: Final = "0f9a5f5a-1111-2222-3333-444455556666"
-SUBSCRIPTION: Final = "/subscriptions/s"
-VAULT: Final = f"{SUBSCRIPTION}/resourcegroups/secrets/providers/microsoft.keyvault/vaults/kv"
 SECRET: Final = f"{VAULT}/secrets/airflow-db"
-PLACE: Final = Place(
-    cluster="c1",
-    backend="kv",
-    vault_id=VAULT,
-    subscription="s",
-    vault_name="kv",
-    vault_url="https://kv.vault.azure.net",
-    role="user",
-    scope=Scope.SECRET,
-    identity_subscription="s",
-    identity_group="ids",
-    location="westeurope",
-    existing={},
-    issuer="https://issuer",
-    per_namespace=400,
-    diagnostics=None,
-    list_age=60.0,
-    drift_age=600.0,
-)
 OWNER: Final = Owner("c1", "team", "billing", "kv")
 SHORT: Final = OWNER.short_name_in_store
 IDENTITY: Final = "principal-of-billing"
