@@ -116,12 +116,17 @@ async def _reach(stage: Stage, what: str, count: int, look: Callable[[], tuple[i
 
 
 async def _edit(stage: Stage, wanted: list[str], spec: Callable[[str], Mapping[str, Any]]) -> dict[str, float]:
-    """Change all these bindings, many at once; return when each change was sent, in seconds since 1970."""
+    """Change all these bindings; return when each change was sent, in seconds since 1970."""
+    return await _each(wanted, lambda path, name: stage.cluster.merge(path, {"spec": spec(name)}))
+
+
+async def _each(wanted: list[str], act: Callable[[str, str], Awaitable[object]]) -> dict[str, float]:
+    """Do something to all these bindings by path and name, many at once; return when each was begun, since 1970."""
 
     async def one(name: str) -> tuple[str, float]:
-        sent = time.time()
-        await stage.cluster.merge(f"{collection(NAMESPACE)}/{name}", {"spec": spec(name)})
-        return name, sent
+        begun = time.time()
+        await act(f"{collection(NAMESPACE)}/{name}", name)
+        return name, begun
 
     return dict(await together(partial(one, each) for each in wanted))
 
@@ -151,9 +156,4 @@ async def _let_end(stage: Stage, wanted: list[str]) -> Moments:
 
 
 async def _delete(stage: Stage, wanted: list[str]) -> Moments:
-    async def one(name: str) -> tuple[str, float]:
-        sent = time.time()
-        await stage.cluster.delete(f"{collection(NAMESPACE)}/{name}")
-        return name, sent
-
-    return dict(await together(partial(one, each) for each in wanted))
+    return await _each(wanted, lambda path, _: stage.cluster.delete(path))

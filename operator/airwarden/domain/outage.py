@@ -56,16 +56,16 @@ def noted(targets: Sequence[Target], previous: Sequence[Target], parts: Mapping[
     What is said of a binding or of its secrets is said anew by each pass, and may then be of something else.
     """
     before = _noted(previous)
-    gone: dict[str, tuple[str, str]] = {}
+    gone: dict[str, dict[str, str]] = {}
     for name, part in parts.items():
         if part.seen:
             continue
         if part.fault is not None and part.fault.reason.word in _GONE:
-            gone[name] = part.fault.reason.word, part.fault.message
+            gone[name] = {"reason": part.fault.reason.word, "message": part.fault.message}
         elif name in before:
-            gone[name] = before[name].reason, before[name].message
+            gone[name] = {"reason": before[name].reason, "message": before[name].message}
     return tuple(
-        each.model_copy(update=dict(zip(("reason", "message"), gone[each.backend], strict=True)))
+        each.model_copy(update=gone[each.backend])
         if each.backend in gone and each.state is TargetState.PRESENT
         else each
         for each in targets
